@@ -1,0 +1,89 @@
+"""Quality measures as formulas over arrays; nothing here knows of files, cubes or blocks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = [
+    "HALF_WINDOW",
+    "Floats",
+    "error_maps",
+    "gaussian_taps",
+    "psnr",
+    "relative_error",
+    "similarity",
+    "spectral_angle",
+    "windowed",
+]
+
+Floats = NDArray[np.float64]
+
+HALF_WINDOW = 5
+SIGMA = 1.5
+SMALLEST_NORMS = 1e-8
+FLAT = 1e-12
+
+
+def psnr(mse: Floats, peak: float) -> Floats:
+    """Peak signal-to-noise ratio in dB of bands with these mean squared errors."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(20 * math.log10(peak) - 10 * np.log10(mse))
+
+
+def relative_error(mse: Floats, mean: Floats, ratio: float) -> Floats:
+    """One band's part in ERGAS; a band that is zero and predicted as zero has none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(mse == 0, 0.0, 100 / ratio * np.sqrt(mse) / np.abs(mean))
+
+
+def spectral_angle(truth: Floats, guess: Floats) -> Floats:
+    """Spectral angle in degrees ``(y, x)``; NaN where a spectrum is as good as zero."""
+    norms = [np.sqrt(np.einsum("byx,byx->yx", v, v)) for v in (truth, guess)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a, b = truth / norms[0], guess / norms[1]
+        # The arc cosine of a scalar product loses half the digits of small angles.
+        angle = 2 * np.arctan2(np.linalg.norm(a - b, axis=0), np.linalg.norm(a + b, axis=0))
+    return np.where(norms[0] * norms[1] > SMALLEST_NORMS, np.degrees(angle), np.nan)
+
+
+def similarity(truth: Floats, guess: Floats, taps: Floats, peak: float) -> tuple[Floats, Floats]:
+    """SSIM and UIQI of one band ``(y, x)`` at every place where the window fits.
+
+    UIQI is 0/0 where both images are flat; there it is its luminance factor, as its authors have it.
+    """
+    x, y, squares, product = (windowed(v, taps) for v in (truth, guess, truth * truth + guess * guess, truth * guess))
+    means, cross = x * x + y * y, x * y
+    variances, covariance = np.maximum(squares - means, 0), product - cross
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    ssim = (2 * cross + c1) * (2 * covariance + c2) / ((means + c1) * (variances + c2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        luminance = np.where(means > 0, 2 * cross / means, 1.0)
+        uiqi = luminance * np.where(variances > FLAT * squares, 2 * covariance / variances, 1.0)
+    return ssim, uiqi
+
+
+def error_maps(truth: Floats, guess: Floats) -> Floats:
+    """Angle, RMSE and mean error of every pixel, ``(3, y, x)``."""
+    missing = np.isnan(truth)
+    count = np.sum(~missing, axis=0)
+    error = np.where(missing, 0, guess - truth)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rmse, mean = np.sqrt(np.sum(error * error, axis=0) / count), np.sum(error, axis=0) / count
+    return np.stack([spectral_angle(np.where(missing, 0, truth), np.where(missing, 0, guess)), rmse, mean])
+
+
+def gaussian_taps() -> Floats:
+    """One axis of the separable window that SSIM and UIQI look through."""
+    taps = np.exp(-0.5 * (np.arange(-HALF_WINDOW, HALF_WINDOW + 1) / SIGMA) ** 2)
+    return np.asarray(taps / taps.sum())
+
+
+def windowed(image: Floats, taps: Floats) -> Floats:
+    """Weighted sum around every pixel at which the whole window lies inside the image."""
+    cut = slice(HALF_WINDOW, -HALF_WINDOW)
+    rows = ndimage.correlate1d(image, taps, axis=0, mode="nearest")[cut]
+    return np.asarray(ndimage.correlate1d(rows, taps, axis=1, mode="nearest")[:, cut])
