@@ -1,0 +1,65 @@
+# Every target sets up what it needs in .venv; `make help` lists them.
+
+# The first interpreter here that is new enough; choose another with `make PYTHON=...`.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP_FLAGS ?= -qq
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Widgets are tested in a real window, so a machine without a screen needs a virtual one.
+ifeq ($(shell uname -s)$(DISPLAY),Linux)
+XVFB := xvfb-run -a -s "-screen 0 1400x900x24 +extension GLX"
+endif
+
+.PHONY: help setup system demo test test-slow lint format types docs-screenshots constraints clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+setup: $(STAMP) ## Make .venv with everything the other targets need
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Installing into $(VENV); the first time takes a few minutes"
+	@test -x $(BIN)/pip || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --upgrade --constraint constraints.txt pip
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable '.[all]' --group dev
+	@touch $@
+
+system: $(STAMP)
+	@$(BIN)/python tools/system_packages.py $(if $(DISPLAY),--no-xvfb)
+
+demo: $(STAMP) ## Make, calibrate and fuse a sample pair: in napari, or headless where there is no display
+	@if [ -n "$$DISPLAY" ]; then $(BIN)/python tools/system_packages.py --no-xvfb || { echo "Or do without a window: make demo ARGS=--headless" >&2; exit 1; }; fi
+	$(BIN)/python -m napari_specfusion demo $(ARGS)
+
+test: system ## Run the test suite (ARGS=... goes to pytest)
+	$(XVFB) $(BIN)/python -m pytest $(ARGS)
+
+test-slow: system ## Run the tests that take longer
+	$(XVFB) $(BIN)/python -m pytest -m slow $(ARGS) || [ $$? = 5 ] # 5: there are none
+
+lint: $(STAMP) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## Repair style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## Check types
+	$(BIN)/mypy
+
+docs-screenshots: system ## Make the pictures of the documentation again
+	$(XVFB) $(BIN)/python docs/screenshots.py
+
+constraints: $(STAMP) ## Pin what is in .venv now (start from `make clean setup` with the pins taken out)
+	@{ echo '# What the tests run with. Made by `make constraints`.'; \
+	$(BIN)/python -m pip list --format=freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//'; } > constraints.new
+	@mv constraints.new constraints.txt
+	@touch $(STAMP)
+
+clean: ## Remove .venv, caches and the demo's output
+	rm -rf $(VENV) demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis

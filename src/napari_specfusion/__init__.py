@@ -1,0 +1,91 @@
+"""Fuse a hyperspectral cube with a sharper image of the same scene.
+
+The names below are the whole public face; each loads its module when it is first used, so that importing the package
+costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_specfusion.calibrate import Calibration, calibrate
+    from napari_specfusion.cube import Cube
+    from napari_specfusion.degrade import Psf, simulate
+    from napari_specfusion.engine import fuse
+    from napari_specfusion.errors import SpecFusionError
+    from napari_specfusion.fit import fit
+    from napari_specfusion.io import as_cube, open_cube
+    from napari_specfusion.metrics import Quality, evaluate
+    from napari_specfusion.models import create_model, list_models, load_checkpoint
+    from napari_specfusion.sample_data import sample_scene
+    from napari_specfusion.scene import Finding, Scene
+
+__all__ = [
+    "Calibration",
+    "Cube",
+    "Finding",
+    "Psf",
+    "Quality",
+    "Scene",
+    "SpecFusionError",
+    "as_cube",
+    "calibrate",
+    "create_model",
+    "evaluate",
+    "fit",
+    "fuse",
+    "list_models",
+    "load_checkpoint",
+    "open_cube",
+    "sample_scene",
+    "simulate",
+]
+
+_HOME = {
+    "Calibration": "calibrate",
+    "Cube": "cube",
+    "Finding": "scene",
+    "Psf": "degrade",
+    "Quality": "metrics",
+    "Scene": "scene",
+    "SpecFusionError": "errors",
+    "as_cube": "io",
+    "calibrate": "calibrate",
+    "create_model": "models",
+    "evaluate": "metrics",
+    "fit": "fit",
+    "fuse": "engine",
+    "list_models": "models",
+    "load_checkpoint": "models",
+    "open_cube": "io",
+    "sample_scene": "sample_data",
+    "simulate": "degrade",
+}
+
+
+class _Package(ModuleType):
+    """A package whose public functions win over the submodules of the same name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Python binds a submodule to its package on import: `calibrate` and `fit` would turn into modules.
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
