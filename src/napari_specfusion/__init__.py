@@ -6,18 +6,16 @@ costs next to nothing.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_specfusion.calibrate import Calibration, calibrate
+    from napari_specfusion.calibration import Calibration, calibrate
     from napari_specfusion.cube import Cube
     from napari_specfusion.degrade import Psf, simulate
     from napari_specfusion.engine import fuse
     from napari_specfusion.errors import SpecFusionError
-    from napari_specfusion.fit import fit
+    from napari_specfusion.fitting import fit
     from napari_specfusion.io import as_cube, open_cube
     from napari_specfusion.metrics import Quality, evaluate
     from napari_specfusion.models import create_model, list_models, load_checkpoint
@@ -46,7 +44,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Calibration": "calibrate",
+    "Calibration": "calibration",
     "Cube": "cube",
     "Finding": "scene",
     "Psf": "degrade",
@@ -54,10 +52,10 @@ _HOME = {
     "Scene": "scene",
     "SpecFusionError": "errors",
     "as_cube": "io",
-    "calibrate": "calibrate",
+    "calibrate": "calibration",
     "create_model": "models",
     "evaluate": "metrics",
-    "fit": "fit",
+    "fit": "fitting",
     "fuse": "engine",
     "list_models": "models",
     "load_checkpoint": "models",
@@ -65,18 +63,6 @@ _HOME = {
     "sample_scene": "sample_data",
     "simulate": "degrade",
 }
-
-
-class _Package(ModuleType):
-    """A package whose public functions win over the submodules of the same name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        # Python binds a submodule to its package on import: `calibrate` and `fit` would turn into modules.
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,402 @@
+"""A hyperspectral cube: lazy data and what its numbers mean."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import dask.array as da
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_specfusion.errors import CubeError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["ArraySource", "Cube", "Source"]
+
+METADATA_KEY = "specfusion"
+_PER_BAND = ("wavelengths", "fwhm", "good_bands")
+
+
+class Source(Protocol):
+    """Reads stored values straight from where a cube lives, past its display chunks."""
+
+    def spectrum(self, y: int, x: int) -> NDArray[Any]:
+        """Return the stored values ``(bands,)`` of one pixel."""
+
+    def window(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return the stored values ``(bands, rows, columns)`` of one window."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource:
+    """A source over anything that is sliced like numpy, ``(bands, y, x)``: an array, a memory map."""
+
+    array: Any
+
+    def spectrum(self, y: int, x: int) -> NDArray[Any]:
+        """Return the stored values ``(bands,)`` of one pixel."""
+        return np.asarray(self.array[:, y, x])
+
+    def window(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return the stored values ``(bands, rows, columns)`` of one window."""
+        return np.asarray(self.array[:, rows, columns])
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """A lazy image of many bands.
+
+    Attributes
+    ----------
+    data
+        Stored values, dask ``(bands, y, x)``, in the file's own numbers.
+    wavelengths
+        Band centres ``(bands,)`` in `spectral_unit`, ascending; None where unknown.
+    spectral_unit
+        ``"nm"`` for optics, ``"cm-1"`` for Raman shifts.
+    fwhm
+        Band widths ``(bands,)`` in `spectral_unit`, or None.
+    good_bands
+        Boolean ``(bands,)``; None means that all bands are good.
+    nodata
+        Stored value that means "nothing measured here"; NaN always does.
+    scale, offset
+        Physical value = stored value * scale + offset; numbers or ``(bands,)``.
+    pixel_size
+        Ground size (y, x) of a pixel, in the units of `crs` or unknown ones.
+    affine, crs
+        Geometry as ``(a, b, c, d, e, f)`` of x' = a x + b y + c, y' = d x + e y + f, and its reference system.
+    name
+        What to call the cube in a layer list.
+    source
+        Reads single spectra and windows directly; None goes through `data`.
+    metadata
+        Whatever else the file said.
+
+    Raises
+    ------
+    CubeError
+        If the data are not a real, numeric, non-empty 3-D array, or a per-band field has another length.
+    """
+
+    data: da.Array
+    wavelengths: NDArray[np.float64] | None = None
+    spectral_unit: str = "nm"
+    fwhm: NDArray[np.float64] | None = None
+    good_bands: NDArray[np.bool_] | None = None
+    nodata: float | None = None
+    scale: float | NDArray[np.float64] = 1.0
+    offset: float | NDArray[np.float64] = 0.0
+    pixel_size: tuple[float, float] | None = None
+    affine: tuple[float, ...] | None = None
+    crs: str | None = None
+    name: str = "cube"
+    source: Source | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_data(self.data)
+        bands = self.data.shape[0]
+        for key, dtype in zip(_PER_BAND, (np.float64, np.float64, np.bool_), strict=True):
+            value = getattr(self, key)
+            if value is None:
+                continue
+            value = np.asarray(value).astype(dtype)
+            if value.shape != (bands,):
+                raise CubeError(
+                    f"{key} has {value.size} entries for {bands} bands; give one per band, or leave it out."
+                )
+            object.__setattr__(self, key, value)
+        for key in ("scale", "offset"):
+            value = np.asarray(getattr(self, key), dtype=np.float64)
+            if value.shape not in {(), (bands,)}:
+                raise CubeError(f"{key} has shape {value.shape} for {bands} bands; give one number or one per band.")
+            object.__setattr__(self, key, value if value.ndim else float(value))
+        if self.wavelengths is not None and not np.all(np.isfinite(self.wavelengths)):
+            raise CubeError(
+                "wavelengths hold NaN or infinite entries; give a number for every band, or leave them out."
+            )
+        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    @classmethod
+    def from_array(cls, array: ArrayLike | da.Array, **fields: Any) -> Self:
+        """Make a cube of an array ``(bands, y, x)``, or of one band ``(y, x)``.
+
+        A cube whose wavelengths descend is turned round, so that they ascend.
+
+        Raises
+        ------
+        CubeError
+            As the class does.
+        """
+        if not isinstance(array, da.Array):
+            values = np.asarray(array)
+            _check_data(values[None] if values.ndim == 2 and values.size else values)
+            if values.ndim == 2:
+                values = values[None]
+            fields.setdefault("source", ArraySource(values))
+            array = da.from_array(values, chunks=(1, *values.shape[1:]), name=False)
+        elif array.ndim == 2:
+            array = array[None]
+        return cls(array, **fields).ascending()
+
+    # --- shape and bands -------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Bands, rows, columns."""
+        bands, height, width = self.data.shape
+        return int(bands), int(height), int(width)
+
+    @property
+    def bands(self) -> int:
+        """Number of bands."""
+        return self.shape[0]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the stored values."""
+        return np.dtype(self.data.dtype)
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Boolean ``(bands,)``: which bands are good."""
+        return np.ones(self.bands, bool) if self.good_bands is None else self.good_bands
+
+    def band_at(self, wavelength: float) -> int:
+        """Return the index of the good band nearest to `wavelength` (in `spectral_unit`)."""
+        if self.wavelengths is None:
+            raise CubeError(f"{self.name} carries no wavelengths; give them with replace(wavelengths=...).")
+        distance = np.abs(self.wavelengths - wavelength)
+        return int(np.argmin(np.where(self.good, distance, np.inf) if self.good.any() else distance))
+
+    def replace(self, **fields: Any) -> Self:
+        """Return the cube with some fields exchanged."""
+        return dataclasses.replace(self, **fields)
+
+    def ascending(self) -> Self:
+        """Return the cube with its bands in the order of ascending wavelengths."""
+        if self.wavelengths is None or np.all(np.diff(self.wavelengths) >= 0):
+            return self
+        return self.select(np.argsort(self.wavelengths, kind="stable"))
+
+    def select(self, bands: ArrayLike) -> Self:
+        """Return a cube of the bands in `bands` (indices or a boolean mask), in that order."""
+        index = np.asarray(bands)
+        index = np.flatnonzero(index) if index.dtype == bool else index
+        fields: dict[str, Any] = {
+            key: None if getattr(self, key) is None else getattr(self, key)[index] for key in _PER_BAND
+        }
+        for key in ("scale", "offset"):
+            value = getattr(self, key)
+            fields[key] = value if isinstance(value, float) else value[index]
+        if len(self.metadata.get("band_names", ())) == self.bands:
+            names = self.metadata["band_names"]
+            fields["metadata"] = {**self.metadata, "band_names": tuple(names[i] for i in index)}
+        source = None if self.source is None else _BandSource(self.source, index)
+        return self.replace(data=self.data[index], source=source, **fields)
+
+    def crop(self, rows: slice, columns: slice) -> Self:
+        """Return a cube of a window; its geometry moves along."""
+        (y0, y1, _), (x0, x1, _) = rows.indices(self.shape[1]), columns.indices(self.shape[2])
+        affine = self.affine
+        if affine is not None:
+            a, b, c, d, e, f = affine
+            affine = (a, b, c + a * x0 + b * y0, d, e, f + d * x0 + e * y0)
+        source = None if self.source is None else _WindowSource(self.source, y0, x0, y1 - y0, x1 - x0)
+        return self.replace(data=self.data[:, y0:y1, x0:x1], affine=affine, source=source)
+
+    # --- values ------------------------------------------------------------
+
+    @cached_property
+    def is_physical(self) -> bool:
+        """Whether the stored values are the physical ones already."""
+        return self.nodata is None and bool(np.all(np.equal(self.scale, 1.0)) and np.all(np.equal(self.offset, 0.0)))
+
+    @cached_property
+    def values(self) -> da.Array:
+        """Physical values, lazy ``(bands, y, x)``, floating; no-data as NaN.
+
+        float32, or float64 where the file stores more than float32 holds.
+        """
+        dtype = self._float_dtype()
+        if self.is_physical:
+            return self.data if self.dtype == dtype else self.data.astype(dtype)
+        shape = (-1, 1, 1)
+        scale, offset = (np.asarray(v).reshape(shape if np.ndim(v) else (1, 1, 1)) for v in (self.scale, self.offset))
+        scaled = self.data.astype(dtype) * scale.astype(dtype) + offset.astype(dtype)
+        return scaled if self.nodata is None else da.where(self._missing(self.data), dtype.type(np.nan), scaled)
+
+    def spectrum(self, y: int, x: int) -> NDArray[np.floating[Any]]:
+        """Return the physical spectrum ``(bands,)`` of one pixel; no-data as NaN.
+
+        Raises
+        ------
+        CubeError
+            If the pixel lies outside the cube.
+        """
+        _, height, width = self.shape
+        if not (0 <= y < height and 0 <= x < width):
+            raise CubeError(f"Pixel ({y}, {x}) lies outside {self.name}, which has {height} rows and {width} columns.")
+        if self.source is None:
+            return np.asarray(self.values[:, y, x])
+        return self._physical(self.source.spectrum(y, x)[:, None, None])[:, 0, 0]
+
+    def read(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.floating[Any]]:
+        """Return the physical values ``(bands, rows, columns)`` of a window in memory; no-data as NaN."""
+        if self.source is None:
+            return np.array(self.values[:, rows, columns])
+        return self._physical(self.source.window(rows, columns))
+
+    def contrast_limits(self) -> tuple[float, float]:
+        """Return display limits: the 1st and 99th percentile of a small sample over good bands."""
+        good = np.flatnonzero(self.good) if self.good.any() else np.arange(self.bands)
+        chosen = np.unique(good[np.linspace(0, len(good) - 1, min(len(good), 7)).astype(int)])
+        rows, columns = (slice(None, None, max(1, n // 64)) for n in self.shape[1:])
+        few = self.select(chosen)
+        # One basic slice per band, before any arithmetic: dask hands it down to the file, which reads little.
+        data = da.stack([self.data[band, rows, columns] for band in chosen])
+        sample = np.asarray(few.replace(data=data, source=None).values)
+        sample = sample[np.isfinite(sample)]
+        if sample.size == 0:
+            return 0.0, 1.0
+        low, high = np.percentile(sample, [1, 99])
+        return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+
+    # --- napari, without importing it -----------------------------------------
+
+    def layer_data(self) -> tuple[da.Array, dict[str, Any], str]:
+        """Return the napari layer-data tuple of this cube; nothing about it is lost on the way."""
+        keywords = {
+            "name": self.name,
+            "rgb": False,
+            "contrast_limits": self.contrast_limits(),
+            "axis_labels": ("wavelength", "y", "x"),
+            "units": ("pixel", "pixel", "pixel"),
+            "metadata": {METADATA_KEY: self.describe() | {"cube": self}},
+            "cache": False,
+        }
+        return self.values, keywords, "image"
+
+    @classmethod
+    def from_layer(cls, layer: Any) -> Cube:
+        """Return the cube behind a napari image layer.
+
+        A layer that came from a cube gives it back; its data replaced by others of the same shape keep the spectral
+        description; any other image becomes a cube without one, an RGB picture ``(y, x, 3 or 4)`` one of three bands.
+
+        Raises
+        ------
+        CubeError
+            If the layer holds no 2-D or 3-D image.
+        """
+        data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+        known = dict(layer.metadata.get(METADATA_KEY, {}))
+        cube = known.pop("cube", None)
+        if isinstance(cube, Cube) and cube.shape == tuple(data.shape):
+            shown = cube.values
+            if data is shown or getattr(data, "name", None) == shown.name:
+                return cube
+        array = da.asarray(data)
+        if getattr(layer, "rgb", False):
+            array = da.moveaxis(array[..., :3], -1, 0)
+        fields: dict[str, Any] = {}
+        if array.ndim == 3 and known.get("wavelengths") is not None and len(known["wavelengths"]) == array.shape[0]:
+            names = {f.name for f in dataclasses.fields(cls)} - {"data", "source", "scale", "offset", "nodata", "name"}
+            fields = {key: value for key, value in known.items() if key in names}
+        return cls.from_array(
+            data
+            if isinstance(data, np.ndarray) and array.ndim == data.ndim and not getattr(layer, "rgb", False)
+            else array,
+            name=str(layer.name),
+            **fields,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the description as plain data: every field but the pixels and their source."""
+        skip = {"data", "source"}
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in skip}
+        return fields | {"metadata": dict(self.metadata)}
+
+    def __repr__(self) -> str:
+        bands, height, width = self.shape
+        spectrum = ""
+        if self.wavelengths is not None:
+            spectrum = f", {self.wavelengths[0]:g}-{self.wavelengths[-1]:g} {self.spectral_unit}"
+        return f"Cube({self.name!r}, {bands} bands x {height} x {width}, {self.dtype}{spectrum})"
+
+    def _float_dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float64 if self.dtype.itemsize == 8 else np.float32)
+
+    def _missing(self, stored: Any) -> Any:
+        nodata = self.nodata
+        assert nodata is not None
+        if np.isnan(nodata) or self.dtype.kind != "f":
+            return stored == nodata
+        return stored == self.dtype.type(nodata)
+
+    def _physical(self, stored: NDArray[Any]) -> NDArray[np.floating[Any]]:
+        dtype = self._float_dtype()
+        values = stored.astype(dtype)
+        if self.is_physical:
+            return values
+        scale, offset = (v if isinstance(v, float) else v[:, None, None] for v in (self.scale, self.offset))
+        values = (values * np.asarray(scale, dtype) + np.asarray(offset, dtype)).astype(dtype, copy=False)
+        if self.nodata is not None:
+            values[self._missing(stored)] = np.nan
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class _BandSource:
+    """Some bands of another source."""
+
+    source: Source
+    bands: NDArray[np.intp]
+
+    def spectrum(self, y: int, x: int) -> NDArray[Any]:
+        return self.source.spectrum(y, x)[self.bands]
+
+    def window(self, rows: slice, columns: slice) -> NDArray[Any]:
+        return self.source.window(rows, columns)[self.bands]
+
+
+@dataclass(frozen=True, eq=False)
+class _WindowSource:
+    """A window of another source: `height` x `width` pixels from row `y0`, column `x0`."""
+
+    source: Source
+    y0: int
+    x0: int
+    height: int
+    width: int
+
+    def spectrum(self, y: int, x: int) -> NDArray[Any]:
+        return self.source.spectrum(y + self.y0, x + self.x0)
+
+    def window(self, rows: slice, columns: slice) -> NDArray[Any]:
+        def moved(part: slice, start: int, length: int) -> slice:
+            first, last, step = part.indices(length)
+            return slice(first + start, last + start, step)
+
+        return self.source.window(moved(rows, self.y0, self.height), moved(columns, self.x0, self.width))
+
+
+def _check_data(data: Any) -> None:
+    """Raise a CubeError unless `data` can be a cube's pixels."""
+    dtype = np.dtype(data.dtype)
+    if dtype.kind == "c":
+        raise CubeError(f"The data are complex ({dtype}); take the magnitude or the real part first.")
+    if dtype.kind not in "biuf":
+        raise CubeError(f"The data are {dtype}, not numbers; a cube holds integers or floating-point values.")
+    if data.ndim != 3:
+        raise CubeError(f"The data have {data.ndim} axes; a cube has three: (bands, y, x).")
+    if 0 in data.shape:
+        raise CubeError(f"The data are empty, shape {tuple(data.shape)}; a cube needs at least one band and one pixel.")

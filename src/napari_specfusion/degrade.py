@@ -1,0 +1,286 @@
+"""How a sharp image becomes a coarse one: PSF, sampling, and pairs simulated by Wald's protocol.
+
+Pixels of the sharp grid are centred at integers. Coarse pixel ``i`` is centred at ``ratio * i + (ratio - 1) / 2 + shift``
+on either axis: with no shift it covers its cell of ``ratio`` sharp pixels::
+
+    sharp pixels    | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 |
+    coarse, ratio 4 |       0       |       1       |       shift  0
+    coarse, ratio 4 0               1                       shift -1.5: its centre is the cell's first pixel
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from napari_specfusion.cube import Cube
+from napari_specfusion.errors import SceneError
+from napari_specfusion.scene import Scene, as_ratio
+from napari_specfusion.srf import Srf, as_srf
+
+__all__ = ["PROTOCOLS", "Protocol", "Psf", "Sampling", "simulate"]
+
+Matrix = sparse.csr_array
+
+
+@dataclass(frozen=True)
+class Psf:
+    """A separable point spread function: a Gaussian cut off at a support.
+
+    Attributes
+    ----------
+    sigma
+        Standard deviation of the uncut Gaussian in HR pixels; infinity makes a box.
+    support
+        Full width in HR pixels beyond which it is zero; None means ``2 ceil(3 sigma) + 1``.
+    """
+
+    sigma: float
+    support: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0 or (math.isinf(self.sigma) and self.support is None):
+            raise SceneError(f"A PSF of sigma {self.sigma} is none; sigma must be positive, and a box needs a support.")
+        if self.support is not None and not self.support > 0:
+            raise SceneError(f"A PSF of support {self.support} is none; the support must be positive.")
+
+    @classmethod
+    def box(cls, width: float) -> Psf:
+        """Return the PSF of a square detector, `width` HR pixels wide."""
+        return cls(math.inf, width)
+
+    @property
+    def radius(self) -> float:
+        """Half the support in HR pixels."""
+        return math.ceil(3 * self.sigma) + 0.5 if self.support is None else self.support / 2
+
+    def weights(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return weights at `distance` (HR pixels) from the centre, along the last axis, summing to 1.
+
+        A pixel that the support's edge cuts counts by the part inside.
+        """
+        inside = np.clip(self.radius + 0.5 - np.abs(distance), 0.0, 1.0)
+        shape = np.ones_like(distance) if math.isinf(self.sigma) else np.exp(-0.5 * (distance / self.sigma) ** 2)
+        weights = inside * shape
+        return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+    @property
+    def width(self) -> float:
+        """Standard deviation of the PSF as it is sampled, in HR pixels: comparable between all shapes."""
+        reach = math.ceil(self.radius) + 1
+        taps = np.arange(-reach, reach + 1, dtype=np.float64)
+        # averaged over the position inside a pixel, so that it is a property of the PSF alone
+        spreads = [
+            float(
+                np.sum(self.weights(taps - at) * (taps - at) ** 2) - np.sum(self.weights(taps - at) * (taps - at)) ** 2
+            )
+            for at in (0.0, 0.5)
+        ]
+        return math.sqrt(sum(spreads) / len(spreads))
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Where coarse pixels lie on the sharp grid, and how they see it.
+
+    Attributes
+    ----------
+    ratio
+        HR pixels per LR pixel, exact.
+    psf
+        How a coarse pixel weighs the sharp ones.
+    shift
+        (y, x) displacement of the coarse grid in HR pixels.
+    """
+
+    ratio: Fraction
+    psf: Psf
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    def centres(self, count: int, axis: int, start: int = 0) -> NDArray[np.float64]:
+        """Return the HR coordinates of `count` LR pixels from `start` on, along axis 0 (y) or 1 (x)."""
+        ratio = float(self.ratio)
+        return ratio * np.arange(start, start + count) + (ratio - 1) / 2 + self.shift[axis]
+
+    def blur_matrix(self, coarse: int, sharp: int, axis: int, *, wrap: bool = False) -> Matrix:
+        """Return the sparse ``(coarse, sharp)`` matrix that blurs and decimates one axis.
+
+        At the border the PSF is renormalised over the pixels there are, or wrapped round (`wrap`).
+        """
+        centre = self.centres(coarse, axis)
+        reach = math.ceil(self.psf.radius) + 1
+        taps = np.rint(centre).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
+        weights = self.psf.weights(taps - centre[:, None])
+        rows = np.broadcast_to(np.arange(coarse)[:, None], taps.shape)
+        if wrap:
+            taps = taps % sharp
+        else:
+            weights = np.where((taps >= 0) & (taps < sharp), weights, 0.0)
+            total = weights.sum(axis=1, keepdims=True)
+            # a pixel that lies wholly outside sees the nearest one inside
+            weights = np.where(
+                total > 1e-6, weights / np.maximum(total, 1e-6), taps == np.clip(centre, 0, sharp - 1).round()[:, None]
+            )
+            taps = np.clip(taps, 0, sharp - 1)
+        matrix = sparse.csr_array((weights.ravel(), (rows.ravel(), taps.ravel())), shape=(coarse, sharp))
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        return matrix
+
+    def seen(self, coarse: int, sharp: int, axis: int) -> NDArray[np.float64]:
+        """Return the share ``(coarse,)`` of each LR pixel's PSF that lies inside the sharp image."""
+        centre = self.centres(coarse, axis)
+        reach = math.ceil(self.psf.radius) + 1
+        taps = np.rint(centre).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
+        weights = self.psf.weights(taps - centre[:, None])
+        return np.asarray(np.sum(np.where((taps >= 0) & (taps < sharp), weights, 0.0), axis=1))
+
+    def cubic_matrix(self, sharp: int, coarse: int, axis: int) -> Matrix:
+        """Return the sparse ``(sharp, coarse)`` matrix of cubic convolution (Keys 1981, a = -1/2) along one axis.
+
+        Beyond the border the last pixel is repeated.
+        """
+        ratio = float(self.ratio)
+        position = (np.arange(sharp) - (ratio - 1) / 2 - self.shift[axis]) / ratio
+        taps = np.floor(position).astype(np.int64)[:, None] + np.arange(-1, 3)
+        away = np.abs(taps - position[:, None])
+        near = (1.5 * away - 2.5) * away**2 + 1
+        far = ((-0.5 * away + 2.5) * away - 4) * away + 2
+        weights = np.where(away <= 1, near, np.where(away < 2, far, 0.0))
+        rows = np.broadcast_to(np.arange(sharp)[:, None], taps.shape)
+        matrix = sparse.csr_array(
+            (weights.ravel(), (rows.ravel(), np.clip(taps, 0, coarse - 1).ravel())), shape=(sharp, coarse)
+        )
+        matrix.sum_duplicates()
+        return matrix
+
+    def degrade(self, image: NDArray[Any], shape: tuple[int, int], *, wrap: bool = False) -> NDArray[Any]:
+        """Return `image` ``(..., H, W)`` blurred and decimated to ``(..., *shape)``, in the image's own precision."""
+        down_y = self.blur_matrix(shape[0], image.shape[-2], 0, wrap=wrap).astype(image.dtype)
+        down_x = self.blur_matrix(shape[1], image.shape[-1], 1, wrap=wrap).astype(image.dtype)
+        return apply_separable(down_y, down_x, image)
+
+
+def apply_separable(rows: Matrix, columns: Matrix, image: NDArray[Any]) -> NDArray[Any]:
+    """Return ``rows @ image @ columns.T`` over the last two axes of ``(..., y, x)``."""
+    flat = image.reshape(-1, *image.shape[-2:])
+    return np.stack([(columns @ (rows @ plane).T).T for plane in flat]).reshape(
+        *image.shape[:-2], rows.shape[0], columns.shape[0]
+    )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A published way to simulate a low-resolution cube.
+
+    Attributes
+    ----------
+    psf
+        The PSF for a ratio.
+    shift
+        Displacement of the LR grid against the cells, in HR pixels, for a ratio.
+    """
+
+    psf: Callable[[int], Psf]
+    shift: Callable[[int], float]
+
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        # LSO (ICML 2026): Gaussian of sigma s/2, every s-th pixel from pixel 0
+        "lso": Protocol(lambda ratio: Psf(ratio / 2), lambda ratio: -(ratio - 1) / 2),
+        # SpecSolver (ACM MM 2025): s taps of a Gaussian of sigma 2, every s-th pixel from s//2 - 1; the taps of an even
+        # kernel reach one pixel further to the right, so the LR pixel sits in the middle of its cell
+        "specsolver": Protocol(lambda ratio: Psf(2.0, float(ratio)), lambda ratio: 0.0 if ratio % 2 == 0 else -1.0),
+    }
+)
+
+
+def simulate(
+    reference: Cube | ArrayLike,
+    ratio: int | float | Fraction,
+    *,
+    srf: Srf | str | Path | ArrayLike = "rgb",
+    protocol: str | Psf = "lso",
+    shift: tuple[float, float] | None = None,
+    noise: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> Scene:
+    """Make a pair with a known answer out of a sharp cube (Wald's protocol).
+
+    Parameters
+    ----------
+    reference
+        The sharp cube ``(bands, y, x)``; cropped at the bottom and right to a multiple of the ratio.
+    ratio
+        HR pixels per LR pixel.
+    srf
+        The guide's response: an `Srf`, the name of an analytic one, a CSV file, or a matrix (guide bands, bands).
+    protocol
+        ``"lso"`` or ``"specsolver"`` for the published benchmarks (circular borders), or a `Psf` of one's own, whose LR
+        pixels cover their cells.
+    shift
+        (y, x) displacement of the LR grid in HR pixels, instead of the protocol's.
+    noise
+        Signal-to-noise ratios (cube, guide) in dB of white Gaussian noise to add; the power is the image's mean square.
+    seed
+        Seeds the noise.
+
+    Returns
+    -------
+    Scene
+        With `psf`, `shift`, `srf` and the cropped `reference` set; float32.
+
+    Raises
+    ------
+    SceneError
+        If the protocol does not exist, the ratio does not fit the reference, or the response its bands.
+    """
+    cube = reference if isinstance(reference, Cube) else Cube.from_array(reference)
+    factor = as_ratio(ratio)
+    if isinstance(protocol, Psf):
+        psf, moved = protocol, 0.0
+    elif protocol not in PROTOCOLS:
+        raise SceneError(f"There is no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}, or give a Psf.")
+    elif factor.denominator != 1:
+        raise SceneError(f"The protocol {protocol} knows whole ratios only, not {factor}; give a Psf instead.")
+    else:
+        psf, moved = PROTOCOLS[protocol].psf(int(factor)), PROTOCOLS[protocol].shift(int(factor))
+    height, width = (n // factor.numerator * factor.numerator for n in cube.shape[1:])
+    if 0 in (height, width):
+        raise SceneError(f"A reference of {cube.shape[1:]} pixels is smaller than one pixel at ratio {factor}.")
+    cube = cube.crop(slice(0, height), slice(0, width))
+    response = as_srf(srf, cube.wavelengths, cube.bands)
+
+    sharp = cube.read().astype(np.float32, copy=False)
+    sampling = Sampling(factor, psf, (moved, moved) if shift is None else shift)
+    coarse = sampling.degrade(sharp, (int(height / factor), int(width / factor)), wrap=True)
+    guide = response.apply(sharp)
+    if noise is not None:
+        rng = np.random.default_rng(seed)
+        coarse, guide = (_noisy(image, level, rng) for image, level in zip((coarse, guide), noise, strict=True))
+    spectral = {key: getattr(cube, key) for key in ("wavelengths", "spectral_unit", "fwhm", "good_bands")}
+    return Scene(
+        hsi=Cube.from_array(coarse, name=f"{cube.name} (low resolution)", **spectral),
+        guide=Cube.from_array(guide, name=f"{cube.name} (guide)"),
+        ratio=factor,
+        shift=sampling.shift,
+        psf=psf,
+        srf=response,
+        reference=cube,
+    )
+
+
+def _noisy(image: NDArray[np.float32], decibel: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    power = float(np.mean(np.square(image[np.isfinite(image)], dtype=np.float64)))
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    return image + np.float32(math.sqrt(power * 10 ** (-decibel / 10))) * noise

@@ -1,0 +1,56 @@
+"""The errors this package raises on purpose: one root, a few children."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CalibrationError",
+    "Cancelled",
+    "CheckpointError",
+    "CubeError",
+    "FusionError",
+    "ModelError",
+    "OutputError",
+    "ReadError",
+    "SceneError",
+    "SpecFusionError",
+]
+
+
+class SpecFusionError(Exception):
+    """Root of every error that names a value, the rule it breaks and the remedy."""
+
+
+class ReadError(SpecFusionError):
+    """A file cannot be read as a cube."""
+
+
+class CubeError(SpecFusionError):
+    """An array or its spectral description does not make a cube."""
+
+
+class SceneError(SpecFusionError):
+    """Two images do not make a pair that can be fused."""
+
+
+class CalibrationError(SpecFusionError):
+    """PSF, shift or SRF cannot be estimated from the pair."""
+
+
+class ModelError(SpecFusionError):
+    """A model does not exist, or does not fit the scene."""
+
+
+class CheckpointError(SpecFusionError):
+    """A weight file is damaged, unsafe or belongs to another model."""
+
+
+class FusionError(SpecFusionError):
+    """A fusion run could not finish."""
+
+
+class OutputError(SpecFusionError):
+    """A result cannot be written where it should go."""
+
+
+class Cancelled(FusionError):
+    """A run was stopped on request; what it wrote so far can be resumed."""

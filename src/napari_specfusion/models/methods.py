@@ -1,0 +1,48 @@
+"""The methods a user picks by name, and what else can stand for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from napari_specfusion.errors import ModelError
+from napari_specfusion.models.base import Method
+from napari_specfusion.models.classical import Bicubic, Glp, Gsa
+from napari_specfusion.models.subspace import Subspace
+
+__all__ = ["METHODS", "as_method"]
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {"bicubic": Bicubic(), "gsa": Gsa(), "glp": Glp(), "subspace": Subspace()}
+)
+"""Methods that need no weights, simplest first."""
+
+
+def as_method(model: Any) -> Method:
+    """Return the method that `model` stands for: a name, a network with weights, or a method already.
+
+    Raises
+    ------
+    ModelError
+        If there is no such method, or a network is named that comes without weights.
+    """
+    if isinstance(model, str):
+        if model in METHODS:
+            return METHODS[model]
+        from napari_specfusion.models.registry import NETWORKS
+
+        if model in NETWORKS:
+            raise ModelError(
+                f"The network {model!r} needs weights: give load_checkpoint(...) or what fit(scene, {model!r}) returned."
+            )
+        raise ModelError(f"There is no method {model!r}; choose one of {', '.join(METHODS)}.")
+    if hasattr(model, "prepare"):
+        return model  # type: ignore[no-any-return]
+    if callable(model) and hasattr(model, "footprint"):
+        from napari_specfusion.models.network import NetworkMethod
+
+        return NetworkMethod(model)
+    raise ModelError(
+        f"{type(model).__name__} is no model; give a name, load_checkpoint(...) or what fit(...) returned."
+    )
