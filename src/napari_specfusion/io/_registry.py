@@ -1,0 +1,48 @@
+"""What a reader of files declares about itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_specfusion.cube import Cube
+
+__all__ = ["Reader"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One family of file formats.
+
+    Attributes
+    ----------
+    title
+        What people call the format.
+    patterns
+        Lower-case file name patterns; a file with one of these names is read by this reader.
+    read
+        ``read(path, *, options...) -> Cube``, lazy.
+    magic
+        First bytes that tell the format where the name does not.
+    """
+
+    title: str
+    patterns: tuple[str, ...]
+    read: Callable[..., Cube]
+    magic: tuple[bytes, ...] = ()
+
+    def claims(self, path: Path) -> bool:
+        """Whether the name of `path` is one of this reader's."""
+        name = path.name.lower()
+        return any(fnmatchcase(name, pattern) for pattern in self.patterns)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the options that `read` takes."""
+        parameters = inspect.signature(self.read).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

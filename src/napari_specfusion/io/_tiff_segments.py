@@ -1,0 +1,129 @@
+"""Strips and tiles of a TIFF, decoded when they are needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.errors import ReadError
+from napari_specfusion.io._lazy import BlockArray, BlockCache, Box
+
+__all__ = ["SegmentArray", "SegmentPage", "quiet_tifffile"]
+
+Layout = Literal["pages", "planar", "contiguous"]
+
+
+@contextmanager
+def quiet_tifffile() -> Iterator[list[str]]:
+    """Take what tifffile would log (fill values that do not fit, pages out of reach) into the list returned."""
+    logger = logging.getLogger("tifffile")
+    messages: list[str] = []
+
+    def take(record: logging.LogRecord) -> bool:
+        messages.append(record.getMessage())
+        return False
+
+    logger.addFilter(take)
+    try:
+        yield messages
+    finally:
+        logger.removeFilter(take)
+
+
+@dataclass(frozen=True)
+class SegmentPage:
+    """Where the strips or tiles of one page lie."""
+
+    path: str
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentArray(BlockArray):
+    """A TIFF series ``(plane, y, x)`` read strip by strip, or tile by tile.
+
+    Attributes
+    ----------
+    series
+        Number of the series in the file.
+    layout
+        Whether a plane is a page, a separate sample of the one page, or a sample interleaved with the others.
+    segment
+        Height and width of a strip or tile.
+    fill
+        Value of segments that the file leaves out.
+    pages
+        The segments of each page.
+    """
+
+    series: int
+    layout: Layout
+    segment: tuple[int, int]
+    fill: float
+    pages: tuple[SegmentPage, ...] = field(repr=False)
+
+    @cached_property
+    def _cache(self) -> BlockCache:
+        return BlockCache()
+
+    @cached_property
+    def _decoder(self) -> tuple[Callable[..., Any], dict[str, Any]]:
+        import tifffile
+
+        with quiet_tifffile(), tifffile.TiffFile(self.path) as tiff:
+            page = tiff.series[self.series].keyframe
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+            return page.decode, tables
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        planes, rows, columns = box
+        height, width = self.segment
+        out = np.empty([s.stop - s.start for s in box], self.dtype)
+        interleaved = self.layout == "contiguous"
+        # Interleaved samples share their segments: one pass fills every plane.
+        for target, plane in [(slice(None), 0)] if interleaved else list(enumerate(range(planes.start, planes.stop))):
+            for iy in range(rows.start // height, -(-rows.stop // height)):
+                for ix in range(columns.start // width, -(-columns.stop // width)):
+                    block = self._segment(plane, iy, ix)
+                    part = block[..., planes] if interleaved else block[..., 0]
+                    y0, x0 = max(rows.start, iy * height), max(columns.start, ix * width)
+                    y1 = min(rows.stop, iy * height + block.shape[0])
+                    x1 = min(columns.stop, ix * width + block.shape[1])
+                    inside = part[y0 - iy * height : y1 - iy * height, x0 - ix * width : x1 - ix * width]
+                    where = (slice(y0 - rows.start, y1 - rows.start), slice(x0 - columns.start, x1 - columns.start))
+                    out[(target, *where)] = np.moveaxis(inside, -1, 0) if interleaved else inside
+        return out
+
+    def _segment(self, plane: int, iy: int, ix: int) -> NDArray[Any]:
+        """Return the decoded segment ``(y, x, samples)``."""
+        across = -(-self.stored_shape[2] // self.segment[1])
+        down = -(-self.stored_shape[1] // self.segment[0])
+        number = iy * across + ix
+        page = 0
+        if self.layout == "planar":
+            number += plane * down * across
+        elif self.layout == "pages":
+            page = plane
+        return self._cache.get((page, number), lambda: self._decode(self.pages[page], number))
+
+    def _decode(self, page: SegmentPage, number: int) -> NDArray[Any]:
+        samples = self.stored_shape[0] if self.layout == "contiguous" else 1
+        empty = np.full((*self.segment, samples), self.fill, self.dtype)
+        if page.sizes[number] == 0:
+            return empty
+        with open(page.path, "rb") as file:
+            file.seek(page.offsets[number])
+            data = file.read(page.sizes[number])
+        if len(data) < page.sizes[number]:
+            raise ReadError(f"{page.path} ends before strip or tile {number}; the file was cut short, get it anew.")
+        decode, tables = self._decoder
+        block, _, _ = decode(data, number, **tables)
+        return empty if block is None else np.asarray(block[0], self.dtype)

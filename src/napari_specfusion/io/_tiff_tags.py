@@ -1,0 +1,197 @@
+"""What the tags of a TIFF say about its bands and its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.io._spectral import fits_dtype, numbers, to_standard_unit, wavelength_in_name
+
+__all__ = ["describe_tags", "lists_wavelengths"]
+
+_GDAL_METADATA, _GDAL_NODATA = 42112, 42113
+_PIXEL_SCALE, _TIEPOINT, _TRANSFORM, _GEO_KEYS = 33550, 33922, 34264, 34735
+_RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
+_POINT = 2
+_USER_DEFINED = 32767
+_LIST_KEYS = ("wavelength_nm", "wavelengths_nm", "wavelengths", "wavelength")
+
+Tags = Mapping[int, Any]
+
+
+def describe_tags(
+    tags: Tags, bands: int, dtype: np.dtype[Any], description: str = "", labels: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what the tags say as arguments of `Cube`; wavelengths only where there is one per band.
+
+    Parameters
+    ----------
+    tags
+        Tag number to value, of the first page.
+    bands
+        Number of bands of the image.
+    dtype
+        Type of the stored values.
+    description
+        The ImageDescription, which holds JSON in files of tifffile and XML in OME-TIFF.
+    labels
+        Names of the slices, as ImageJ writes them.
+    """
+    notes: list[str] = []
+    whole, per_band = _gdal_items(tags.get(_GDAL_METADATA), bands)
+    fields = _gdal_spectral(whole, per_band, bands, notes)
+    if "wavelengths" not in fields:
+        found = _from_json(description, bands) or _from_ome(description, bands) or _from_labels(labels, bands)
+        fields |= found or {}
+    fields |= _gdal_scale(per_band)
+    nodata = tags.get(_GDAL_NODATA)
+    if nodata is not None:
+        fields["nodata"] = fits_dtype(nodata, dtype)
+        if fields["nodata"] is None:
+            notes.append(f"no-data value {nodata} was left out: {dtype} cannot hold it")
+    fields |= _geometry(tags)
+    fields["metadata"] = {"gdal": whole, "notes": tuple(notes)}
+    return fields
+
+
+def lists_wavelengths(bands: int, description: str, labels: Sequence[str]) -> bool:
+    """Whether the description or the slice names hold exactly `bands` wavelengths."""
+    found = _from_json(description, bands) or _from_ome(description, bands) or _from_labels(labels, bands)
+    return "wavelengths" in (found or {})
+
+
+def _gdal_items(xml: Any, bands: int) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Return the items of GDAL's metadata: those of the file, and those of each band, keys in lower case."""
+    whole: dict[str, str] = {}
+    per_band: list[dict[str, str]] = [{} for _ in range(bands)]
+    try:
+        root = ElementTree.fromstring(xml) if isinstance(xml, str) else None
+    except ElementTree.ParseError:
+        root = None
+    for item in root.iter("Item") if root is not None else ():
+        key, text, sample = item.get("name", "").lower(), (item.text or "").strip(), item.get("sample")
+        if sample is None:
+            whole[key] = text
+        elif sample.isdecimal() and int(sample) < bands:
+            per_band[int(sample)][key] = text
+    return whole, per_band
+
+
+def _column(per_band: list[dict[str, str]], key: str) -> NDArray[np.float64] | None:
+    return numbers(band.get(key) for band in per_band)
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in re.split(r"[\s,;]+", text.strip("{}[]() \n\t")) if part]
+
+
+def _gdal_spectral(
+    whole: dict[str, str], per_band: list[dict[str, str]], bands: int, notes: list[str]
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    values = _column(per_band, "wavelength")
+    unit = per_band[0].get("wavelength_units", whole.get("wavelength_units", whole.get("wavelength units")))
+    if values is None:
+        named = [_split(whole.get(f"band_{index + 1}", "")) for index in range(bands)]
+        values = numbers(parts[0] if parts else None for parts in named)
+        unit = named[0][1] if values is not None and len(named[0]) > 1 else unit
+    if values is None:
+        values = next((v for key in _LIST_KEYS if (v := numbers(_split(whole.get(key, "")))) is not None), None)
+    if values is not None and values.size == bands:
+        converted, factor, unit_name, note = to_standard_unit(values, unit)
+        if note:
+            notes.append(note)
+        if converted is not None:
+            fields = {"wavelengths": converted, "spectral_unit": unit_name}
+            widths = _column(per_band, "fwhm")
+            fields["fwhm"] = None if widths is None else widths * factor
+    flags = _column(per_band, "bbl")
+    if flags is None:
+        flags = next(
+            (v for key in ("bbl", "bad_bands") if (v := numbers(_split(whole.get(key, "")))) is not None), None
+        )
+    if flags is not None and flags.size == bands:
+        fields["good_bands"] = flags > 0
+    return fields
+
+
+def _gdal_scale(per_band: list[dict[str, str]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for key in ("scale", "offset"):
+        values = _column(per_band, key)
+        if values is not None and not (key == "scale" and np.any(values == 0)):
+            fields[key] = float(values[0]) if np.all(values == values[0]) else values
+    return fields
+
+
+def _from_json(description: str, bands: int) -> dict[str, Any] | None:
+    """Return wavelengths and full scale of a JSON description; "full_scale" is the stored value that means 1."""
+    try:
+        entries = json.loads(description) if description.lstrip().startswith("{") else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entries, dict):
+        return None
+    fields: dict[str, Any] = {}
+    values = next((numbers(entries[key]) for key in _LIST_KEYS if isinstance(entries.get(key), list)), None)
+    if values is not None and values.size == bands:
+        unit = "nm" if any(key.endswith("_nm") for key in _LIST_KEYS if key in entries) else None
+        converted, _, name, _ = to_standard_unit(values, unit)
+        fields |= {"wavelengths": converted, "spectral_unit": name}
+    full = numbers([entries.get("full_scale")])
+    if full is not None and full[0] > 0:
+        fields["scale"] = 1.0 / float(full[0])
+    return fields
+
+
+def _from_ome(description: str, bands: int) -> dict[str, Any] | None:
+    """Return the emission wavelengths of an OME-XML description."""
+    if "<OME" not in description[:2000]:
+        return None
+    try:
+        root = ElementTree.fromstring(description)
+    except ElementTree.ParseError:
+        return None
+    image = next((node for node in root.iter() if node.tag.endswith("}Image")), None)
+    channels = [] if image is None else [node for node in image.iter() if node.tag.endswith("}Channel")]
+    values = numbers(node.get("EmissionWavelength") for node in channels)
+    if values is None or values.size != bands:
+        return None
+    converted, _, unit, _ = to_standard_unit(values, channels[0].get("EmissionWavelengthUnit", "nm"))
+    return {"wavelengths": converted, "spectral_unit": unit}
+
+
+def _from_labels(labels: Sequence[str], bands: int) -> dict[str, Any] | None:
+    values = numbers(wavelength_in_name(label) for label in labels)
+    if values is None or values.size != bands or np.unique(values).size != bands:
+        return None
+    return {"wavelengths": values}
+
+
+def _geometry(tags: Tags) -> dict[str, Any]:
+    """Return affine, pixel size and reference system of the GeoTIFF tags."""
+    keys = tuple(tags.get(_GEO_KEYS) or ())
+    # Rows of four after the header: key, where its value is (0: here), count, value.
+    values = {keys[i]: keys[i + 3] for i in range(4, len(keys) - 3, 4) if keys[i + 1] == 0}
+    fields: dict[str, Any] = {}
+    transform, scale, tie = (tuple(tags.get(tag) or ()) for tag in (_TRANSFORM, _PIXEL_SCALE, _TIEPOINT))
+    if len(transform) == 16:
+        a, b, c, d, e, f = (float(transform[i]) for i in (0, 1, 3, 4, 5, 7))
+    elif len(scale) >= 2 and len(tie) >= 6:
+        a, b, d, e = float(scale[0]), 0.0, 0.0, -float(scale[1])
+        c, f = tie[3] - a * tie[0], tie[4] - e * tie[1]
+    else:
+        return fields
+    if values.get(_RASTER_TYPE) == _POINT:
+        c, f = c - 0.5 * (a + b), f - 0.5 * (d + e)
+    fields = {"affine": (a, b, c, d, e, f), "pixel_size": (float(np.hypot(b, e)), float(np.hypot(a, d)))}
+    code = values.get(_PROJECTED, values.get(_GEOGRAPHIC))
+    if code is not None and 0 < code < _USER_DEFINED:
+        fields["crs"] = f"EPSG:{code}"
+    return fields

@@ -1,0 +1,129 @@
+"""Choosing the cube among the named arrays of a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.errors import ReadError
+from napari_specfusion.io._spectral import numbers, to_standard_unit
+
+__all__ = ["Variable", "choose_unfolded", "choose_variable", "image_size", "spectral_axis"]
+
+_WAVELENGTH_NAMES = {
+    "bandcenters", "center", "centers", "lam", "lambda", "lambdas", "wave", "wavelength", "wavelengths",
+    "wavelength_nm", "wavelengths_nm", "wavenumber", "wavenumbers", "waves", "wl", "wls", "wvl",
+}  # fmt: skip
+_SIZE_NAMES = (
+    ("nrow", "ncol"), ("nrows", "ncols"), ("rows", "cols"), ("rows", "columns"), ("row", "col"), ("height", "width"),
+    ("h", "w"), ("ny", "nx"), ("lines", "samples"), ("m", "n"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named array of a file, seen from outside: real `numeric` values or not."""
+
+    name: str
+    shape: tuple[int, ...]
+    numeric: bool
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it has two real axes at least."""
+        return (
+            self.numeric and len(self.shape) in {2, 3} and sum(n > 1 for n in self.shape) >= 2 and 0 not in self.shape
+        )
+
+
+def choose_variable(variables: Sequence[Variable], requested: str | None, path: Path) -> Variable:
+    """Return the requested array, else the 3-D one with the most numbers, else the only 2-D one.
+
+    Raises
+    ------
+    ReadError
+        If there is none, or several with equal right; the candidates are named.
+    """
+    images = [v for v in variables if v.is_image]
+    if requested is not None:
+        for variable in variables:
+            if variable.name == requested:
+                if variable.numeric and len(variable.shape) in {2, 3} and 0 not in variable.shape:
+                    return variable
+                raise ReadError(
+                    f"{path}: {requested!r} is no image ({_describe(variable)}); choose among {_list(images)}."
+                )
+        raise ReadError(f"{path} holds no variable {requested!r}; choose among {_list(images)}.")
+    deepest = [v for v in images if len(v.shape) == 3] or images
+    if not deepest:
+        raise ReadError(f"{path} holds no numeric 2-D or 3-D array, only {_list(variables)}; save the cube as one.")
+    largest = max(math.prod(v.shape) for v in deepest)
+    best = [v for v in deepest if math.prod(v.shape) == largest]
+    if len(best) > 1 or (len(deepest) > 1 and len(best[0].shape) == 2):
+        raise ReadError(f"{path} could mean several arrays: {_list(deepest)}. Name one with variable=.")
+    return best[0]
+
+
+def choose_unfolded(
+    variables: Sequence[Variable], scalars: Mapping[str, float], given: tuple[int, int] | None
+) -> Variable | None:
+    """Return the largest 2-D array that height and width unfold to an image, where no 3-D one is there; else None."""
+    images = [v for v in variables if v.is_image]
+    if any(len(v.shape) == 3 for v in images):
+        return None
+    fitting = [v for v in images if image_size(v.shape, scalars, given) is not None]
+    return max(fitting, key=lambda v: math.prod(v.shape), default=None)
+
+
+def image_size(
+    shape: tuple[int, ...], scalars: Mapping[str, float], given: tuple[int, int] | None
+) -> tuple[int, int, int] | None:
+    """Return height, width and the axis of the pixels of an unfolded ``(bands, pixels)`` image, or None.
+
+    `scalars` are the single numbers beside it, by name; `given` is what the user says.
+    """
+    lower = {name.lower(): value for name, value in scalars.items()}
+    pairs = [given] if given is not None else [(lower.get(a), lower.get(b)) for a, b in _SIZE_NAMES]
+    for height, width in pairs:
+        if not height or not width:
+            continue
+        fitting = [axis for axis, size in enumerate(shape) if size == height * width]
+        if fitting:
+            return int(height), int(width), fitting[-1]
+    return None
+
+
+def spectral_axis(
+    variables: Sequence[Variable], shape: Sequence[int], load: Callable[[str], Any]
+) -> tuple[NDArray[np.float64], str] | None:
+    """Return the wavelengths and their unit that lie beside an array of `shape`, or None.
+
+    Only a vector with a telling name, rising or falling throughout, of the length of one axis counts.
+    """
+    for variable in variables:
+        vector = variable.numeric and math.prod(variable.shape) == max(variable.shape, default=0)
+        if not vector or variable.name.lower() not in _WAVELENGTH_NAMES or math.prod(variable.shape) not in shape:
+            continue
+        values = numbers(np.ravel(load(variable.name)))
+        if values is None or not (np.all(np.diff(values) > 0) or np.all(np.diff(values) < 0)):
+            continue
+        unit = "cm-1" if variable.name.lower().startswith("wavenumber") else None
+        converted, _, unit_name, _ = to_standard_unit(values, unit)
+        if converted is not None:
+            return converted, unit_name
+    return None
+
+
+def _describe(variable: Variable) -> str:
+    kind = "" if variable.numeric else "not numeric, "
+    return f"{variable.name} ({kind}{' x '.join(map(str, variable.shape)) or 'one value'})"
+
+
+def _list(variables: Sequence[Variable]) -> str:
+    return ", ".join(map(_describe, variables)) or "none"

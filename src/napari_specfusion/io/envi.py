@@ -1,0 +1,99 @@
+"""ENVI images: a text header and a file of plain numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_specfusion.errors import ReadError
+from napari_specfusion.io._envi_header import Header, read_header
+from napari_specfusion.io._lazy import MappedArray, lazy_cube
+from napari_specfusion.io._registry import Reader
+
+if TYPE_CHECKING:
+    from napari_specfusion.cube import Cube
+
+__all__ = ["READER", "find_header", "read_envi"]
+
+_SIBLINGS = ("", ".img", ".dat", ".raw", ".bil", ".bip", ".bsq", ".hyspex", ".sli", ".cube", ".bin")
+
+
+def read_envi(path: Path, *, data: str | Path | None = None, wavelengths: object = None) -> Cube:
+    """Open an ENVI image by its header or its data file.
+
+    Parameters
+    ----------
+    path
+        The header, or the data file with its header beside it.
+    data
+        The data file, where it is not beside the header under its name.
+    wavelengths
+        Anything but None leaves the header's wavelengths out; `open_cube` puts the given ones in.
+
+    Raises
+    ------
+    ReadError
+        If header or data are missing, contradict each other, or use what is not supported.
+    """
+    header_path = path if path.suffix.lower() == ".hdr" else find_header(path)
+    if header_path is None:
+        raise ReadError(
+            f"{path} has no ENVI header beside it ({path.name}.hdr or {path.stem}.hdr); "
+            "put it there, or open the header."
+        )
+    header = read_header(header_path, own_wavelengths=wavelengths is not None)
+    if data is None and path != header_path:
+        data = path
+    data_path = Path(data) if data is not None else _find_data(header_path, header)
+    if not data_path.is_file():
+        raise ReadError(f"{data_path} does not exist; give the data file of {header_path.name} with data=.")
+    _check_size(data_path, header)
+    array = MappedArray(str(data_path), header.dtype, header.stored_shape, header.offset, header.axes)
+    return lazy_cube(array, data_path, name=_stem(header_path), **header.description)
+
+
+def find_header(path: Path) -> Path | None:
+    """Return the header beside the data file `path`, or None."""
+    wanted = [f"{path.name}.hdr".lower(), f"{path.stem}.hdr".lower()]
+    found = {p.name.lower(): p for p in _neighbours(path) if p.suffix.lower() == ".hdr"}
+    return next((found[name] for name in wanted if name in found), None)
+
+
+def _find_data(header_path: Path, header: Header) -> Path:
+    """Return the file beside `header_path` that fits best: of the size that the header says, else the largest."""
+    stem = header_path.name[: -len(".hdr")].lower()
+    wanted = {stem + suffix for suffix in _SIBLINGS}
+    found = sorted(p for p in _neighbours(header_path) if p.name.lower() in wanted and p.is_file())
+    if not found:
+        raise ReadError(
+            f"No data file lies beside {header_path}: looked for {header_path.stem} with one of "
+            f"{', '.join(s or 'no ending' for s in _SIBLINGS)}. Put it there, or give it with data=."
+        )
+    return max(found, key=lambda p: (p.stat().st_size == header.data_bytes, p.stat().st_size))
+
+
+def _neighbours(path: Path) -> list[Path]:
+    return list(path.parent.iterdir()) if path.parent.is_dir() else []
+
+
+def _check_size(data_path: Path, header: Header) -> None:
+    actual = data_path.stat().st_size
+    if actual < header.data_bytes:
+        raise ReadError(
+            f"{data_path} has {actual} bytes, but its header describes {header.data_bytes} "
+            f"(shape {header.stored_shape}, {header.dtype}, offset {header.offset}); "
+            "the file was cut short or the header is wrong: get both anew or correct the header."
+        )
+
+
+def _stem(header_path: Path) -> str:
+    name = header_path.name[: -len(".hdr")]
+    known = tuple(s for s in _SIBLINGS if s)
+    return Path(name).stem if name.lower().endswith(known) else name
+
+
+READER = Reader(
+    title="ENVI",
+    patterns=("*.hdr", "*.img", "*.dat", "*.raw", "*.bil", "*.bip", "*.bsq", "*.hyspex", "*.sli"),
+    read=read_envi,
+)

@@ -1,0 +1,181 @@
+"""TIFF stacks: pages, planes or interleaved samples, plain or compressed, with what their tags say."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_specfusion.errors import ReadError
+from napari_specfusion.io._axes import band_axis_of, bands_first
+from napari_specfusion.io._lazy import MappedArray, lazy_cube
+from napari_specfusion.io._registry import Reader
+from napari_specfusion.io._tiff_segments import Layout, SegmentArray, SegmentPage, quiet_tifffile
+from napari_specfusion.io._tiff_tags import describe_tags, lists_wavelengths
+
+if TYPE_CHECKING:
+    import tifffile
+
+    from napari_specfusion.cube import Cube
+
+__all__ = ["READER", "read_tiff"]
+
+_ALPHA = {1, 2}
+_DESCRIPTION = 270
+
+
+def read_tiff(path: Path, *, series: int | None = None, band_axis: int | None = None, wavelengths: Any = None) -> Cube:
+    """Open a TIFF as a cube; pixels are read strip by strip when they are needed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    series
+        Which image series of the file; None takes the one with the most numbers.
+    band_axis
+        Which axis of the stored array holds the bands; None decides by the axes that the file declares,
+        unless the number of wavelengths fits another axis alone.
+    wavelengths
+        Wavelengths that `open_cube` puts in; here they only help to find the band axis.
+
+    Raises
+    ------
+    ReadError
+        If the file is no TIFF, was cut short, needs a codec that is missing, or has more than three axes.
+    """
+    import tifffile
+
+    with quiet_tifffile() as messages, tifffile.TiffFile(path) as tiff:
+        number = _choose_series(path, tiff, series)
+        chosen = tiff.series[number]
+        page = chosen.keyframe
+        shape, axes = _squeezed(path, chosen)
+        _check_codec(path, page)
+        _check_length(path, chosen, messages)
+        tags = {tag.code: tag.value for tag in tiff.pages.first.tags.values()}
+        labels = (tiff.imagej_metadata or {}).get("Labels") or ()
+        text = tags.get(_DESCRIPTION, "")
+        text = text if isinstance(text, str) else ""
+        declared = next((i for i, letter in enumerate(axes) if letter not in "YX"), 0)
+        count = None if wavelengths is None else np.size(wavelengths)
+        if count is None:
+            count = next((n for n in shape if lists_wavelengths(n, text, labels)), None)
+        chosen_axis = band_axis_of(shape, count, declared, band_axis, path)
+        description = describe_tags(tags, shape[chosen_axis], np.dtype(page.dtype), text, labels)
+        array = _array(path, tiff, number, shape, axes, bands_first(chosen_axis), description.get("nodata"))
+        alpha = axes[chosen_axis] == "S" and shape[chosen_axis] == 4 and set(page.extrasamples) <= _ALPHA
+    cube = lazy_cube(array, path, name=path.stem, **description)
+    return cube.select(range(3)) if alpha else cube
+
+
+def _choose_series(path: Path, tiff: tifffile.TiffFile, series: int | None) -> int:
+    count = len(tiff.series)
+    if series is None and count:
+        return max(range(count), key=lambda i: (math.prod(tiff.series[i].shape), -i))
+    if series is None or not 0 <= series < count:
+        raise ReadError(f"{path} holds {count} image series; series={series} is none of 0 to {count - 1}.")
+    return series
+
+
+def _squeezed(path: Path, series: tifffile.TiffPageSeries) -> tuple[tuple[int, int, int], str]:
+    """Return shape and axis letters without axes of length one, a band axis put in front where none is left."""
+    axes = "".join(a for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX")
+    shape = tuple(n for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX")
+    if len(shape) == 2:
+        axes, shape = f"S{axes}", (1, *shape)
+    if len(shape) != 3 or not {"Y", "X"} <= set(axes):
+        raise ReadError(
+            f"{path} has axes {series.axes} of shape {series.shape}; a cube has two of the image and one of the bands. "
+            "Save one time, depth or colour channel as a file of its own."
+        )
+    return (shape[0], shape[1], shape[2]), axes
+
+
+def _check_codec(path: Path, page: Any) -> None:
+    import tifffile
+
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+        if page.predictor != 1:
+            tifffile.TIFF.UNPREDICTORS[page.predictor]
+    except (KeyError, ValueError, ImportError) as error:
+        name = getattr(page.compression, "name", page.compression)
+        raise ReadError(
+            f"{path} is compressed with {name}, which needs the package imagecodecs: pip install imagecodecs."
+        ) from error
+
+
+def _check_length(path: Path, series: tifffile.TiffPageSeries, messages: list[str]) -> None:
+    if any("invalid page offset" in message for message in messages):
+        raise ReadError(f"{path} lacks pages that it points to; it was cut short, get it anew.")
+    actual = path.stat().st_size
+    needed = 0
+    if series.dataoffset is not None:
+        needed = series.dataoffset + series.nbytes
+    for page in series.pages:
+        if page is not None and page.dataoffsets and page.parent is series.keyframe.parent:
+            needed = max(needed, *(o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)))
+    if needed > actual:
+        raise ReadError(f"{path} has {actual} bytes, but its pages reach to {needed}; it was cut short, get it anew.")
+
+
+def _array(
+    path: Path,
+    tiff: tifffile.TiffFile,
+    number: int,
+    shape: tuple[int, int, int],
+    axes: str,
+    order: tuple[int, int, int],
+    nodata: float | None,
+) -> MappedArray | SegmentArray | np.ndarray[Any, Any]:
+    """Return the pixels in the order (bands, y, x): mapped, by segments, or decoded where the layout is unusual."""
+    series = tiff.series[number]
+    page = series.keyframe
+    if series.dataoffset is not None:
+        dtype = np.dtype(page.dtype).newbyteorder(tiff.byteorder).str
+        return MappedArray(str(path), dtype, shape, int(series.dataoffset), order)
+    pages = [p for p in series.pages if p is not None]
+    separate, samples = page.shaped[0], page.shaped[4]
+    layouts: dict[Layout, bool] = {
+        "contiguous": axes == "YXS" and len(pages) == separate == 1 and samples == shape[2],
+        "planar": axes == "SYX" and len(pages) == samples == 1 and separate == shape[0],
+        "pages": axes.endswith("YX") and separate == samples == 1 and len(pages) == len(series.pages) == shape[0],
+    }
+    layout = next((name for name, holds in layouts.items() if holds), None)
+    if layout is None or page.shaped[1] != 1:
+        return np.asarray(series.asarray().reshape(shape).transpose(order))
+    stored, moved = shape, order
+    if layout == "contiguous":
+        # Segments hand out planes first: stored (Y, X, S) is seen as (S, Y, X).
+        place = {0: 1, 1: 2, 2: 0}
+        stored, moved = (shape[2], shape[0], shape[1]), (place[order[0]], place[order[1]], place[order[2]])
+    return SegmentArray(
+        path=str(path),
+        stored_shape=stored,
+        stored_dtype=np.dtype(page.dtype).str,
+        axes=moved,
+        series=number,
+        layout=layout,
+        segment=_segment_shape(page),
+        fill=0.0 if nodata is None else nodata,
+        pages=tuple(
+            SegmentPage(str(p.parent.filehandle.path), tuple(p.dataoffsets), tuple(p.databytecounts)) for p in pages
+        ),
+    )
+
+
+def _segment_shape(page: Any) -> tuple[int, int]:
+    if page.is_tiled:
+        return int(page.tilelength), int(page.tilewidth)
+    return int(min(page.rowsperstrip, page.imagelength)), int(page.imagewidth)
+
+
+READER = Reader(
+    title="TIFF",
+    patterns=("*.tif", "*.tiff", "*.btf", "*.ome.tf8"),
+    read=read_tiff,
+    magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+)

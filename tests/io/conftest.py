@@ -1,0 +1,95 @@
+"""Small files of every format that `open_cube` knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+Maker = Callable[[Path, NDArray[np.uint16]], Path]
+
+
+def _envi(folder: Path, values: NDArray[np.uint16]) -> Path:
+    bands, lines, samples = values.shape
+    (folder / "scene.img").write_bytes(values.astype("<u2").tobytes())
+    header = folder / "scene.hdr"
+    header.write_text(
+        f"ENVI\nsamples = {samples}\nlines = {lines}\nbands = {bands}\ndata type = 12\ninterleave = bsq\n"
+        "byte order = 0\n"
+    )
+    return header
+
+
+def _tiff(folder: Path, values: NDArray[np.uint16]) -> Path:
+    import tifffile
+
+    tifffile.imwrite(folder / "scene.tif", values, photometric="minisblack", compression="zlib")
+    return folder / "scene.tif"
+
+
+def _matlab(folder: Path, values: NDArray[np.uint16]) -> Path:
+    from scipy.io import savemat
+
+    savemat(folder / "scene.mat", {"cube": values.transpose(1, 2, 0)}, do_compression=True)
+    return folder / "scene.mat"
+
+
+def _npy(folder: Path, values: NDArray[np.uint16]) -> Path:
+    np.save(folder / "scene.npy", values)
+    return folder / "scene.npy"
+
+
+def _npz(folder: Path, values: NDArray[np.uint16]) -> Path:
+    np.savez_compressed(folder / "scene.npz", cube=values)
+    return folder / "scene.npz"
+
+
+def _zarr(folder: Path, values: NDArray[np.uint16]) -> Path:
+    import zarr
+
+    zarr.create_array(folder / "scene.zarr", data=values, chunks=(2, 4, 4))
+    return folder / "scene.zarr"
+
+
+def _picture(folder: Path, values: NDArray[np.uint16]) -> Path:
+    import imageio.v3 as imageio
+
+    imageio.imwrite(folder / "scene.png", values[0])
+    return folder / "scene.png"
+
+
+def _folder(folder: Path, values: NDArray[np.uint16]) -> Path:
+    import imageio.v3 as imageio
+
+    inside = folder / "scene"
+    inside.mkdir()
+    for number, band in enumerate(values, 1):
+        imageio.imwrite(inside / f"scene_{number}.png", band)
+    return inside
+
+
+MAKERS: dict[str, Maker] = {
+    "envi": _envi,
+    "tiff": _tiff,
+    "matlab": _matlab,
+    "npy": _npy,
+    "npz": _npz,
+    "zarr": _zarr,
+    "picture": _picture,
+    "folder": _folder,
+}
+
+
+@pytest.fixture
+def values() -> NDArray[np.uint16]:
+    """Return pixels ``(bands, y, x)`` of which no two are the same."""
+    return np.random.default_rng(7).permutation(11 * 9 * 13).reshape(11, 9, 13).astype(np.uint16)
+
+
+@pytest.fixture
+def make_file(tmp_path: Path, values: NDArray[np.uint16]) -> Callable[[str], Path]:
+    """Return a function that writes `values` in the format of a reader and returns the path to open."""
+    return lambda key: MAKERS[key](tmp_path, values)

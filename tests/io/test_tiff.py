@@ -1,0 +1,214 @@
+"""TIFF: where the bands lie, how the pixels are packed, what the tags say."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from napari_specfusion.errors import ReadError
+from napari_specfusion.io import open_cube
+
+Values = NDArray[np.uint16]
+BANDS, HEIGHT, WIDTH = 5, 50, 70
+
+
+@pytest.fixture
+def stack() -> Values:
+    return np.random.default_rng(3).integers(0, 60000, (BANDS, HEIGHT, WIDTH)).astype(np.uint16)
+
+
+def same(path: Path, values: NDArray[Any], **options: Any) -> None:
+    cube = open_cube(path, **options)
+    assert cube.dtype == values.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(cube.data.compute(), values)
+    np.testing.assert_array_equal(cube.read(slice(3, 40), slice(20, 69)), values[:, 3:40, 20:69])
+    np.testing.assert_array_equal(cube.spectrum(47, 33), values[:, 47, 33])
+
+
+@pytest.mark.parametrize(
+    ("layout", "compression", "packing", "order"),
+    list(
+        itertools.product(
+            ["pages", "planar", "contig"], [None, "zlib", "lzw"], [{}, {"tile": (16, 32)}, {"rowsperstrip": 7}], "<>"
+        )
+    ),
+)
+def test_packings(
+    layout: str, compression: str | None, packing: dict[str, Any], order: str, stack: Values, tmp_path: Path
+) -> None:
+    keywords: dict[str, Any] = {"photometric": "minisblack", "compression": compression, "byteorder": order, **packing}
+    data = stack
+    if layout == "planar":
+        keywords["planarconfig"] = "separate"
+    elif layout == "contig":
+        data, keywords["planarconfig"] = stack.transpose(1, 2, 0), "contig"
+    tifffile.imwrite(tmp_path / "s.tif", data, metadata=None if layout != "pages" else {}, **keywords)
+    same(tmp_path / "s.tif", stack)
+
+
+@pytest.mark.parametrize("predictor", [False, True])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "f4", "f8"])
+def test_types(dtype: str, predictor: bool, stack: Values, tmp_path: Path) -> None:
+    values = (stack % 200).astype(dtype)
+    tifffile.imwrite(
+        tmp_path / "s.tif", values, photometric="minisblack", compression="zlib", predictor=predictor, metadata=None
+    )
+    same(tmp_path / "s.tif", values)
+
+
+def test_imagej_with_wavelengths_in_its_labels(stack: Values, tmp_path: Path) -> None:
+    labels = [f"scene {400 + 10 * i} nm" for i in range(BANDS)]
+    tifffile.imwrite(tmp_path / "s.tif", stack, imagej=True, metadata={"axes": "CYX", "Labels": labels})
+    same(tmp_path / "s.tif", stack)
+    np.testing.assert_allclose(open_cube(tmp_path / "s.tif").wavelengths, 400 + 10 * np.arange(BANDS))
+
+
+def test_ome(stack: Values, tmp_path: Path) -> None:
+    channel = {"EmissionWavelength": [500.0, 510.0, 520.0, 530.0, 540.0], "EmissionWavelengthUnit": ["nm"] * BANDS}
+    tifffile.imwrite(tmp_path / "s.ome.tif", stack[None], metadata={"axes": "TCYX", "Channel": channel})
+    same(tmp_path / "s.ome.tif", stack)
+    np.testing.assert_allclose(open_cube(tmp_path / "s.ome.tif").wavelengths, [500, 510, 520, 530, 540])
+
+
+def test_one_band_and_colours(stack: Values, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "grey.tif", stack[0])
+    same(tmp_path / "grey.tif", stack[:1])
+    tifffile.imwrite(tmp_path / "rgb.tif", stack[:3].transpose(1, 2, 0), photometric="rgb")
+    same(tmp_path / "rgb.tif", stack[:3])
+    tifffile.imwrite(
+        tmp_path / "rgba.tif", stack[:4].transpose(1, 2, 0), photometric="rgb", extrasamples=["unassalpha"]
+    )
+    same(tmp_path / "rgba.tif", stack[:3])
+
+
+def test_wavelengths_find_the_band_axis(stack: Values, tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    description = {"wavelength_nm": list(range(400, 400 + BANDS)), "full_scale": 65535}
+    tifffile.imwrite(path, stack.transpose(1, 2, 0), photometric="minisblack", metadata=description)
+    cube = open_cube(path)
+    assert cube.shape == stack.shape
+    assert cube.scale == pytest.approx(1 / 65535)
+    np.testing.assert_array_equal(cube.data.compute(), stack)
+    tifffile.imwrite(path, stack.transpose(1, 2, 0), photometric="minisblack", compression="zlib")
+    assert open_cube(path).shape == (HEIGHT, WIDTH, BANDS)
+    same(path, stack, band_axis=-1)
+    same(path, stack, wavelengths=range(BANDS))
+    with pytest.raises(ReadError, match="band_axis=3 is no axis"):
+        open_cube(path, band_axis=3)
+
+
+def gdal(items: str) -> tuple[int, int, int, str, bool]:
+    xml = f"<GDALMetadata>{items}</GDALMetadata>"
+    return (42112, 2, len(xml) + 1, xml, True)
+
+
+def test_gdal_tags(stack: Values, tmp_path: Path) -> None:
+    per_band = "".join(
+        f'<Item name="wavelength" sample="{i}">{(900 - 100 * i) / 1000}</Item>'
+        f'<Item name="wavelength_units" sample="{i}">Micrometers</Item><Item name="fwhm" sample="{i}">0.0{i + 1}</Item>'
+        f'<Item name="bbl" sample="{i}">{int(i != 2)}</Item>'
+        f'<Item name="SCALE" sample="{i}" role="scale">{i + 1}</Item>'
+        for i in range(BANDS)
+    )
+    keys = (1, 1, 0, 2, 1025, 0, 1, 1, 3072, 0, 1, 32633)
+    tags = [
+        gdal(per_band),
+        (42113, 2, 6, "65535", True),
+        (33550, 12, 3, (30.0, 20.0, 0.0), True),
+        (33922, 12, 6, (0.0, 0.0, 0.0, 1000.0, 2000.0, 0.0), True),
+        (34735, 3, len(keys), keys, True),
+    ]
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, stack, photometric="minisblack", planarconfig="separate", metadata=None, extratags=tags)
+    cube = open_cube(path)
+    np.testing.assert_allclose(cube.wavelengths, [500, 600, 700, 800, 900])
+    np.testing.assert_allclose(cube.fwhm, [50, 40, 30, 20, 10])
+    np.testing.assert_array_equal(cube.good, [True, True, False, True, True])
+    np.testing.assert_allclose(cube.scale, [5, 4, 3, 2, 1])
+    assert cube.nodata == 65535
+    assert cube.affine == (30, 0, 1000, 0, -20, 2000)
+    assert cube.pixel_size == (20, 30)
+    assert cube.crs == "EPSG:32633"
+    np.testing.assert_array_equal(cube.data.compute(), stack[::-1])
+
+
+def test_band_items_and_point_pixels(stack: Values, tmp_path: Path) -> None:
+    items = "".join(f'<Item name="Band_{i + 1}">{400 + i} Nanometers</Item>' for i in range(BANDS))
+    keys = (1, 1, 0, 2, 1025, 0, 1, 2, 2048, 0, 1, 4326)
+    transform = (2.0, 0, 0, 10, 0, -2.0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 1)
+    tags = [
+        gdal(items + '<Item name="BAD_BANDS">1,1,0,1,1</Item>'),
+        (34264, 12, 16, tuple(map(float, transform)), True),
+        (34735, 3, len(keys), keys, True),
+    ]
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, stack, photometric="minisblack", planarconfig="separate", metadata=None, extratags=tags)
+    cube = open_cube(path)
+    np.testing.assert_allclose(cube.wavelengths, 400 + np.arange(BANDS))
+    assert cube.good.sum() == 4
+    assert cube.affine == (2, 0, 9, 0, -2, 21)
+    assert cube.crs == "EPSG:4326"
+
+
+@pytest.mark.parametrize(
+    "xml", ["<GDALMetadata><Item", "no xml", '<a><Item sample="-1" name="wavelength">x</Item></a>']
+)
+def test_damaged_metadata_do_no_harm(xml: str, stack: Values, tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    tags = [(42112, 2, len(xml) + 1, xml, True), (42113, 2, 6, "-3e38", True)]
+    tifffile.imwrite(path, stack, photometric="minisblack", metadata=None, extratags=tags)
+    cube = open_cube(path)
+    assert cube.wavelengths is None
+    assert cube.nodata is None
+
+
+def test_fill_value_is_not_logged(stack: Values, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(
+        path, stack[0].astype("f4"), compression="zlib", metadata=None, extratags=[(42113, 2, 9, "-3.4e+38", True)]
+    )
+    with caplog.at_level(logging.WARNING):
+        cube = open_cube(path)
+        cube.spectrum(0, 0)
+    assert cube.nodata == -3.4e38
+    assert not caplog.records
+
+
+def test_too_many_axes(stack: Values, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "s.tif", np.stack([stack, stack]), photometric="minisblack")
+    with pytest.raises(ReadError, match=r"\(2, 5, 50, 70\); a cube has two of the image and one of the bands"):
+        open_cube(tmp_path / "s.tif")
+
+
+def test_series(stack: Values, tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "s.tif") as writer:
+        writer.write(stack[0, :10, :10])
+        writer.write(stack, photometric="minisblack")
+    same(tmp_path / "s.tif", stack)
+    assert open_cube(tmp_path / "s.tif", series=0).shape == (1, 10, 10)
+    with pytest.raises(ReadError, match="series=2 is none of 0 to 1"):
+        open_cube(tmp_path / "s.tif", series=2)
+
+
+def test_complex(stack: Values, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "s.tif", stack.astype("c8"), photometric="minisblack")
+    with pytest.raises(ReadError, match="complex"):
+        open_cube(tmp_path / "s.tif")
+
+
+def test_missing_codec_names_the_remedy(stack: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nothing:
+        def __getitem__(self, key: int) -> None:
+            raise KeyError(key)
+
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", compression="zlib")
+    monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", Nothing())
+    with pytest.raises(ReadError, match="pip install imagecodecs"):
+        open_cube(tmp_path / "s.tif")

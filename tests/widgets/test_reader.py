@@ -1,0 +1,49 @@
+"""What napari gets when a file is dropped on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_specfusion.cube import Cube
+from napari_specfusion.errors import ReadError
+from napari_specfusion.widgets._reader import get_reader
+
+
+def test_cube_becomes_one_layer(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((4, 8, 9)).astype("<f4")
+    values.tofile(tmp_path / "scene.img")
+    header = tmp_path / "scene.hdr"
+    header.write_text(
+        "ENVI\nsamples = 9\nlines = 8\nbands = 4\ndata type = 4\ninterleave = bsq\nwavelength units = nm\n"
+        "wavelength = {400, 500, 600, 700}\n"
+    )
+    for path in (str(header), [str(header)]):
+        read = get_reader(path=path)
+        assert read is not None
+        [(data, keywords, kind)] = read(path)
+        assert kind == "image"
+        assert data.shape == values.shape
+        assert keywords["rgb"] is False
+        assert 0 <= keywords["contrast_limits"][0] < keywords["contrast_limits"][1] <= 1
+        described = keywords["metadata"]["specfusion"]
+        np.testing.assert_array_equal(described["wavelengths"], [400, 500, 600, 700])
+        assert isinstance(described["cube"], Cube)
+
+
+def test_pictures_and_strangers_stay_with_napari(tmp_path: Path) -> None:
+    for name in ("photo.png", "photo.jpg", "letter.txt"):
+        (tmp_path / name).write_bytes(b"x")
+        assert get_reader(path=str(tmp_path / name)) is None
+    assert get_reader(path=["a.hdr", "b.hdr"]) is None
+
+
+def test_errors_are_words(tmp_path: Path) -> None:
+    path = str(tmp_path / "scene.hdr")
+    Path(path).write_text("ENVI\n")
+    read = get_reader(path=path)
+    assert read is not None
+    with pytest.raises(ReadError, match="'bands' is missing"):
+        read(path)
