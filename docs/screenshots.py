@@ -1,0 +1,102 @@
+"""Make the pictures of the documentation: a real napari window, driven through the sample pair.
+
+Needs a display, or `xvfb-run -a -s "-screen 0 1400x900x24 +extension GLX"` in front of it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtTest import QTest
+
+from napari_specfusion.sample_data import sample_scene
+
+IMAGES = Path(__file__).parent / "images"
+PLUGIN = "napari-specfusion"
+SIZE = (1320, 820)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Let the window work until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            sys.exit("The window did not get there in time.")
+        QTest.qWait(50)
+
+
+def main() -> None:
+    IMAGES.mkdir(exist_ok=True)
+    viewer = napari.Viewer(show=True, show_welcome_screen=False)
+    viewer.window.resize(*SIZE)
+
+    def shoot(name: str) -> None:
+        QTest.qWait(400)
+        viewer.screenshot(IMAGES / f"{name}.png", canvas_only=False, flash=False)
+
+    def dock(name: str) -> Any:
+        return viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=False)[1]
+
+    viewer.open_sample(PLUGIN, "pair")
+
+    fuse = dock("Fuse")
+    wait_for(lambda: fuse.preflight.done)
+    shoot("fuse")
+    # small tiles, so that there is something to see while they land
+    fuse.tile_combo.addItem("64 px", 64)
+    fuse.tile_combo.setCurrentIndex(fuse.tile_combo.count() - 1)
+    results = []
+    for method in ("bicubic", "subspace"):
+        fuse.method_combo.setCurrentIndex(fuse.method_combo.findData(method))
+        fuse.start()
+        wait_for(lambda: fuse.run_button.isEnabled())
+        results.append(viewer.layers[f"fused {method}"])
+    shoot("fused")
+    viewer.window.remove_dock_widget(fuse)
+
+    viewer.layers["fused bicubic"].visible = False
+    viewer.layers["reference"].visible = True
+    viewer.layers.selection.active = viewer.layers["fused subspace"]
+    spectra = dock("Spectra")
+    viewer.dims.set_current_step(0, 20)
+    for point in ((97.0, 200.0), (212.0, 106.0), (46.0, 113.0)):
+        spectra.pins.add(point)
+    spectra.point_at((208.0, 142.0))
+    wait_for(lambda: bool(spectra.plot.curve_data()))
+    shoot("spectra")
+    viewer.window.remove_dock_widget(spectra)
+
+    viewer.layers.remove("Pinned spectra")
+    quality = dock("Quality")
+    for result in results:
+        quality.estimate_combo.setCurrentText(result.name)
+        quality.compare()
+        wait_for(lambda: quality.compare_button.isEnabled())
+    quality.add_map("sam")
+    wait_for(lambda: quality.compare_button.isEnabled())
+    shoot("quality")
+    viewer.window.remove_dock_widget(quality)
+
+    viewer.layers.clear()
+    opener = dock("Open cube")
+    with TemporaryDirectory() as folder, chdir(folder):
+        scene = sample_scene()
+        np.savez("still_life.npz", cube=scene.hsi.read(), wavelengths=scene.hsi.wavelengths)
+        opener.path_edit.set_path("still_life.npz")
+        wait_for(opener.add_button.isEnabled)
+        opener.add()
+        shoot("open")
+    viewer.window.remove_dock_widget(opener)
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What a script or napari's console does with a viewer, without a dialog."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_specfusion.cube import Cube
+from napari_specfusion.errors import CubeError
+from napari_specfusion.io import open_cube
+from napari_specfusion.widgets._layers import is_cube, layer_data, place_over, rgb_layer_data
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import napari
+
+__all__ = ["open_in", "show_in", "show_rgb"]
+
+
+def open_in(viewer: napari.viewer.Viewer, path: str | os.PathLike[str], **options: Any) -> Any:
+    """Open a file as a cube and add it to a viewer.
+
+    Parameters
+    ----------
+    viewer
+        Where to add it.
+    path, **options
+        As `open_cube` takes them.
+
+    Returns
+    -------
+    napari.layers.Image
+        The new layer: one band as a grey picture, three as RGB, more as a stack of bands.
+
+    Raises
+    ------
+    ReadError
+        As `open_cube` does.
+    """
+    return show_in(viewer, open_cube(Path(path), **options))
+
+
+def show_in(viewer: napari.viewer.Viewer, cube: Cube, *, over: Any = None) -> Any:
+    """Add a cube to a viewer, over the layer `over` if given, and return the new layer."""
+    data, keywords, _ = layer_data(cube)
+    layer = viewer.add_image(data, **keywords)
+    if over is not None:
+        place_over(layer, over)
+    return layer
+
+
+def show_rgb(viewer: napari.viewer.Viewer, layer: Any = None, wavelengths: Sequence[float] | None = None) -> Any:
+    """Add a picture of a cube, made of the bands nearest to red, green and blue.
+
+    Parameters
+    ----------
+    viewer
+        Where to add it.
+    layer
+        The cube's layer; None takes the selected one.
+    wavelengths
+        Three wavelengths for red, green and blue; None takes those of the eye.
+
+    Returns
+    -------
+    napari.layers.Image
+        The new layer, where the cube lies.
+
+    Raises
+    ------
+    CubeError
+        If there is no cube to show.
+    """
+    layer = viewer.layers.selection.active if layer is None else layer
+    if not is_cube(layer):
+        raise CubeError("No cube is selected; select its layer in the list, or name it.")
+    cube = Cube.from_layer(layer)
+    chosen = {} if wavelengths is None else {"wavelengths": wavelengths}
+    data, keywords, _ = rgb_layer_data(cube.replace(name=str(layer.name)), **chosen)
+    picture = viewer.add_image(data, **keywords)
+    place_over(picture, layer)
+    return picture

@@ -1,0 +1,108 @@
+"""A verdict with its reasons: coloured marks and words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QRectF, Qt
+from qtpy.QtGui import QColor, QFont, QPainter
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QPaintEvent
+
+    from napari_specfusion.scene import Finding
+    from napari_specfusion.widgets._preflight import Mood
+
+__all__ = ["FindingsPanel"]
+
+# colour and sign: the sign tells what the colour does, for those who do not see it
+_MARKS: dict[str, tuple[str, str]] = {
+    "wait": ("#8a8d91", "\u2026"),
+    "good": ("#2e9e5b", "\u2713"),
+    "info": ("#4a86c5", "i"),
+    "warning": ("#d9920f", "!"),
+    "error": ("#cf3f3f", "\u00d7"),
+}
+
+
+class FindingsPanel(QFrame):
+    """A headline with a mark, facts in two columns, and findings one below the other."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(8, 8, 8, 8)
+        self._body: QWidget | None = None
+        self.headline = ""
+
+    def show_verdict(
+        self,
+        mood: Mood,
+        headline: str,
+        facts: Iterable[tuple[str, str]] = (),
+        findings: Iterable[Finding] = (),
+    ) -> None:
+        """Replace what the panel shows."""
+        if self._body is not None:
+            self._layout.removeWidget(self._body)
+            self._body.deleteLater()
+        self.headline = headline
+        self._body = QWidget()
+        grid = QGridLayout(self._body)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setColumnStretch(2, 1)
+        grid.setVerticalSpacing(6)
+        title = _text(headline)
+        font = title.font()
+        font.setBold(True)
+        title.setFont(font)
+        grid.addWidget(_Mark(mood, 18), 0, 0, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(title, 0, 1, 1, 2)
+        for name, value in facts:
+            row = grid.rowCount()
+            grid.addWidget(QLabel(name), row, 1)
+            grid.addWidget(_text(value), row, 2)
+        for finding in findings:
+            row = grid.rowCount()
+            grid.addWidget(_Mark(finding.level, 16), row, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(_text(finding.message), row, 1, 1, 2)
+        self._layout.addWidget(self._body)
+
+
+def _text(words: str) -> QLabel:
+    label = QLabel(words)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # a wrapped label asks for its natural width otherwise, and widens the whole dock
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+    return label
+
+
+class _Mark(QWidget):
+    """A round coloured mark with a sign in it."""
+
+    def __init__(self, level: str, size: int) -> None:
+        super().__init__()
+        self._colour, self._sign = _MARKS[level]
+        self.setFixedSize(size, size)
+        self.setAccessibleName(level)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the mark."""
+        size = min(self.width(), self.height())
+        box = QRectF(0, 0, size, size)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setBrush(QColor(self._colour))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.drawEllipse(box)
+        font = QFont(self.font())
+        font.setBold(True)
+        font.setPixelSize(round(size * 0.7))
+        painter.setFont(font)
+        painter.setPen(QColor("white"))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._sign)
+        painter.end()

@@ -1,0 +1,134 @@
+"""Small pieces that the dialogs are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QSizePolicy,
+    QStyle,
+    QToolButton,
+    QWidget,
+)
+
+__all__ = ["PathEdit", "choice_combo", "choose", "form", "single_timer"]
+
+WIDE_LABEL = "Reference "
+
+
+def form(*rows: tuple[str, QWidget]) -> QFormLayout:
+    """Return a form whose fields start at one line and fill the width."""
+    layout = QFormLayout()
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    for label, field in rows:
+        name = QLabel(label)
+        # forms that stand above one another line up
+        name.setMinimumWidth(name.fontMetrics().horizontalAdvance(WIDE_LABEL))
+        layout.addRow(name, field)
+    return layout
+
+
+def choice_combo(choices: Mapping[Any, str]) -> QComboBox:
+    """Return a combo box that shows the values and gives the keys as its data."""
+    combo = QComboBox()
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    for key, title in choices.items():
+        combo.addItem(title, key)
+    return combo
+
+
+def choose(combo: QComboBox, key: Any) -> None:
+    """Choose an entry by its key; an unknown one changes nothing."""
+    keys = [combo.itemData(index) for index in range(combo.count())]
+    if key in keys:
+        combo.setCurrentIndex(keys.index(key))
+
+
+def single_timer(parent: QObject, milliseconds: int, callback: Callable[[], None]) -> QTimer:
+    """Return a timer that fires once per start."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(callback)
+    return timer
+
+
+class PathEdit(QWidget):
+    """A line for a path, with a button that browses.
+
+    Attributes
+    ----------
+    changed
+        The path was typed or chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        title: str,
+        pattern: str,
+        mode: Literal["open", "save"],
+        placeholder: str = "",
+        tip: str = "",
+        *,
+        folders: bool = False,
+    ) -> None:
+        super().__init__()
+        self._title, self._pattern, self._mode = title, pattern, mode
+        self.line = QLineEdit()
+        self.line.setPlaceholderText(placeholder)
+        self.line.editingFinished.connect(self.changed)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
+        row.addWidget(self.line)
+        icons = QStyle.StandardPixmap
+        row.addWidget(self._button(icons.SP_FileIcon, "Choose a file", self._browse))
+        if folders:
+            row.addWidget(self._button(icons.SP_DirIcon, "Choose a folder", self._browse_folders))
+        self.setToolTip(tip)
+
+    def _button(self, icon: QStyle.StandardPixmap, tip: str, clicked: Callable[[], None]) -> QToolButton:
+        button = QToolButton()
+        if (style := QApplication.style()) is not None:
+            button.setIcon(style.standardIcon(icon))
+        button.setToolTip(tip)
+        button.clicked.connect(clicked)
+        return button
+
+    def path(self) -> Path | None:
+        """Return what was entered, or None."""
+        text = self.line.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def set_path(self, path: str | Path) -> None:
+        """Enter a path."""
+        self.line.setText(str(path))
+        self.changed.emit()
+
+    def _browse(self) -> None:
+        start = str(self.path() or "")
+        if self._mode == "open":
+            chosen, _ = QFileDialog.getOpenFileName(self, self._title, start, self._pattern)
+        else:
+            chosen, _ = QFileDialog.getSaveFileName(self, self._title, start, self._pattern)
+        if chosen:
+            self.set_path(chosen)
+
+    def _browse_folders(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, self._title, str(self.path() or ""))
+        if chosen:
+            self.set_path(chosen)

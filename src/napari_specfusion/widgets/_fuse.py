@@ -1,0 +1,359 @@
+"""Fuse: pick two layers, see whether they belong together, run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_specfusion.scene import Finding
+from napari_specfusion.widgets._combo import LayerCombo
+from napari_specfusion.widgets._findings import FindingsPanel
+from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form, single_timer
+from napari_specfusion.widgets._fuse_options import (
+    DEVICES,
+    FIT,
+    METHOD_CHOICES,
+    TILES,
+    WEIGHTS,
+    Fused,
+    FuseOptions,
+    describe_progress,
+    run_fusion,
+)
+from napari_specfusion.widgets._layers import is_cube, is_image, is_unplaced, place_over, suggest_pair
+from napari_specfusion.widgets._panel import Panel
+from napari_specfusion.widgets._preferences import preference
+from napari_specfusion.widgets._preflight import Preflight, inspect_pair
+from napari_specfusion.widgets._worker import Job
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_specfusion.cube import Cube
+
+__all__ = ["FuseWidget"]
+
+INSPECT_DELAY = 200
+REFRESH_INTERVAL = 330
+
+
+class FuseWidget(Panel):
+    """Pick a cube and a guide, look at what is found out about the pair, and fuse it."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(viewer)
+        self.preflight = Preflight()
+        self._inspection: Job | None = None
+        self._run: Job | None = None
+        self._run_layers: tuple[Any, Any] = (None, None)
+        self._result: Any = None
+        self._result_name = ""
+        self._build()
+        self._debounce = single_timer(self, INSPECT_DELAY, self._inspect)
+        self._redraw = single_timer(self, REFRESH_INTERVAL, self._redraw_result)
+        self._show_method()
+        self._set_running(False)
+        self.refresh()
+
+    # --- layout ----------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.cube_combo = LayerCombo(is_cube, "The cube with many bands and few pixels.")
+        self.guide_combo = LayerCombo(
+            is_image, "The sharper image of the same ground: RGB, panchromatic, multispectral."
+        )
+        self.ratio_spin = QDoubleSpinBox()
+        self.ratio_spin.setRange(1.0, 64.0)
+        self.ratio_spin.setDecimals(3)
+        self.ratio_spin.setStepType(QDoubleSpinBox.StepType.DefaultStepType)
+        self.ratio_spin.setSpecialValueText("from the two sizes")
+        self.ratio_spin.setToolTip(
+            "Guide pixels per cube pixel. Leave it at the lowest value to take it from the sizes."
+        )
+        self.method_combo = choice_combo({key: choice.title for key, choice in METHOD_CHOICES.items()})
+        for index, choice in enumerate(METHOD_CHOICES.values()):
+            self.method_combo.setItemData(index, choice.tip, Qt.ItemDataRole.ToolTipRole)
+        self.method_tip = QLabel()
+        self.method_tip.setWordWrap(True)
+        self.minutes_spin = QDoubleSpinBox()
+        self.minutes_spin.setRange(0.1, 600.0)
+        self.minutes_spin.setDecimals(1)
+        self.minutes_spin.setValue(FuseOptions.minutes)
+        self.minutes_spin.setSuffix(" min")
+        self.minutes_spin.setToolTip("How long the network may train; longer is better, with diminishing returns.")
+        self.weights_edit = PathEdit(
+            "Choose a weight file", "Weights (*.safetensors *.pth *.tar);;All files (*)", "open"
+        )
+
+        self.findings = FindingsPanel()
+        self.pair_form = form(("Cube", self.cube_combo), ("Guide", self.guide_combo), ("Ratio", self.ratio_spin))
+        self.method_form = form(
+            ("Method", self.method_combo),
+            ("", self.method_tip),
+            ("Time", self.minutes_spin),
+            ("Weights", self.weights_edit),
+        )
+
+        self.tile_combo = choice_combo(TILES)
+        self.tile_combo.setToolTip("Size of the pieces the image is worked on in; memory grows with it.")
+        self.device_combo = choice_combo(DEVICES)
+        self.device_combo.setToolTip("What computes.")
+        self.out_edit = PathEdit(
+            "Keep the result in",
+            "OME-Zarr (*.zarr)",
+            "save",
+            "memory",
+            "A new .zarr folder; empty keeps the result in memory.",
+        )
+        advanced = QWidget()
+        advanced_form = form(("Tile", self.tile_combo), ("Device", self.device_combo), ("Result in", self.out_edit))
+        advanced.setLayout(advanced_form)
+        self.advanced = QCollapsible("Advanced", expandedIcon="\u25be", collapsedIcon="\u25b8")
+        self.advanced.addWidget(advanced)
+        choose(self.tile_combo, preference("compute", "tile"))
+        choose(self.device_combo, preference("compute", "device"))
+
+        self.run_button = QPushButton("Run")
+        self.run_button.setToolTip("Fuse; the result appears over the guide and grows while it runs.")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop within one tile.")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 1000)
+        self.progress.setTextVisible(False)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.addLayout(self.pair_form)
+        column.addWidget(self.findings)
+        column.addLayout(self.method_form)
+        column.addWidget(self.advanced)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll, 1)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(9, 0, 9, 9)
+        foot.addLayout(buttons)
+        foot.addWidget(self.progress)
+        foot.addWidget(self.status)
+        outer.addLayout(foot)
+        self.setMinimumWidth(340)
+
+        self.cube_combo.currentTextChanged.connect(self._pair_changed)
+        self.guide_combo.currentTextChanged.connect(self._pair_changed)
+        self.ratio_spin.valueChanged.connect(self._pair_changed)
+        self.method_combo.currentIndexChanged.connect(self._show_method)
+        self.run_button.clicked.connect(self.start)
+        self.cancel_button.clicked.connect(self.cancel)
+
+    # --- what the user chose ------------------------------------------------------
+
+    @property
+    def options(self) -> FuseOptions:
+        """The choices made below the pair."""
+        return FuseOptions(
+            method=self.method_combo.currentData(),
+            minutes=self.minutes_spin.value(),
+            weights=self.weights_edit.path(),
+            tile=self.tile_combo.currentData(),
+            device=self.device_combo.currentData(),
+            out=self.out_edit.path(),
+        )
+
+    def _pair(self) -> tuple[Any, Any] | None:
+        layers = self.viewer.layers
+        low, guide = self.cube_combo.layer(layers), self.guide_combo.layer(layers)
+        return None if low is None or guide is None else (low, guide)
+
+    def _show_method(self) -> None:
+        method = self.method_combo.currentData()
+        self.method_tip.setText(METHOD_CHOICES[method].tip)
+        self.method_form.setRowVisible(self.minutes_spin, method == FIT)
+        self.method_form.setRowVisible(self.weights_edit, method == WEIGHTS)
+
+    # --- listening to the viewer ------------------------------------------------------
+
+    def links(self) -> list[tuple[Any, Callable[..., None]]]:
+        """Follow the layer list."""
+        events = self.viewer.layers.events
+        return [(event, self.refresh) for event in (events.inserted, events.removed, events.reordered, events.renamed)]
+
+    def refresh(self, event: Any = None) -> None:
+        """Offer the layers there are; guess a pair where none is chosen."""
+        layers = self.viewer.layers
+        for combo in (self.cube_combo, self.guide_combo):
+            combo.update_layers(layers)
+        if self._pair() is None and (pair := suggest_pair(layers)) is not None:
+            if self.cube_combo.layer(layers) is None:
+                self.cube_combo.choose(pair[0])
+            if self.guide_combo.layer(layers) is None:
+                self.guide_combo.choose(pair[1])
+        if self._pair() is None and self._inspection is None:
+            self._show_preflight(Preflight())
+
+    # --- looking at the pair ------------------------------------------------------------
+
+    def _pair_changed(self) -> None:
+        if self._inspection is not None:
+            self._inspection.stop()
+            self._inspection = None
+        self._show_preflight(Preflight())
+        if self._pair() is None:
+            self._debounce.stop()
+        else:
+            self.findings.show_verdict("wait", "Looking at the pair ...")
+            self._debounce.start()
+
+    def _inspect(self) -> None:
+        pair = self._pair()
+        if pair is None:
+            return
+        ratio = None if self.ratio_spin.value() == self.ratio_spin.minimum() else self.ratio_spin.value()
+        job = Job(
+            f"Calibrating {pair[0].name} with {pair[1].name}",
+            lambda report, should_stop: inspect_pair(*pair, ratio, report, should_stop),
+        )
+        self._inspection = job
+        job.reported.connect(self._inspected)
+        job.succeeded.connect(self._inspected)
+        job.failed.connect(self._inspection_failed)
+        job.ended.connect(self._inspection_ended)
+        self.start_job(job)
+
+    def _inspected(self, preflight: Preflight) -> None:
+        # an earlier job may still have reported when another pair was chosen
+        if self.sender() is self._inspection:
+            self._show_preflight(preflight)
+
+    def _inspection_failed(self, message: str) -> None:
+        self._inspected(Preflight(None, (Finding("error", "pair", message),), done=True))
+
+    def _inspection_ended(self) -> None:
+        if self.sender() is self._inspection:
+            self._inspection = None
+            if (pair := self._pair()) is not None and self.preflight.believable and is_unplaced(pair[0]):
+                self._lay_over(*pair)
+
+    def _show_preflight(self, preflight: Preflight) -> None:
+        self.preflight = preflight
+        self.findings.show_verdict(*preflight.verdict, preflight.facts, preflight.findings)
+        self.run_button.setEnabled(preflight.can_run and self._run is None)
+
+    def _lay_over(self, low: Any, guide: Any) -> None:
+        scene = self.preflight.scene
+        assert scene is not None
+        place_over(low, guide, scene.factor, scene.shift if self.preflight.believable else None)
+
+    # --- running --------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run with what is chosen."""
+        pair, scene, options = self._pair(), self.preflight.scene, self.options
+        if pair is None or scene is None or not self.preflight.can_run or self._run is not None:
+            return
+        self._lay_over(*pair)
+        job = Job(
+            f"Fusing {pair[0].name} with {pair[1].name}",
+            lambda report, should_stop: run_fusion(scene, options, report, should_stop),
+        )
+        self._run, self._run_layers, self._result = job, pair, None
+        self._result_name = f"fused {options.method}"
+        job.reported.connect(self._progressed)
+        job.succeeded.connect(self._succeeded)
+        job.failed.connect(self._failed)
+        job.ended.connect(self._ended)
+        self._set_running(True)
+        self.start_job(job)
+
+    def cancel(self) -> None:
+        """Stop the run within one tile."""
+        if self._run is not None:
+            self._run.stop()
+            self.cancel_button.setEnabled(False)
+            self.status.setText("Stopping ...")
+
+    def _progressed(self, event: Any) -> None:
+        if self._run is None or self._run.stopping:
+            return
+        share, line = describe_progress(event)
+        self.progress.setRange(0, 1000)
+        self.progress.setValue(round(1000 * share))
+        self.status.setText(line)
+        cube = getattr(event, "cube", None)
+        if cube is not None:
+            if self._result is None:
+                self._show_result(cube)
+            if not self._redraw.isActive():
+                self._redraw.start()
+
+    def _show_result(self, cube: Cube) -> None:
+        low, guide = self._run_layers
+        data, keywords, _ = cube.layer_data()
+        # limits of a result that has only begun say nothing
+        keywords |= {"name": self._result_name, "contrast_limits": low.contrast_limits, "colormap": low.colormap}
+        self._result = self.viewer.add_image(data, **keywords)
+        place_over(self._result, guide)
+
+    def _redraw_result(self) -> None:
+        if self._result is not None and self._result in self.viewer.layers:
+            self._result.refresh()
+
+    def _succeeded(self, fused: Fused) -> None:
+        if self._result is None or self._result not in self.viewer.layers:
+            self._show_result(fused.cube)
+        else:
+            data, keywords, _ = fused.cube.layer_data()
+            self._result.data = data
+            self._result.metadata = keywords["metadata"]
+        self.progress.setValue(1000)
+        self.status.setText(f"Done. {fused.message}".strip())
+
+    def _failed(self, message: str) -> None:
+        self._drop_result()
+        self.status.setText("The run did not finish.")
+
+    def _ended(self) -> None:
+        if self._run is not None and self._run.stopping:
+            self._drop_result()
+            self.status.setText("Stopped.")
+        self._run, self._run_layers, self._result = None, (None, None), None
+        self._set_running(False)
+
+    def _drop_result(self) -> None:
+        if self._result is not None and self._result in self.viewer.layers:
+            self.viewer.layers.remove(self._result)
+        self._result = None
+
+    def _set_running(self, running: bool) -> None:
+        self.run_button.setEnabled(self.preflight.can_run and not running)
+        self.cancel_button.setEnabled(running)
+        self.progress.setVisible(running)
+        if running:
+            # busy until the first report: calibration and regressions have no steps to count
+            self.progress.setRange(0, 0)
+            self.status.setText("Preparing ...")
+        for widget in (self.cube_combo, self.guide_combo, self.ratio_spin, self.method_combo, self.advanced):
+            widget.setEnabled(not running)

@@ -1,0 +1,148 @@
+"""What the Fuse dialog asks for, without Qt: choices, their defaults, and the run itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_specfusion.engine import FusionProgress, fuse
+from napari_specfusion.errors import FusionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_specfusion.cube import Cube
+    from napari_specfusion.fitting import FitProgress
+    from napari_specfusion.scene import Scene
+    from napari_specfusion.widgets._worker import Report, ShouldStop
+
+__all__ = ["DEVICES", "METHOD_CHOICES", "TILES", "Choice", "FuseOptions", "Fused", "describe_progress", "run_fusion"]
+
+FIT, WEIGHTS = "fit", "weights"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One entry of a combo box: what it shows, and what it tells when pointed at."""
+
+    title: str
+    tip: str
+
+
+METHOD_CHOICES: Mapping[str, Choice] = {
+    "subspace": Choice(
+        "Subspace least squares", "Fits both images in the cube's spectral subspace. The best without training."
+    ),
+    "glp": Choice(
+        "GLP hypersharpening", "Adds the guide's detail to each band, weighted by regression. Fast and steady."
+    ),
+    "gsa": Choice("GSA", "Component substitution; a classic to compare with."),
+    "bicubic": Choice("Bicubic (no fusion)", "Only enlarges the cube; what every method has to beat."),
+    FIT: Choice(
+        "Network, fitted on this scene", "Trains a small network on the two images alone, for the minutes you give."
+    ),
+    WEIGHTS: Choice("Network from a weight file", "Runs weights that were trained before (.safetensors, .pth)."),
+}
+
+TILES: Mapping[int | str | None, str] = {
+    "auto": "Automatic",
+    256: "256 px",
+    512: "512 px",
+    1024: "1024 px",
+    None: "Whole image at once",
+}
+
+DEVICES: Mapping[str, str] = {"auto": "Automatic", "cpu": "Processor (CPU)", "cuda": "NVIDIA GPU", "mps": "Apple GPU"}
+
+
+@dataclass(frozen=True)
+class FuseOptions:
+    """How to fuse.
+
+    Attributes
+    ----------
+    method
+        A key of `METHOD_CHOICES`.
+    minutes
+        How long to fit, where the method is fitted.
+    weights
+        The weight file, where the method has one.
+    tile, device
+        As `fuse` takes them.
+    out
+        Folder of the result (``.zarr``); None keeps it in memory.
+    """
+
+    method: str = "subspace"
+    minutes: float = 3.0
+    weights: Path | None = None
+    tile: int | Literal["auto"] | None = "auto"
+    device: str = "auto"
+    out: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """What a run gave: the cube, and what there is to say about it."""
+
+    cube: Cube
+    message: str
+
+
+def run_fusion(scene: Scene, options: FuseOptions, report: Report, should_stop: ShouldStop) -> Fused:
+    """Fuse a scene, after fitting or loading a network where that was chosen.
+
+    Raises
+    ------
+    SpecFusionError
+        As `fit`, `load_checkpoint` and `fuse` do.
+    """
+    model, message = _model(scene, options, report, should_stop)
+    cube = fuse(
+        scene,
+        model=model,
+        tile=options.tile,
+        device=options.device,
+        out=options.out,
+        progress=report,
+        should_stop=should_stop,
+    )
+    return Fused(cube, message)
+
+
+def _model(scene: Scene, options: FuseOptions, report: Report, should_stop: ShouldStop) -> tuple[Any, str]:
+    if options.method == FIT:
+        from napari_specfusion.fitting import fit
+
+        device = "cpu" if options.device == "auto" else options.device
+        fitted = fit(scene, minutes=options.minutes, callback=report, should_stop=should_stop, device=device)
+        return fitted, fitted.message
+    if options.method == WEIGHTS:
+        from napari_specfusion.models import load_checkpoint
+
+        if options.weights is None:
+            raise FusionError("No weight file is chosen; choose one, or another method.")
+        return load_checkpoint(options.weights, ratio=scene.factor), f"Weights: {options.weights.name}."
+    return options.method, ""
+
+
+def describe_progress(event: FitProgress | FusionProgress) -> tuple[float, str]:
+    """Return the share done and a line for the user."""
+    if not isinstance(event, FusionProgress):
+        allowed = event.minutes * 60
+        line = f"Fitting, step {event.step} \u00b7 {_clock(allowed - event.seconds)} left"
+        if not math.isnan(event.score):
+            line += f" \u00b7 {event.score:.2f} dB held out"
+        return min(1.0, event.seconds / allowed), line
+    line = f"Tile {event.done} of {event.total}"
+    if event.remaining is not None and event.done < event.total:
+        line += f" \u00b7 {_clock(event.remaining)} left"
+    return event.done / max(1, event.total), line
+
+
+def _clock(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

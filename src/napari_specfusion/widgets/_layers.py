@@ -1,0 +1,182 @@
+"""What layers mean to this package: which is a cube, which two belong together, how a cube is shown and placed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+
+from napari_specfusion.cube import METADATA_KEY, Cube
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+__all__ = [
+    "cell_transform",
+    "is_cube",
+    "is_image",
+    "is_unplaced",
+    "layer_data",
+    "place_over",
+    "plane_shape",
+    "rgb_layer_data",
+    "suggest_pair",
+]
+
+# where the eye's red, green and blue lie in a spectrum, nm
+RGB_WAVELENGTHS = (640.0, 550.0, 460.0)
+
+
+# --- which layer is what -----------------------------------------------------------
+
+
+def is_image(layer: Any) -> bool:
+    """Whether a layer is an image of the plane: grey, RGB or a stack of bands."""
+    return isinstance(layer, Image) and layer.ndim in (2, 3)
+
+
+def is_cube(layer: Any) -> bool:
+    """Whether a layer is a stack of bands."""
+    return is_image(layer) and layer.ndim == 3 and not layer.rgb
+
+
+def plane_shape(layer: Any) -> tuple[int, int, int]:
+    """Return bands, rows and columns of an image layer."""
+    shape = tuple(int(n) for n in (layer.data[0] if layer.multiscale else layer.data).shape)
+    if layer.rgb:
+        return 3, shape[-3], shape[-2]
+    return (1, *shape) if len(shape) == 2 else shape  # type: ignore[return-value]
+
+
+def suggest_pair(layers: Iterable[Any]) -> tuple[Any, Any] | None:
+    """Return the layers that look most like a low-resolution cube and its guide, or None.
+
+    The cube is the one with most bands; the guide is larger, of the same outline, and has the fewest.
+    """
+    images = [layer for layer in layers if is_image(layer)]
+    pairs = []
+    for low in filter(is_cube, images):
+        bands, height, width = plane_shape(low)
+        for guide in images:
+            guide_bands, high, wide = plane_shape(guide)
+            ratio = math.sqrt((high / height) * (wide / width))
+            same_outline = abs(high / height - wide / width) < 0.1 * ratio
+            if guide_bands < bands and ratio > 1 and same_outline:
+                pairs.append((-bands, guide_bands, low, guide))
+    if not pairs:
+        return None
+    _, _, low, guide = min(pairs, key=lambda pair: pair[:2])
+    return low, guide
+
+
+# --- how a cube is shown -------------------------------------------------------------
+
+
+def layer_data(cube: Cube) -> LayerData:
+    """Return the layer that shows a cube best: one band as a grey picture, three as RGB, more as a stack of bands."""
+    if cube.bands == 1:
+        return cube.values[0], _picture(cube), "image"
+    if cube.bands == 3:
+        # a cube ascends, blue first; where nothing is known the file's order is red, green, blue
+        ordered = cube if cube.wavelengths is None else cube.select([2, 1, 0])
+        return da.moveaxis(ordered.values, 0, -1), _picture(ordered) | {"rgb": True}, "image"
+    return cube.layer_data()
+
+
+def _picture(cube: Cube) -> dict[str, Any]:
+    return {
+        "name": cube.name,
+        "rgb": False,
+        "contrast_limits": cube.contrast_limits(),
+        "axis_labels": ("y", "x"),
+        "units": ("pixel", "pixel"),
+        "metadata": {METADATA_KEY: cube.describe()},
+        "cache": False,
+    }
+
+
+def rgb_layer_data(cube: Cube, wavelengths: Sequence[float] = RGB_WAVELENGTHS) -> LayerData:
+    """Return a picture of a cube from the bands nearest to red, green and blue.
+
+    A cube that does not reach over the three shows bands spread over its range. Each channel is stretched between its
+    2nd and 98th percentile.
+    """
+    chosen = cube.select(_rgb_bands(cube, wavelengths))
+    rows, columns = (slice(None, None, max(1, n // 256)) for n in chosen.shape[1:])
+    sample = np.asarray(chosen.values[:, rows, columns]).reshape(3, -1)
+    limits = np.array([_stretch(channel) for channel in sample], dtype=np.float32)
+    low, high = limits[:, :1, None], limits[:, 1:, None]
+    picture = da.clip((chosen.values - low) / (high - low), 0, 1)
+    keywords = _picture(chosen) | {"name": f"{cube.name} RGB", "rgb": True, "contrast_limits": (0.0, 1.0)}
+    return da.moveaxis(picture, 0, -1), keywords, "image"
+
+
+def _rgb_bands(cube: Cube, wavelengths: Sequence[float]) -> list[int]:
+    known = cube.wavelengths
+    if known is not None and known.min() - 30 <= min(wavelengths) and known.max() + 30 >= max(wavelengths):
+        return [cube.band_at(wavelength) for wavelength in wavelengths]
+    good = np.flatnonzero(cube.good) if cube.good.any() else np.arange(cube.bands)
+    return [int(good[int(share * (len(good) - 1))]) for share in (0.85, 0.5, 0.15)]
+
+
+def _stretch(values: NDArray[Any]) -> tuple[float, float]:
+    values = values[np.isfinite(values)]
+    low, high = np.percentile(values, [2, 98]) if values.size else (0.0, 1.0)
+    return float(low), float(high if high > low else low + 1)
+
+
+# --- where it lies -------------------------------------------------------------------
+
+
+def is_unplaced(layer: Any) -> bool:
+    """Whether a layer lies where an image lies that nobody has moved or scaled."""
+    return bool(np.allclose(layer.scale[-2:], 1) and np.allclose(layer.translate[-2:], 0))
+
+
+def cell_transform(ratio: Fraction | float, shift: tuple[float, float] | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return scale and translation (y, x) that lay a coarse image over its guide, in guide pixels.
+
+    Coarse pixel i belongs at guide pixel ``ratio * i + (ratio - 1) / 2 + shift``; no shift counts as zero.
+    """
+    factor = float(ratio)
+    return np.full(2, factor), (factor - 1) / 2 + np.asarray(shift or (0.0, 0.0))
+
+
+def place_over(
+    layer: Any, guide: Any, ratio: Fraction | float = 1, shift: tuple[float, float] | None = (0.0, 0.0)
+) -> None:
+    """Move and scale a layer so that it lies over `guide`, wherever that lies.
+
+    Parameters
+    ----------
+    layer
+        What moves.
+    guide
+        The layer that stays where it is.
+    ratio, shift
+        As `cell_transform` takes them.
+    """
+    factor, offset = cell_transform(ratio, shift)
+    corners = np.zeros((3, guide.ndim))
+    corners[1, -2] = corners[2, -1] = 1
+    origin, down, right = (np.asarray(guide.data_to_world(corner))[-2:] for corner in corners)
+    turn = np.stack([down - origin, right - origin], axis=1)
+    spectral_scale, spectral_translate = layer.scale[:-2], layer.translate[:-2]
+    affine = np.eye(layer.ndim + 1)
+    if np.allclose(turn, np.diag(np.diag(turn))):
+        size = np.diag(turn)
+        scale, translate = factor * size, origin + size * offset
+    else:
+        scale, translate = factor, offset
+        affine[-3:-1, -3:-1], affine[-3:-1, -1] = turn, origin
+    layer.affine = affine
+    layer.scale = (*spectral_scale, *scale)
+    layer.translate = (*spectral_translate, *translate)

@@ -1,0 +1,85 @@
+"""Pinned points: a Points layer that the user may also move, recolour and delete by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+
+__all__ = ["PIN_COLOURS", "Pins"]
+
+PIN_COLOURS = ("#ff5c5c", "#ffd23f", "#3ddbd9", "#ff8ad8", "#a6e22e", "#c9a2ff", "#ffb087")
+KEY = "specfusion_pins"
+
+
+class Pins:
+    """The pins of a viewer; the layer holds them, this only reads and adds."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, changed: Callable[..., None]) -> None:
+        self._viewer = viewer
+        self._changed = changed
+        self.layer: Any = None
+
+    def follow(self) -> None:
+        """Find the layer of pins, and hear of its changes."""
+        found = next((layer for layer in self._viewer.layers if KEY in layer.metadata), None)
+        if found != self.layer:
+            self.let_go()
+            self.layer = found
+            if found is not None:
+                found.events.data.connect(self._changed)
+
+    def let_go(self) -> None:
+        """Hear of changes no longer."""
+        if self.layer is not None:
+            self.layer.events.data.disconnect(self._changed)
+            self.layer = None
+
+    def points(self) -> list[tuple[float, float]]:
+        """Return where the pins are, (y, x) of the world."""
+        if self.layer is None:
+            return []
+        return [tuple(float(v) for v in self.layer.data_to_world(p)[-2:]) for p in self.layer.data]  # type: ignore[misc]
+
+    def colours(self) -> list[str]:
+        """Return the colour of each pin."""
+        if self.layer is None:
+            return []
+        return ["#" + "".join(f"{round(255 * float(c)):02x}" for c in colour[:3]) for colour in self.layer.face_color]
+
+    def add(self, point: tuple[float, float]) -> None:
+        """Pin a point (y, x) of the world."""
+        if self.layer is None:
+            active = self._viewer.layers.selection.active
+            self._viewer.add_points(
+                np.empty((0, 2)),
+                ndim=2,
+                name="Pinned spectra",
+                metadata={KEY: True},
+                size=7,
+                canvas_size_limits=(9, 14),
+                border_color="white",
+                border_width=0.12,
+                face_color=PIN_COLOURS[0],
+            )
+            if active is not None:
+                self._viewer.layers.selection.active = active
+            self.follow()
+        layer = self.layer
+        # what is selected takes the new colour, too
+        layer.selected_data = set()
+        layer.current_face_color = PIN_COLOURS[len(layer.data) % len(PIN_COLOURS)]
+        layer.add(layer.world_to_data(point))
+        layer.selected_data = set()
+
+    def clear(self) -> None:
+        """Take all pins away, and their layer with them."""
+        if self.layer is not None:
+            layer = self.layer
+            self.let_go()
+            self._viewer.layers.remove(layer)

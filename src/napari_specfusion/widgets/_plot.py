@@ -1,0 +1,152 @@
+"""A plot of curves over the spectrum, in the colours of napari's theme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from napari.utils.theme import get_theme
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+__all__ = ["CUBE_COLOURS", "LINE_STYLES", "Line", "SpectrumPlot"]
+
+# pyqtgraph takes the Qt binding that is loaded: it comes after qtpy, which chooses one
+pg = import_module("pyqtgraph")
+
+CUBE_COLOURS = ("#4c9be8", "#f28e2b", "#45b37d", "#b07cd8", "#9a9a9a")
+LINE_STYLES = (
+    Qt.PenStyle.SolidLine,
+    Qt.PenStyle.DashLine,
+    Qt.PenStyle.DotLine,
+    Qt.PenStyle.DashDotLine,
+    Qt.PenStyle.DashDotDotLine,
+)
+# how the legend draws the styles
+STROKES = dict(
+    zip(
+        LINE_STYLES,
+        ("\u2501\u2501\u2501", "\u2578\u2578\u2578", "\u2509\u2509\u2509", "\u2578\u2509\u2578", "\u2578\u2509\u2509"),
+        strict=True,
+    )
+)
+FEW_BANDS = 12
+AXIS_LABELS = {"nm": ("Wavelength", "nm"), "cm-1": ("Raman shift", "cm\u207b\u00b9"), "band": ("Band", "")}
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One curve as it is drawn; `label` puts it into the legend."""
+
+    key: str
+    x: NDArray[Any]
+    y: NDArray[Any]
+    colour: str
+    style: Qt.PenStyle = Qt.PenStyle.SolidLine
+    width: float = 1.5
+    label: str = ""
+
+
+class SpectrumPlot(QWidget):
+    """Curves over the spectrum and a line that marks a band.
+
+    Attributes
+    ----------
+    marker_moved
+        Where the user dragged the marker to.
+    """
+
+    marker_moved = Signal(float)
+
+    def __init__(self, *, marker: bool = True, height: int = 220) -> None:
+        super().__init__()
+        self.view = pg.PlotWidget()
+        self.view.setMinimumHeight(height)
+        self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        # beside the curves, so that it never hides one, and wrapped, so that no name is cut off
+        self.legend = QLabel()
+        self.legend.setWordWrap(True)
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.view, 1)
+        self.item = self.view.getPlotItem()
+        self.item.showGrid(x=True, y=True, alpha=0.15)
+        for menu in (self.item.ctrlMenu, self.item.vb.menu):
+            # pyqtgraph leaves its menus without a parent: they would outlive the plot
+            menu.setParent(self, Qt.WindowType.Popup)
+        self.item.hideButtons()
+        self.item.getAxis("left").enableAutoSIPrefix(False)
+        self._curves: dict[str, Any] = {}
+        self.marker = pg.InfiniteLine(angle=90, movable=True)
+        self.marker.setZValue(10)
+        self.marker.setVisible(False)
+        if marker:
+            self.item.addItem(self.marker, ignoreBounds=True)
+            self.marker.sigPositionChanged.connect(self._dragged)
+
+    def set_theme(self, theme: str) -> None:
+        """Take over the colours of a napari theme."""
+        colours = get_theme(theme)
+        background, text = (QColor(c.as_hex("long")) for c in (colours.background, colours.text))
+        self.view.setBackground(background)
+        for side in ("left", "bottom"):
+            axis = self.item.getAxis(side)
+            axis.setPen(text)
+            axis.setTextPen(text)
+        self.marker.setPen(pg.mkPen(text, width=1))
+        self.marker.setHoverPen(pg.mkPen(text, width=3))
+
+    def set_axes(self, unit: str, left: str) -> None:
+        """Name the axes."""
+        name, symbol = AXIS_LABELS.get(unit, (unit, ""))
+        self.item.setLabel("bottom", f"{name} [{symbol}]" if symbol else name)
+        self.item.setLabel("left", left)
+
+    def draw(self, lines: Iterable[Line]) -> None:
+        """Show these curves and no others."""
+        lines = list(lines)
+        wanted = {line.key for line in lines}
+        for key in self._curves.keys() - wanted:
+            self.item.removeItem(self._curves.pop(key))
+        for line in lines:
+            curve = self._curves.get(line.key)
+            if curve is None:
+                curve = self._curves[line.key] = pg.PlotDataItem(connect="finite")
+                self.item.addItem(curve)
+            curve.setPen(pg.mkPen(line.colour, width=line.width, style=line.style))
+            # few bands are measurements, not a curve: show where they are
+            curve.setSymbol("o" if len(line.x) <= FEW_BANDS else None)
+            curve.setSymbolSize(6)
+            curve.setSymbolBrush(line.colour)
+            curve.setSymbolPen(None)
+            curve.setData(np.asarray(line.x, float), np.asarray(line.y, float))
+        self.legend.setText(
+            "<br>".join(
+                f"<span style='color:{line.colour}'>{STROKES[line.style]}</span> {escape(line.label)}"
+                for line in lines
+                if line.label
+            )
+        )
+
+    def curve_data(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+        """Return what is drawn: x and y by key."""
+        return {key: curve.getOriginalDataset() for key, curve in self._curves.items()}
+
+    def set_marker(self, position: float | None) -> None:
+        """Put the marker somewhere, or hide it; a marker in the user's hand stays there."""
+        self.marker.setVisible(position is not None)
+        if position is not None and not self.marker.moving and self.marker.value() != position:
+            blocked = self.marker.blockSignals(True)
+            self.marker.setValue(position)
+            self.marker.blockSignals(blocked)
+
+    def _dragged(self) -> None:
+        self.marker_moved.emit(float(self.marker.value()))

@@ -1,0 +1,241 @@
+"""Quality: how close an estimate comes to a reference, as a table, a plot and maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+)
+
+from napari_specfusion.cube import Cube
+from napari_specfusion.metrics import MEASURES, Quality, evaluate, quality_maps
+from napari_specfusion.widgets._combo import LayerCombo
+from napari_specfusion.widgets._forms import choice_combo, form
+from napari_specfusion.widgets._layers import is_cube, place_over, plane_shape
+from napari_specfusion.widgets._panel import Panel
+from napari_specfusion.widgets._plot import CUBE_COLOURS, LINE_STYLES, Line, SpectrumPlot
+from napari_specfusion.widgets._worker import Job
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["QualityWidget"]
+
+# title, colormap, tip
+MAPS = {
+    "sam": ("SAM", "inferno", "Spectral angle of each pixel, degrees."),
+    "rmse": ("RMSE", "magma", "Error of each pixel over the bands."),
+}
+SCROLL_BAR = 16
+ARROWS = {"higher": "\u2191", "lower": "\u2193"}
+
+
+class QualityWidget(Panel):
+    """Compare estimates with a reference; each one compared adds a column to the table and a curve to the plot."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(viewer)
+        self.results: dict[str, Quality] = {}
+        self._of = ""
+        self._job: Job | None = None
+        self._build()
+        self._take_theme()
+        self.refresh()
+
+    def _build(self) -> None:
+        self.reference_combo = LayerCombo(is_cube, "The sharp cube that is the truth.")
+        self.estimate_combo = LayerCombo(is_cube, "The cube to judge, on the same pixels.")
+        self.ratio_spin = QDoubleSpinBox()
+        self.ratio_spin.setRange(1, 64)
+        self.ratio_spin.setValue(4)
+        self.ratio_spin.setToolTip("Guide pixels per cube pixel of the fusion; only ERGAS depends on it.")
+        self.compare_button = QPushButton("Compare")
+        self.compare_button.setToolTip("Compute all measures; they are kept beside those of earlier estimates.")
+        self.compare_button.clicked.connect(self.compare)
+        self.table = QTableWidget(len(MEASURES), 1)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setShowGrid(False)
+        if (names := self.table.verticalHeader()) is not None:
+            names.setVisible(False)
+        self._header = QHeaderView(Qt.Orientation.Horizontal)
+        self._header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.setHorizontalHeader(self._header)
+        self.table.setToolTip("The best of each row is bold; the arrow says whether higher or lower is better.")
+        self.band_combo: QComboBox = choice_combo({m.key: f"{m.label} per band" for m in MEASURES if m.key != "sam"})
+        self.band_combo.currentIndexChanged.connect(self._draw)
+        self.plot = SpectrumPlot(marker=False, height=170)
+        maps = QHBoxLayout()
+        self.map_buttons = {}
+        for key, (title, _, tip) in MAPS.items():
+            button = self.map_buttons[key] = QPushButton(f"Add {title} map")
+            button.setToolTip(tip)
+            button.clicked.connect(lambda _=False, key=key: self.add_map(key))
+            maps.addWidget(button)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.addLayout(
+            form(("Reference", self.reference_combo), ("Estimate", self.estimate_combo), ("Ratio", self.ratio_spin))
+        )
+        layout.addWidget(self.compare_button)
+        layout.addWidget(self.table)
+        layout.addWidget(self.band_combo)
+        layout.addWidget(self.plot, 1)
+        layout.addLayout(maps)
+        layout.addWidget(self.status)
+        self.setMinimumWidth(340)
+        for combo in (self.reference_combo, self.estimate_combo):
+            combo.currentTextChanged.connect(self._update_buttons)
+        self._fill_table()
+
+    # --- listening ------------------------------------------------------------------
+
+    def links(self) -> list[tuple[Any, Callable[..., None]]]:
+        """Follow the layer list and the theme."""
+        events = self.viewer.layers.events
+        changes = (events.inserted, events.removed, events.reordered, events.renamed)
+        return [*((event, self.refresh) for event in changes), (self.viewer.events.theme, self._take_theme)]
+
+    def refresh(self, event: Any = None) -> None:
+        """Offer the cubes there are; guess which is which."""
+        layers = self.viewer.layers
+        for combo in (self.reference_combo, self.estimate_combo):
+            combo.update_layers(layers)
+        cubes = [layer for layer in layers if is_cube(layer)]
+        if self.reference_combo.layer(layers) is None:
+            named = [layer for layer in cubes if "reference" in str(layer.name).lower()]
+            if named:
+                self.reference_combo.choose(named[0])
+        reference = self.reference_combo.layer(layers)
+        if reference is not None and self.estimate_combo.layer(layers) is None:
+            same = [c for c in cubes if c != reference and plane_shape(c) == plane_shape(reference)]
+            if same:
+                self.estimate_combo.choose(same[-1])
+        self._update_buttons()
+
+    def _take_theme(self, event: Any = None) -> None:
+        self.plot.set_theme(self.viewer.theme)
+
+    def _pair(self) -> tuple[Any, Any] | None:
+        layers = self.viewer.layers
+        reference, estimate = self.reference_combo.layer(layers), self.estimate_combo.layer(layers)
+        return None if reference is None or estimate is None or reference == estimate else (reference, estimate)
+
+    def _update_buttons(self) -> None:
+        ready = self._pair() is not None and self._job is None
+        for button in (self.compare_button, *self.map_buttons.values()):
+            button.setEnabled(ready)
+
+    # --- measuring -------------------------------------------------------------------
+
+    def compare(self) -> None:
+        """Measure the chosen estimate."""
+        if (pair := self._pair()) is None or self._job is not None:
+            return
+        reference, estimate, ratio = Cube.from_layer(pair[0]), Cube.from_layer(pair[1]), self.ratio_spin.value()
+        names = str(pair[0].name), str(pair[1].name)
+        self._start(
+            f"Comparing {names[1]} with {names[0]}",
+            lambda: (names, evaluate(reference, estimate, ratio)),
+            self._compared,
+        )
+
+    def add_map(self, key: str) -> None:
+        """Compute a map of the error and add it as a layer."""
+        if (pair := self._pair()) is None or self._job is not None:
+            return
+        reference, estimate = Cube.from_layer(pair[0]), Cube.from_layer(pair[1])
+        self._start(
+            f"Mapping the {MAPS[key][0]} of {pair[1].name}",
+            lambda: (key, pair, quality_maps(reference, estimate)[key].compute()),
+            self._mapped,
+        )
+
+    def _start(self, title: str, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        self._job = Job(title, lambda report, should_stop: function())
+        self._job.succeeded.connect(done)
+        self._job.failed.connect(self._failed)
+        self._job.ended.connect(self._ended)
+        self.status.setText(f"{title} ...")
+        self._update_buttons()
+        self.start_job(self._job)
+
+    def _compared(self, outcome: tuple[tuple[str, str], Quality]) -> None:
+        (reference, estimate), quality = outcome
+        if reference != self._of:
+            self.results.clear()
+            self._of = reference
+        self.results[estimate] = quality
+        self.status.setText(f"Compared with {reference}; {quality.coverage:.0%} of the values count.")
+        self._fill_table()
+        self._draw()
+
+    def _mapped(self, outcome: tuple[str, tuple[Any, Any], Any]) -> None:
+        key, (reference, estimate), values = outcome
+        title, colormap, _ = MAPS[key]
+        layer = self.viewer.add_image(
+            values, name=f"{title} of {estimate.name}", colormap=colormap, units=("pixel", "pixel")
+        )
+        place_over(layer, reference)
+        self.status.setText("")
+
+    def _failed(self, message: str) -> None:
+        self.status.setText("The comparison did not finish.")
+
+    def _ended(self) -> None:
+        self._job = None
+        self._update_buttons()
+
+    # --- showing ---------------------------------------------------------------------
+
+    def _fill_table(self) -> None:
+        self.table.setColumnCount(1 + len(self.results))
+        self.table.setHorizontalHeaderLabels(["", *self.results])
+        for row, measure in enumerate(MEASURES):
+            unit = f" [{measure.unit}]" if measure.unit else ""
+            self.table.setItem(row, 0, QTableWidgetItem(f"{measure.label}{unit} {ARROWS[measure.better]}"))
+            values = [getattr(quality, measure.key) for quality in self.results.values()]
+            known = [value for value in values if not math.isnan(value)]
+            best = (max if measure.better == "higher" else min)(known) if len(known) > 1 else None
+            for column, value in enumerate(values, start=1):
+                item = QTableWidgetItem("\u2013" if math.isnan(value) else f"{value:.{measure.digits}f}")
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                font = item.font()
+                font.setBold(value == best)
+                item.setFont(font)
+                self.table.setItem(row, column, item)
+        self.table.resizeRowsToContents()
+        rows = sum(self.table.rowHeight(row) for row in range(len(MEASURES)))
+        bar = SCROLL_BAR if self._header.length() > self.table.width() else 0
+        self.table.setFixedHeight(self._header.sizeHint().height() + rows + 2 * self.table.frameWidth() + bar)
+
+    def _draw(self) -> None:
+        key = self.band_combo.currentData()
+        lines = []
+        unit = "band"
+        for index, (name, quality) in enumerate(self.results.items()):
+            values = quality.bands[key]
+            known = quality.wavelengths
+            unit = "band" if known is None else quality.spectral_unit
+            positions = np.arange(len(values)) if known is None else known
+            style = LINE_STYLES[index % len(LINE_STYLES)]
+            lines.append(Line(name, positions, values, CUBE_COLOURS[index % len(CUBE_COLOURS)], style, 2.0, name))
+        measure = next(m for m in MEASURES if m.key == key)
+        self.plot.set_axes(unit, f"{measure.label} [{measure.unit}]" if measure.unit else measure.label)
+        self.plot.draw(lines)

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+
+from napari_specfusion.cube import Cube
+from napari_specfusion.models.methods import METHODS
+from napari_specfusion.widgets._console import open_in
+from napari_specfusion.widgets._fuse_options import METHOD_CHOICES, FuseOptions, describe_progress
+
+if TYPE_CHECKING:
+    from napari_specfusion.scene import Scene
+
+TIMEOUT = 20_000
+
+
+@dataclass
+class Slow:
+    """Bicubic that waits at each tile until it is let on."""
+
+    gate: threading.Semaphore
+    name: str = "slow"
+
+    def prepare(self, scene: Scene, **keywords: Any) -> Any:
+        predictor = METHODS["bicubic"].prepare(scene, **keywords)
+        predict = predictor.predict
+        gate = self.gate
+
+        class Gated:
+            footprint, bands = predictor.footprint, predictor.bands
+
+            def predict(self, *args: Any) -> Any:
+                gate.acquire(timeout=10)
+                return predict(*args)
+
+        return Gated()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Put the slow method in bicubic's place, and return what lets its tiles on."""
+    gate = threading.Semaphore(0)
+    real = METHODS["bicubic"]
+    slow = Slow(gate)
+    monkeypatch.setattr("napari_specfusion.models.methods.as_method", lambda model: slow if model != real else real)
+    return gate
+
+
+def ready(qtbot: Any, fuse: Any) -> None:
+    qtbot.waitUntil(lambda: fuse.preflight.done and fuse._inspection is None, timeout=TIMEOUT)
+
+
+def finished(qtbot: Any, fuse: Any) -> None:
+    qtbot.waitUntil(lambda: fuse._run is None, timeout=TIMEOUT)
+
+
+def test_from_two_files_to_a_fused_layer(viewer: Any, pair_files: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
+    viewer.open(pair_files[0], plugin="napari-specfusion")
+    guide = open_in(viewer, pair_files[1])
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    assert fuse.cube_combo.currentText() == "cube" and fuse.guide_combo.currentText() == "guide"
+    assert fuse.preflight.verdict[0] == "good"
+    assert dict(fuse.preflight.facts)["Shift (y, x)"].startswith("-1.5")
+    low = viewer.layers["cube"]
+    assert np.allclose(low.scale, (1, 4, 4)) and np.allclose(low.translate[1:], 0, atol=0.1)
+
+    qtbot.mouseClick(fuse.run_button, Qt.MouseButton.LeftButton)
+    assert not fuse.run_button.isEnabled() and fuse.cancel_button.isEnabled()
+    finished(qtbot, fuse)
+    result = viewer.layers["fused subspace"]
+    cube = Cube.from_layer(result)
+    assert cube.shape == (31, *guide.data.shape[:2]) and np.isfinite(cube.read()).all()
+    assert np.array_equal(cube.wavelengths, Cube.from_layer(low).wavelengths)
+    assert np.allclose(result.scale, 1) and np.allclose(result.translate, 0)
+    assert fuse.status.text().startswith("Done")
+    assert fuse.run_button.isEnabled() and not fuse.cancel_button.isEnabled()
+
+
+def test_the_result_grows_and_cancel_takes_it_away(
+    pair_in: Any, dock: Callable[[str], Any], qtbot: Any, gate: threading.Semaphore
+) -> None:
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    fuse.tile_combo.addItem("32 px", 32)
+    fuse.tile_combo.setCurrentIndex(fuse.tile_combo.count() - 1)
+    fuse.start()
+    # what is written is reported with the tile after it
+    gate.release(3)
+    qtbot.waitUntil(lambda: "fused subspace" in pair_in.layers, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: "left" in fuse.status.text(), timeout=TIMEOUT)
+    shown = np.isfinite(np.asarray(pair_in.layers["fused subspace"].data[0]))
+    assert shown.any() and not shown.all()
+    qtbot.mouseClick(fuse.cancel_button, Qt.MouseButton.LeftButton)
+    gate.release()
+    finished(qtbot, fuse)
+    assert "fused subspace" not in pair_in.layers
+    assert fuse.status.text() == "Stopped." and fuse.run_button.isEnabled()
+
+
+def test_closing_the_window_ends_the_run(
+    pair_in: Any, dock: Callable[[str], Any], qtbot: Any, gate: threading.Semaphore
+) -> None:
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    fuse.start()
+    run = fuse._run
+    qtbot.waitUntil(lambda: "fused subspace" in pair_in.layers, timeout=TIMEOUT)
+    with qtbot.waitSignal(run.ended, timeout=TIMEOUT):
+        pair_in.close()
+        gate.release()
+    assert run.stopping
+
+
+def test_closing_the_widget_ends_the_run(
+    pair_in: Any, dock: Callable[[str], Any], qtbot: Any, gate: threading.Semaphore
+) -> None:
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    fuse.start()
+    run = fuse._run
+    pair_in.window.remove_dock_widget(fuse)
+    assert run.stopping
+    with qtbot.waitSignal(run.ended, timeout=TIMEOUT):
+        gate.release()
+    # what the viewer does later must not reach the closed widget
+    pair_in.layers.clear()
+    qtbot.wait(50)
+
+
+def test_images_that_do_not_fit_are_told_in_words(viewer: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
+    generator = np.random.default_rng(0)
+    viewer.add_image(generator.random((31, 16, 16), np.float32), name="low")
+    viewer.add_image(generator.random((40, 90), np.float32), name="other")
+    fuse = dock("Fuse")
+    fuse.cube_combo.setCurrentText("low")
+    fuse.guide_combo.setCurrentText("other")
+    ready(qtbot, fuse)
+    assert fuse.preflight.verdict == ("error", "These two cannot be fused.")
+    assert "crop both" in fuse.preflight.findings[0].message
+    assert not fuse.run_button.isEnabled()
+
+
+def test_unrelated_images_are_called_so(viewer: Any, scene: Scene, dock: Callable[[str], Any], qtbot: Any) -> None:
+    low = scene.hsi.layer_data()
+    viewer.add_image(low[0], **low[1])
+    viewer.add_image(np.random.default_rng(0).random((96, 96, 3), np.float32), rgb=True, name="noise")
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    assert fuse.preflight.verdict == ("error", "The two images do not belong together.")
+    assert fuse.run_button.isEnabled()
+    assert np.allclose(viewer.layers["low-res cube"].scale, 1)
+
+
+def test_a_result_on_disk(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path) -> None:
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    fuse.out_edit.set_path(tmp_path / "fused.zarr")
+    fuse.method_combo.setCurrentIndex(fuse.method_combo.findData("bicubic"))
+    fuse.start()
+    finished(qtbot, fuse)
+    assert (tmp_path / "fused.zarr" / "zarr.json").is_file()
+    assert np.isfinite(Cube.from_layer(pair_in.layers["fused bicubic"]).read()).all()
+
+
+def test_trouble_is_told_once(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    fuse.out_edit.set_path(tmp_path / "file" / "fused.zarr")
+    before = len(notification_manager.records)
+    fuse.start()
+    finished(qtbot, fuse)
+    assert len(notification_manager.records) == before + 1
+    assert "fused subspace" not in pair_in.layers
+    assert fuse.status.text() == "The run did not finish."
+
+
+def test_fields_follow_the_method(viewer: Any, dock: Callable[[str], Any]) -> None:
+    fuse = dock("Fuse")
+    assert not fuse.run_button.isEnabled() and fuse.findings.headline == "Choose a cube and a guide."
+    visible = {}
+    for key in METHOD_CHOICES:
+        fuse.method_combo.setCurrentIndex(fuse.method_combo.findData(key))
+        visible[key] = fuse.minutes_spin.isVisible(), fuse.weights_edit.isVisible()
+    assert visible.pop("fit") == (True, False) and visible.pop("weights") == (False, True)
+    assert set(visible.values()) == {(False, False)}
+
+
+def test_every_method_is_on_offer() -> None:
+    assert set(METHOD_CHOICES) == {*METHODS, "fit", "weights"}
+    assert FuseOptions().method in METHODS
+
+
+def test_layers_come_and_go(pair_in: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    pair_in.layers["low-res cube"].name = "renamed"
+    assert fuse.cube_combo.currentText() == "renamed"
+    pair_in.layers.remove("guide")
+    assert fuse.guide_combo.findText("guide") < 0
+
+
+def test_progress_in_words() -> None:
+    from napari_specfusion.engine import FusionProgress
+
+    cube = Cube.from_array(np.ones((2, 2, 2)))
+    assert describe_progress(FusionProgress(0, 4, None, 0.0, None, cube)) == (0.0, "Tile 0 of 4")
+    assert describe_progress(FusionProgress(2, 4, None, 65.0, 65.4, cube)) == (0.5, "Tile 2 of 4 \u00b7 1:05 left")
+    assert describe_progress(FusionProgress(1, 4, None, 1.0, 3661.0, cube))[1].endswith("1:01:01 left")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_specfusion.cube import Cube
+from napari_specfusion.widgets._layers import (
+    is_cube,
+    is_image,
+    layer_data,
+    place_over,
+    plane_shape,
+    rgb_layer_data,
+    suggest_pair,
+)
+
+if TYPE_CHECKING:
+    from napari_specfusion.scene import Scene
+
+
+def image(shape: tuple[int, ...], **keywords: object) -> Image:
+    return Image(np.random.default_rng(0).random(shape, np.float32), **keywords)
+
+
+def test_cubes_are_stacks_of_bands() -> None:
+    assert is_cube(image((5, 8, 8)))
+    assert not is_cube(image((8, 8)))
+    assert not is_cube(image((8, 8, 3), rgb=True))
+    assert is_image(image((8, 8, 3), rgb=True))
+    assert not is_image(image((2, 5, 8, 8)))
+    assert plane_shape(image((8, 9, 3), rgb=True)) == (3, 8, 9)
+
+
+def test_the_pair_is_guessed_whatever_the_order() -> None:
+    low, guide = image((31, 8, 8)), image((32, 32, 3), rgb=True)
+    reference, other = image((31, 32, 32)), image((40, 90))
+    for layers in ([low, guide, reference, other], [other, reference, guide, low]):
+        assert suggest_pair(layers) == (low, guide)
+    assert suggest_pair([reference, guide, other]) is None
+
+
+@pytest.mark.parametrize(
+    "scale, translate, rotate", [((1, 1), (0, 0), 0), ((0.5, 2), (10, -3), 0), ((2, 2), (1, 1), 30)]
+)
+def test_a_coarse_layer_lies_over_its_guide(scale: tuple, translate: tuple, rotate: float) -> None:
+    guide = image((32, 32), scale=scale, translate=translate, rotate=rotate)
+    low = image((31, 8, 8))
+    place_over(low, guide, 4, (0.25, -0.5))
+    for pixel in ((0, 0), (3, 7)):
+        expected = guide.data_to_world([4 * p + 1.5 + s for p, s in zip(pixel, (0.25, -0.5), strict=True)])
+        assert np.allclose(low.data_to_world((0, *pixel))[1:], expected)
+    assert low.data_to_world((5, 0, 0))[0] == 5
+
+
+def test_a_three_band_cube_becomes_an_rgb_layer_and_comes_back(scene: Scene) -> None:
+    data, keywords, kind = layer_data(scene.guide)
+    assert kind == "image" and keywords["rgb"]
+    back = Cube.from_layer(Image(data, **keywords))
+    assert np.array_equal(back.read(), scene.guide.read())
+    assert np.array_equal(back.wavelengths, scene.guide.wavelengths)
+
+
+def test_one_band_is_a_plane_of_its_own() -> None:
+    data, keywords, _ = layer_data(Cube.from_array(np.ones((1, 4, 5), np.float32)))
+    assert data.shape == (4, 5) and not keywords["rgb"]
+
+
+def test_rgb_takes_red_first_and_stretches() -> None:
+    values = np.zeros((31, 10, 10), np.float32)
+    values[24] = np.linspace(0, 5, 100).reshape(10, 10)
+    cube = Cube.from_array(values, wavelengths=np.arange(400, 701, 10))
+    data, _keywords, _ = rgb_layer_data(cube)
+    picture = np.asarray(data)
+    assert picture.shape == (10, 10, 3) and picture.min() == 0 and picture.max() == 1
+    assert picture[-1, -1].tolist() == [1, 0, 0]
+    infrared = Cube.from_array(values, wavelengths=np.arange(1000, 1301, 10))
+    assert np.asarray(rgb_layer_data(infrared)[0]).shape == (10, 10, 3)

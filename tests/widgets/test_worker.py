@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from napari.utils.notifications import notification_manager
+
+from napari_specfusion.errors import Cancelled, SceneError
+from napari_specfusion.widgets._worker import Job
+
+
+def run(qtbot: Any, job: Job) -> dict[str, list[Any]]:
+    seen: dict[str, list[Any]] = {"reported": [], "succeeded": [], "failed": []}
+    for name, values in seen.items():
+        getattr(job, name).connect(values.append)
+    with qtbot.waitSignal(job.ended, timeout=5000):
+        job.start()
+    return seen
+
+
+def test_a_result_comes_back_to_the_main_thread(qtbot: Any) -> None:
+    threads = []
+
+    def work(report: Any, should_stop: Any) -> int:
+        threads.append(threading.current_thread())
+        report("half")
+        return 7
+
+    seen = run(qtbot, Job("working", work))
+    assert seen == {"reported": ["half"], "succeeded": [7], "failed": []}
+    assert threads != [threading.main_thread()]
+
+
+def test_an_error_is_told_once_in_words(qtbot: Any) -> None:
+    def work(report: Any, should_stop: Any) -> None:
+        raise SceneError("The ratio is 1; it must lie above 1.")
+
+    before = len(notification_manager.records)
+    seen = run(qtbot, Job("failing", work))
+    assert seen["failed"] == ["The ratio is 1; it must lie above 1."] and not seen["succeeded"]
+    assert [n.message for n in notification_manager.records[before:]] == seen["failed"]
+
+
+def test_a_stop_is_no_error(qtbot: Any) -> None:
+    def work(report: Any, should_stop: Any) -> None:
+        while not should_stop():
+            report("on")
+            time.sleep(0.01)
+        raise Cancelled("stopped")
+
+    job = Job("waiting", work)
+    job.reported.connect(lambda _: job.stop())
+    before = len(notification_manager.records)
+    seen = run(qtbot, job)
+    assert not seen["failed"] and not seen["succeeded"] and len(notification_manager.records) == before
+
+
+def test_a_flood_of_reports_is_thinned(qtbot: Any) -> None:
+    def work(report: Any, should_stop: Any) -> None:
+        for number in range(10_000):
+            report(number)
+
+    assert 1 <= len(run(qtbot, Job("flooding", work))["reported"]) < 20
