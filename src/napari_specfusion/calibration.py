@@ -1,8 +1,8 @@
 """What the pair itself says about how it was taken: PSF, sub-pixel shift, spectral response, noise.
 
-The guide is degraded with a candidate PSF and shift and regressed on the cube's principal components; the candidate with
-the smallest residual wins (after HySure, Simoes et al. 2015, and ZSL, Dian et al. 2023). The residual left over tells
-whether the two images belong together at all.
+The guide is degraded with a candidate PSF and shift and regressed on the cube's principal components; the candidate
+with the smallest residual wins (after HySure, Simoes et al. 2015, and ZSL, Dian et al. 2023). The residual left over
+tells whether the two images belong together at all.
 """
 
 from __future__ import annotations
@@ -10,28 +10,55 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
-from napari_specfusion.degrade import Psf, Sampling
+from napari_specfusion.degrade import Psf, Sampling, apply_columns, apply_rows
 from napari_specfusion.errors import CalibrationError
 from napari_specfusion.moments import PairMoments
-from napari_specfusion.scene import Finding, Scene
+from napari_specfusion.scene import Finding
 from napari_specfusion.srf import Srf
+
+if TYPE_CHECKING:
+    from napari_specfusion.scene import Scene
 
 __all__ = ["Calibration", "calibrate", "calibrated_sampling"]
 
 Verdict = Literal["good", "doubtful", "unrelated"]
+Residual = Callable[[Sampling], float]
 
 COMPONENTS = 15
-# side of the window of LR pixels that PSF and shift are searched in
-WINDOW = 160
+# side of the window that PSF and shift are searched in, in LR pixels, and what it may cover of the guide
+WINDOW, SMALLEST_WINDOW, SHARP_WINDOW = 160, 32, 1280
 # candidates of the coarse scan reach this many LR pixels each way
 REACH = 1.5
 GOOD, UNRELATED = 0.5, 0.8
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A shape of PSF to try.
+
+    `psf` makes one of a size and a ratio, both in HR pixels; the size to start from and its range are in LR pixels.
+    """
+
+    psf: Callable[[float, float], Psf]
+    size: float
+    smallest: float
+    largest: float
+
+
+SHAPES = (
+    _Shape(lambda sigma, _: Psf(sigma), 0.5, 0.15, 1.5),
+    _Shape(lambda width, _: Psf.box(width), 1.0, 0.3, 3.0),
+    # a detector that sees its cell alone, its middle best
+    _Shape(lambda sigma, ratio: Psf(sigma, ratio), 0.4, 0.1, 1.5),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,18 +121,17 @@ class Calibration:
             match = Finding(
                 "warning",
                 "match",
-                f"{explained}: the two images do not seem to belong together. Check the files, their crop and the ratio.",
+                f"{explained}: the two images do not seem to belong together. "
+                "Check the files, their crop and the ratio.",
             )
         return (match, *_found(self))
 
 
 def _found(calibration: Calibration) -> Iterator[Finding]:
     y, x = calibration.shift
-    gain = (
-        ""
-        if calibration.baseline <= calibration.residual
-        else (f" (residual {calibration.baseline:.3f} without, {calibration.residual:.3f} with calibration)")
-    )
+    gain = ""
+    if calibration.baseline > calibration.residual:
+        gain = f" (residual {calibration.baseline:.3f} without, {calibration.residual:.3f} with calibration)"
     yield Finding("info", "shift", f"The cube lies {y:+.2f} px down and {x:+.2f} px right of its cells{gain}.")
     kind = "box" if math.isinf(calibration.psf.sigma) else "Gaussian"
     yield Finding("info", "PSF", f"{kind}, standard deviation {calibration.psf.width:.2f} px of the guide.")
@@ -114,8 +140,8 @@ def _found(calibration: Calibration) -> Iterator[Finding]:
 def calibrate(scene: Scene) -> Calibration:
     """Estimate PSF, shift, spectral response and noise from the pair alone.
 
-    What `scene` states already (psf, shift, srf) is kept. PSF and shift are searched in a window of at most 160 x 160 LR
-    pixels, response and noise come from the whole scene, read in strips.
+    What `scene` states already (psf, shift, srf) is kept. PSF and shift are searched in a window of at most 160 x 160
+    LR pixels, response and noise come from the whole scene, read in strips.
 
     Returns
     -------
@@ -152,84 +178,101 @@ def calibrated_sampling(scene: Scene) -> Sampling:
     return _search(scene, _residual(_window(scene)[0]))[0]
 
 
-def _search(scene: Scene, residual_of: Callable[[Sampling], float]) -> tuple[Sampling, float, bool]:
-    """Find the sampling of the smallest residual: a coarse scan of shifts, then a simplex search for either PSF shape."""
+def _search(scene: Scene, residual_of: Residual) -> tuple[Sampling, float, bool]:
+    """Find the sampling of the smallest residual, that residual, and whether its shift lies where the search ended.
+
+    A coarse scan of shifts comes first, then a simplex search for each PSF shape.
+    """
     ratio = float(scene.factor)
     step = max(ratio / 4, 1.0)
     count = math.ceil(REACH * ratio / step)
     limit = (count + 1) * step
 
-    start = scene.shift or (0.0, 0.0)
-    if scene.shift is None:
+    start = scene.shift
+    if start is None:
         probe = scene.psf or Psf(ratio / 2)
         moves = [(i * step, j * step) for i in range(-count, count + 1) for j in range(-count, count + 1)]
         start = min(moves, key=lambda move: residual_of(Sampling(scene.factor, probe, move)))
+    shapes = SHAPES if scene.psf is None else SHAPES[:1]
+    residual, sampling = min((_refine(scene, residual_of, start, limit, shape) for shape in shapes), key=itemgetter(0))
+    at_border = scene.shift is None and max(map(abs, sampling.shift)) > limit - 1.01 * step
+    return sampling, residual, at_border
 
-    shapes: tuple[tuple[Callable[[float], Psf], float, tuple[float, float]], ...]
-    if scene.psf is not None:
-        known = scene.psf
-        shapes = ((lambda _: known, 1.0, (1.0, 1.0)),)
-    else:
-        shapes = ((Psf, 0.5, (0.15, 1.5)), (Psf.box, 1.0, (0.3, 3.0)))
 
-    best: tuple[float, Sampling] | None = None
-    for shape, width, (narrow, wide) in shapes:
+def _refine(
+    scene: Scene, residual_of: Residual, start: tuple[float, float], limit: float, shape: _Shape
+) -> tuple[float, Sampling]:
+    """Improve shift and size of a PSF of one shape, as far as `scene` leaves them open."""
+    # everything in LR pixels, so that one tolerance fits all
+    ratio = float(scene.factor)
+    free = np.array([scene.shift is None, scene.shift is None, scene.psf is None])
+    origin = np.array([start[0] / ratio, start[1] / ratio, shape.size])
+    spread = np.diag([0.15, 0.15, 0.4 * shape.size])[free][:, free]
+    bounds = np.array([(-limit / ratio, limit / ratio)] * 2 + [(shape.smallest, shape.largest)])[free]
 
-        def sampling_at(point: NDArray[Any], shape: Callable[[float], Psf] = shape) -> Sampling:
-            y, x, size = (point * ratio).tolist()
-            return Sampling(scene.factor, shape(size), (y, x) if scene.shift is None else scene.shift)
-
-        origin = np.array([start[0] / ratio, start[1] / ratio, width])
-        simplex = origin + np.vstack([np.zeros(3), np.diag([0.15, 0.15, 0.4 * width])])
-        reach = limit / ratio
-        found = minimize(
-            lambda point, at=sampling_at: math.log(max(residual_of(at(point)), 1e-12)),
-            origin,
-            method="Nelder-Mead",
-            bounds=[(-reach, reach), (-reach, reach), (narrow, wide)],
-            options={"initial_simplex": simplex, "xatol": 2e-3, "fatol": 1e-3, "maxfev": 250},
+    def sampling_at(part: NDArray[np.float64]) -> Sampling:
+        point = origin.copy()
+        point[free] = part
+        y, x, size = (point * ratio).tolist()
+        return Sampling(
+            scene.factor, scene.psf or shape.psf(size, ratio), (y, x) if scene.shift is None else scene.shift
         )
-        candidate = (float(math.exp(found.fun)), sampling_at(found.x))
-        if best is None or candidate[0] < best[0]:
-            best = candidate
-    assert best is not None
-    at_border = scene.shift is None and max(map(abs, best[1].shift)) > limit - 1.01 * step
-    return best[1], best[0], at_border
+
+    def cost(part: NDArray[np.float64]) -> float:
+        return math.log(max(residual_of(sampling_at(part)), 1e-12))
+
+    if not free.any():
+        return math.exp(cost(origin[free])), sampling_at(origin[free])
+    found = minimize(
+        cost,
+        origin[free],
+        method="Nelder-Mead",
+        bounds=bounds.tolist(),
+        options={
+            "initial_simplex": origin[free] + np.vstack([np.zeros(len(spread)), spread]),
+            "xatol": 2e-3,
+            "fatol": 1e-3,
+            "maxfev": 250,
+        },
+    )
+    return math.exp(float(found.fun)), sampling_at(np.asarray(found.x, dtype=np.float64))
 
 
 def _window(scene: Scene) -> tuple[Scene, tuple[slice, slice]]:
     """Return the central window of the scene that holds the most valid pixels, and its LR rows and columns."""
-    height, width = scene.hsi.shape[1:]
     ratio = scene.factor
+    height, width = (
+        max(1, min(low, math.floor(high / ratio)))
+        for low, high in zip(scene.hsi.shape[1:], scene.guide.shape[1:], strict=True)
+    )
+    side = max(SMALLEST_WINDOW, min(WINDOW, math.floor(SHARP_WINDOW / ratio)))
     grid = ratio.denominator
     offers = []
     for place_y, place_x in ((1, 1), (0, 0), (0, 2), (2, 0), (2, 2)):
         rows, columns = (
-            slice(at := max(0, (n - WINDOW) * place // 2) // grid * grid, min(n, at + WINDOW))
+            slice(at := max(0, (n - side) * place // 2) // grid * grid, min(n, at + side))
             for n, place in ((height, place_y), (width, place_x))
         )
-        sample = scene.hsi.read(rows, columns)
-        share = float(np.isfinite(sample).any(axis=0).mean())
+        share = float(np.isfinite(scene.hsi.read(rows, columns)).any(axis=0).mean())
         offers.append((share, rows, columns))
-        if share > 0.9 or (height <= WINDOW and width <= WINDOW):
+        if share > 0.9 or (height <= side and width <= side):
             break
-    _, rows, columns = max(offers, key=lambda offer: offer[0])
+    _, rows, columns = max(offers, key=itemgetter(0))
     sharp = (slice(int(part.start * ratio), math.ceil(part.stop * ratio)) for part in (rows, columns))
-    return scene.replace(
-        hsi=scene.hsi.crop(rows, columns), guide=scene.guide.crop(*sharp), ratio=ratio, reference=None
-    ), (rows, columns)
+    window = scene.replace(hsi=scene.hsi.crop(rows, columns), guide=scene.guide.crop(*sharp), reference=None)
+    return window, (rows, columns)
 
 
-def _residual(scene: Scene) -> Callable[[Sampling], float]:
+def _residual(scene: Scene) -> Residual:
     """Return the function that tells how badly a sampling explains the guide, as a share of its contrast."""
     cube = scene.hsi.read().astype(np.float64)
     guide = scene.guide.read().astype(np.float32)
-    missing = ~np.isfinite(guide).all(axis=0)
+    missing = np.asarray(~np.isfinite(guide).all(axis=0))
     guide = np.where(missing, np.float32(0), guide)
     height, width = cube.shape[1:]
     finite = np.isfinite(cube)
     cube = cube[finite.any(axis=(1, 2))]
-    ok = np.isfinite(cube).all(axis=0)
+    ok = np.asarray(np.isfinite(cube).all(axis=0))
     if missing.any():
         # at any shift searched, no missing guide pixel may enter
         wide = Sampling(scene.factor, Psf.box(6 * float(scene.factor)))
@@ -253,8 +296,16 @@ def _residual(scene: Scene) -> Callable[[Sampling], float]:
     basis = np.linalg.svd(pixels, full_matrices=False)[0][:, :components]
     freedom = count / max(count - components - 1, 1)
 
+    # the coarse scan tries many columns for each row
+    @lru_cache(maxsize=1)
+    def rows_blurred(psf: Psf, y: float) -> NDArray[np.float32]:
+        down = Sampling(scene.factor, psf, (y, 0.0)).blur_matrix(height, guide.shape[1], 0)
+        return apply_rows(down.astype(np.float32), guide)
+
     def residual(sampling: Sampling) -> float:
-        seen = sampling.degrade(guide, (height, width))[:, ok].T.astype(np.float64)
+        down = sampling.blur_matrix(width, guide.shape[2], 1).astype(np.float32)
+        blurred = apply_columns(down, rows_blurred(sampling.psf, sampling.shift[0]))
+        seen = blurred[:, ok].T.astype(np.float64)
         seen -= seen.mean(axis=0)
         left = seen - basis @ (basis.T @ seen)
         contrast = np.sum(seen**2, axis=0)
@@ -270,18 +321,15 @@ def _residual(scene: Scene) -> Callable[[Sampling], float]:
 def _response(moments: PairMoments) -> Srf:
     """Fit a non-negative, slightly smooth response (and an offset) of each guide band to the cube's bands."""
     covariance = moments.covariance
-    mean = moments.cube_cube[:-1, -1] / moments.count
-    guide_mean = moments.guide_guide[:-1, -1] / moments.count
-    cross = moments.cube_guide[:-1, :-1] / moments.count - np.outer(mean, guide_mean)
     bands = len(covariance)
     smooth = np.diff(np.eye(bands), 2, axis=0) if bands > 2 else np.zeros((1, bands))
     penalty = 1e-6 * np.trace(covariance) / bands
     root = np.linalg.cholesky(
         covariance + penalty * (smooth.T @ smooth) + 1e-9 * np.trace(covariance) / bands * np.eye(bands)
     )
-    rows = [nnls(root.T, np.linalg.solve(root, column))[0] for column in cross.T]
+    rows = [nnls(root.T, np.linalg.solve(root, column))[0] for column in moments.cross.T]
     matrix = np.array(rows)
-    return Srf(matrix, guide_mean - matrix @ mean)
+    return Srf(matrix, moments.guide_mean - matrix @ moments.cube_mean)
 
 
 def _noise(moments: PairMoments, window: Scene, crop: tuple[slice, slice]) -> tuple[float, float]:
@@ -304,6 +352,7 @@ def guide_noise(image: NDArray[Any]) -> float:
     rows = image[:, :-2] - 2 * image[:, 1:-1] + image[:, 2:]
     both = (rows[:, :, :-2] - 2 * rows[:, :, 1:-1] + rows[:, :, 2:])[:, :height, :width] / 6
     blocks = both.reshape(len(image), height // 16, 16, width // 16, 16)
-    spread = np.sqrt(np.nanmean(np.square(blocks), axis=(2, 4), where=np.isfinite(blocks)))
+    spread = np.sqrt(np.mean(np.square(blocks), axis=(2, 4)))
+    # a block with a pixel missing says nothing
     spread = spread[np.isfinite(spread)]
     return float(np.percentile(spread, 10)) if spread.size else 0.0

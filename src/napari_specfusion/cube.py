@@ -7,46 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_specfusion.errors import CubeError
+from napari_specfusion.source import ArraySource, BandSource, WindowSource
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["ArraySource", "Cube", "Source"]
+    from napari_specfusion.source import Source
+
+__all__ = ["Cube"]
 
 METADATA_KEY = "specfusion"
 _PER_BAND = ("wavelengths", "fwhm", "good_bands")
-
-
-class Source(Protocol):
-    """Reads stored values straight from where a cube lives, past its display chunks."""
-
-    def spectrum(self, y: int, x: int) -> NDArray[Any]:
-        """Return the stored values ``(bands,)`` of one pixel."""
-
-    def window(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return the stored values ``(bands, rows, columns)`` of one window."""
-
-
-@dataclass(frozen=True, eq=False)
-class ArraySource:
-    """A source over anything that is sliced like numpy, ``(bands, y, x)``: an array, a memory map."""
-
-    array: Any
-
-    def spectrum(self, y: int, x: int) -> NDArray[Any]:
-        """Return the stored values ``(bands,)`` of one pixel."""
-        return np.asarray(self.array[:, y, x])
-
-    def window(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return the stored values ``(bands, rows, columns)`` of one window."""
-        return np.asarray(self.array[:, rows, columns])
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +86,10 @@ class Cube:
             value = getattr(self, key)
             if value is None:
                 continue
-            value = np.asarray(value).astype(dtype)
+            try:
+                value = np.asarray(value).astype(dtype)
+            except (TypeError, ValueError) as error:
+                raise CubeError(f"{key} are no numbers ({error}); give one per band, or leave it out.") from error
             if value.shape != (bands,):
                 raise CubeError(
                     f"{key} has {value.size} entries for {bands} bands; give one per band, or leave it out."
@@ -142,10 +123,9 @@ class Cube:
             if values.ndim == 2:
                 values = values[None]
             fields.setdefault("source", ArraySource(values))
-            array = da.from_array(values, chunks=(1, *values.shape[1:]), name=False)
-        elif array.ndim == 2:
-            array = array[None]
-        return cls(array, **fields).ascending()
+            data = da.from_array(values, chunks=(1, *values.shape[1:]), name=False)
+            return cls(data, **fields).ascending()
+        return cls(array[None] if array.ndim == 2 else array, **fields).ascending()
 
     # --- shape and bands -------------------------------------------------
 
@@ -163,7 +143,8 @@ class Cube:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the stored values."""
-        return np.dtype(self.data.dtype)
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
 
     @property
     def good(self) -> NDArray[np.bool_]:
@@ -189,8 +170,11 @@ class Cube:
 
     def select(self, bands: ArrayLike) -> Self:
         """Return a cube of the bands in `bands` (indices or a boolean mask), in that order."""
-        index = np.asarray(bands)
-        index = np.flatnonzero(index) if index.dtype == bool else index
+        index = np.atleast_1d(bands)
+        if index.dtype == bool:
+            if index.shape != (self.bands,):
+                raise CubeError(f"The mask has {index.size} entries for {self.bands} bands; give one per band.")
+            index = np.flatnonzero(index)
         fields: dict[str, Any] = {
             key: None if getattr(self, key) is None else getattr(self, key)[index] for key in _PER_BAND
         }
@@ -200,7 +184,7 @@ class Cube:
         if len(self.metadata.get("band_names", ())) == self.bands:
             names = self.metadata["band_names"]
             fields["metadata"] = {**self.metadata, "band_names": tuple(names[i] for i in index)}
-        source = None if self.source is None else _BandSource(self.source, index)
+        source = None if self.source is None else BandSource(self.source, index)
         return self.replace(data=self.data[index], source=source, **fields)
 
     def crop(self, rows: slice, columns: slice) -> Self:
@@ -210,7 +194,7 @@ class Cube:
         if affine is not None:
             a, b, c, d, e, f = affine
             affine = (a, b, c + a * x0 + b * y0, d, e, f + d * x0 + e * y0)
-        source = None if self.source is None else _WindowSource(self.source, y0, x0, y1 - y0, x1 - x0)
+        source = None if self.source is None else WindowSource(self.source, y0, x0, y1 - y0, x1 - x0)
         return self.replace(data=self.data[:, y0:y1, x0:x1], affine=affine, source=source)
 
     # --- values ------------------------------------------------------------
@@ -229,10 +213,11 @@ class Cube:
         dtype = self._float_dtype()
         if self.is_physical:
             return self.data if self.dtype == dtype else self.data.astype(dtype)
-        shape = (-1, 1, 1)
-        scale, offset = (np.asarray(v).reshape(shape if np.ndim(v) else (1, 1, 1)) for v in (self.scale, self.offset))
-        scaled = self.data.astype(dtype) * scale.astype(dtype) + offset.astype(dtype)
-        return scaled if self.nodata is None else da.where(self._missing(self.data), dtype.type(np.nan), scaled)
+        scale, offset = (np.asarray(v, dtype).reshape(-1, 1, 1) for v in (self.scale, self.offset))
+        scaled: da.Array = self.data.astype(dtype) * scale + offset
+        if self.nodata is not None:
+            scaled = da.where(self._missing(self.data), dtype.type(np.nan), scaled)
+        return scaled
 
     def spectrum(self, y: int, x: int) -> NDArray[np.floating[Any]]:
         """Return the physical spectrum ``(bands,)`` of one pixel; no-data as NaN.
@@ -255,15 +240,18 @@ class Cube:
             return np.array(self.values[:, rows, columns])
         return self._physical(self.source.window(rows, columns))
 
-    def contrast_limits(self) -> tuple[float, float]:
-        """Return display limits: the 1st and 99th percentile of a small sample over good bands."""
+    def sample(self, bands: int = 7) -> NDArray[np.floating[Any]]:
+        """Return physical values of up to `bands` good bands on a grid of about 64 x 64 pixels; no-data as NaN."""
         good = np.flatnonzero(self.good) if self.good.any() else np.arange(self.bands)
-        chosen = np.unique(good[np.linspace(0, len(good) - 1, min(len(good), 7)).astype(int)])
+        chosen = np.unique(good[np.linspace(0, len(good) - 1, min(len(good), bands)).astype(int)])
         rows, columns = (slice(None, None, max(1, n // 64)) for n in self.shape[1:])
-        few = self.select(chosen)
         # One basic slice per band, before any arithmetic: dask hands it down to the file, which reads little.
         data = da.stack([self.data[band, rows, columns] for band in chosen])
-        sample = np.asarray(few.replace(data=data, source=None).values)
+        return np.asarray(self.select(chosen).replace(data=data, source=None).values)
+
+    def contrast_limits(self) -> tuple[float, float]:
+        """Return display limits: the 1st and 99th percentile of a small sample over good bands."""
+        sample = self.sample()
         sample = sample[np.isfinite(sample)]
         if sample.size == 0:
             return 0.0, 1.0
@@ -304,20 +292,14 @@ class Cube:
             shown = cube.values
             if data is shown or getattr(data, "name", None) == shown.name:
                 return cube
-        array = da.asarray(data)
+        array = data if isinstance(data, np.ndarray) else da.asarray(data)
         if getattr(layer, "rgb", False):
-            array = da.moveaxis(array[..., :3], -1, 0)
+            array = np.moveaxis(array[..., :3], -1, 0)
         fields: dict[str, Any] = {}
         if array.ndim == 3 and known.get("wavelengths") is not None and len(known["wavelengths"]) == array.shape[0]:
             names = {f.name for f in dataclasses.fields(cls)} - {"data", "source", "scale", "offset", "nodata", "name"}
             fields = {key: value for key, value in known.items() if key in names}
-        return cls.from_array(
-            data
-            if isinstance(data, np.ndarray) and array.ndim == data.ndim and not getattr(layer, "rgb", False)
-            else array,
-            name=str(layer.name),
-            **fields,
-        )
+        return cls.from_array(array, name=str(layer.name), **fields)
 
     def describe(self) -> dict[str, Any]:
         """Return the description as plain data: every field but the pixels and their source."""
@@ -333,7 +315,7 @@ class Cube:
         return f"Cube({self.name!r}, {bands} bands x {height} x {width}, {self.dtype}{spectrum})"
 
     def _float_dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.float64 if self.dtype.itemsize == 8 else np.float32)
+        return np.dtype("f8") if self.dtype.itemsize == 8 else np.dtype("f4")
 
     def _missing(self, stored: Any) -> Any:
         nodata = self.nodata
@@ -344,7 +326,7 @@ class Cube:
 
     def _physical(self, stored: NDArray[Any]) -> NDArray[np.floating[Any]]:
         dtype = self._float_dtype()
-        values = stored.astype(dtype)
+        values: NDArray[np.floating[Any]] = stored.astype(dtype)
         if self.is_physical:
             return values
         scale, offset = (v if isinstance(v, float) else v[:, None, None] for v in (self.scale, self.offset))
@@ -352,41 +334,6 @@ class Cube:
         if self.nodata is not None:
             values[self._missing(stored)] = np.nan
         return values
-
-
-@dataclass(frozen=True, eq=False)
-class _BandSource:
-    """Some bands of another source."""
-
-    source: Source
-    bands: NDArray[np.intp]
-
-    def spectrum(self, y: int, x: int) -> NDArray[Any]:
-        return self.source.spectrum(y, x)[self.bands]
-
-    def window(self, rows: slice, columns: slice) -> NDArray[Any]:
-        return self.source.window(rows, columns)[self.bands]
-
-
-@dataclass(frozen=True, eq=False)
-class _WindowSource:
-    """A window of another source: `height` x `width` pixels from row `y0`, column `x0`."""
-
-    source: Source
-    y0: int
-    x0: int
-    height: int
-    width: int
-
-    def spectrum(self, y: int, x: int) -> NDArray[Any]:
-        return self.source.spectrum(y + self.y0, x + self.x0)
-
-    def window(self, rows: slice, columns: slice) -> NDArray[Any]:
-        def moved(part: slice, start: int, length: int) -> slice:
-            first, last, step = part.indices(length)
-            return slice(first + start, last + start, step)
-
-        return self.source.window(moved(rows, self.y0, self.height), moved(columns, self.x0, self.width))
 
 
 def _check_data(data: Any) -> None:

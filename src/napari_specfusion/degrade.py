@@ -1,7 +1,7 @@
 """How a sharp image becomes a coarse one: PSF, sampling, and pairs simulated by Wald's protocol.
 
-Pixels of the sharp grid are centred at integers. Coarse pixel ``i`` is centred at ``ratio * i + (ratio - 1) / 2 + shift``
-on either axis: with no shift it covers its cell of ``ratio`` sharp pixels::
+Pixels of the sharp grid are centred at integers. Coarse pixel ``i`` is centred at
+``ratio * i + (ratio - 1) / 2 + shift`` on either axis: with no shift it covers its cell of ``ratio`` sharp pixels::
 
     sharp pixels    | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 |
     coarse, ratio 4 |       0       |       1       |       shift  0
@@ -27,7 +27,7 @@ from napari_specfusion.errors import SceneError
 from napari_specfusion.scene import Scene, as_ratio
 from napari_specfusion.srf import Srf, as_srf
 
-__all__ = ["PROTOCOLS", "Protocol", "Psf", "Sampling", "simulate"]
+__all__ = ["PROTOCOLS", "Protocol", "Psf", "Sampling", "apply_columns", "apply_rows", "apply_separable", "simulate"]
 
 Matrix = sparse.csr_array
 
@@ -69,9 +69,11 @@ class Psf:
         A pixel that the support's edge cuts counts by the part inside.
         """
         inside = np.clip(self.radius + 0.5 - np.abs(distance), 0.0, 1.0)
-        shape = np.ones_like(distance) if math.isinf(self.sigma) else np.exp(-0.5 * (distance / self.sigma) ** 2)
-        weights = inside * shape
-        return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+        # counted from the nearest pixel, so that a PSF much narrower than a pixel does not vanish between two
+        squares = distance**2 - np.min(distance**2, axis=-1, keepdims=True)
+        weights = inside if math.isinf(self.sigma) else inside * np.exp(-0.5 * squares / self.sigma**2)
+        normalised: NDArray[np.float64] = weights / weights.sum(axis=-1, keepdims=True)
+        return normalised
 
     @property
     def width(self) -> float:
@@ -79,12 +81,10 @@ class Psf:
         reach = math.ceil(self.radius) + 1
         taps = np.arange(-reach, reach + 1, dtype=np.float64)
         # averaged over the position inside a pixel, so that it is a property of the PSF alone
-        spreads = [
-            float(
-                np.sum(self.weights(taps - at) * (taps - at) ** 2) - np.sum(self.weights(taps - at) * (taps - at)) ** 2
-            )
-            for at in (0.0, 0.5)
-        ]
+        spreads = []
+        for at in (0.0, 0.5):
+            weights, away = self.weights(taps - at), taps - at
+            spreads.append(float(weights @ away**2 - (weights @ away) ** 2))
         return math.sqrt(sum(spreads) / len(spreads))
 
 
@@ -109,7 +109,7 @@ class Sampling:
     def centres(self, count: int, axis: int, start: int = 0) -> NDArray[np.float64]:
         """Return the HR coordinates of `count` LR pixels from `start` on, along axis 0 (y) or 1 (x)."""
         ratio = float(self.ratio)
-        return ratio * np.arange(start, start + count) + (ratio - 1) / 2 + self.shift[axis]
+        return ratio * np.arange(start, start + count, dtype=np.float64) + (ratio - 1) / 2 + self.shift[axis]
 
     def blur_matrix(self, coarse: int, sharp: int, axis: int, *, wrap: bool = False) -> Matrix:
         """Return the sparse ``(coarse, sharp)`` matrix that blurs and decimates one axis.
@@ -164,18 +164,25 @@ class Sampling:
         return matrix
 
     def degrade(self, image: NDArray[Any], shape: tuple[int, int], *, wrap: bool = False) -> NDArray[Any]:
-        """Return `image` ``(..., H, W)`` blurred and decimated to ``(..., *shape)``, in the image's own precision."""
-        down_y = self.blur_matrix(shape[0], image.shape[-2], 0, wrap=wrap).astype(image.dtype)
-        down_x = self.blur_matrix(shape[1], image.shape[-1], 1, wrap=wrap).astype(image.dtype)
+        """Return `image` ``(planes, H, W)`` blurred and decimated to ``(planes, *shape)``, in its own precision."""
+        down_y = self.blur_matrix(shape[0], image.shape[1], 0, wrap=wrap).astype(image.dtype)
+        down_x = self.blur_matrix(shape[1], image.shape[2], 1, wrap=wrap).astype(image.dtype)
         return apply_separable(down_y, down_x, image)
 
 
 def apply_separable(rows: Matrix, columns: Matrix, image: NDArray[Any]) -> NDArray[Any]:
-    """Return ``rows @ image @ columns.T`` over the last two axes of ``(..., y, x)``."""
-    flat = image.reshape(-1, *image.shape[-2:])
-    return np.stack([(columns @ (rows @ plane).T).T for plane in flat]).reshape(
-        *image.shape[:-2], rows.shape[0], columns.shape[0]
-    )
+    """Return ``rows @ image @ columns.T`` for each plane of `image` ``(planes, y, x)``."""
+    return apply_columns(columns, apply_rows(rows, image))
+
+
+def apply_rows(matrix: Matrix, image: NDArray[Any]) -> NDArray[Any]:
+    """Return ``matrix @ plane`` for each plane of `image` ``(planes, y, x)``."""
+    return np.stack([matrix @ plane for plane in image])
+
+
+def apply_columns(matrix: Matrix, image: NDArray[Any]) -> NDArray[Any]:
+    """Return ``plane @ matrix.T`` for each plane of `image` ``(planes, y, x)``."""
+    return np.stack([(matrix @ plane.T).T for plane in image])
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.degrade import Sampling, apply_separable
 from napari_specfusion.errors import CalibrationError
-from napari_specfusion.scene import Scene
 
-__all__ = ["PairMoments", "guide_on_coarse_grid"]
+if TYPE_CHECKING:
+    from napari_specfusion.cube import Cube
+    from napari_specfusion.scene import Scene
 
-STRIP_VALUES = 16_000_000
+__all__ = ["PairMoments", "guide_on_coarse_grid", "strips"]
+
+STRIP_VALUES = 4_000_000
 # LR pixels whose PSF reaches further over the image's edge than this share see what nobody measured
 MIN_SEEN = 0.95
 
@@ -36,14 +38,15 @@ class PairMoments:
     guide
         The degraded guide ``(G, h, w)``; NaN where the guide has no data.
     measured
-        Boolean ``(h, w)``: LR pixels that both images measured.
+        Boolean ``(h, w)``: LR pixels that both images measured, bands that are empty everywhere left aside.
     valid
         Those of them whose PSF lies inside the guide; the moments count these.
     count
         Number of valid pixels.
-    cube_cube, cube_guide, guide_guide
-        Sums of products ``(B + 1, B + 1)``, ``(B + 1, G + 1)``, ``(G + 1, G + 1)``; the last row or column belongs to
-        a constant 1.
+    cube_mean, guide_mean
+        Means ``(B,)`` and ``(G,)``; 0 for an empty band.
+    covariance, cross, guide_covariance
+        Covariances ``(B, B)``, ``(B, G)``, ``(G, G)``.
     lags
         Mean products ``(2, B, B)`` of the centred cube with itself one and two pixels away.
     """
@@ -53,9 +56,11 @@ class PairMoments:
     measured: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     count: int
-    cube_cube: NDArray[np.float64]
-    cube_guide: NDArray[np.float64]
-    guide_guide: NDArray[np.float64]
+    cube_mean: NDArray[np.float64]
+    guide_mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    cross: NDArray[np.float64]
+    guide_covariance: NDArray[np.float64]
     lags: NDArray[np.float64]
 
     @classmethod
@@ -69,78 +74,59 @@ class PairMoments:
         """
         bands, height, width = scene.hsi.shape
         degraded = guide_on_coarse_grid(scene, sampling)
-        guides = len(degraded)
+        needed = 2 * (len(degraded) + 1)
         inside = np.outer(
             sampling.seen(height, scene.guide.shape[1], 0) > MIN_SEEN,
             sampling.seen(width, scene.guide.shape[2], 1) > MIN_SEEN,
         )
-        measured = np.isfinite(degraded).all(axis=0)
-        if np.count_nonzero(inside & measured) < 8 * (guides + 1):
+        measured = np.asarray(np.isfinite(degraded).all(axis=0))
+        if np.count_nonzero(inside & measured) < 4 * needed:
             inside[:] = True
-        cc = np.zeros((bands + 1, bands + 1))
-        cg = np.zeros((bands + 1, guides + 1))
-        gg = np.zeros((guides + 1, guides + 1))
-        products, pairs = np.zeros((2, bands, bands)), np.zeros(2)
-        # a common origin keeps the lagged products from cancelling
-        origin: NDArray[np.float64] | None = None
+        live = ~_empty_bands(scene.hsi)
+        sums = _Sums(bands, len(degraded), width)
         for rows in strips(height, bands * width):
-            cube = scene.hsi.read(rows, slice(None)).astype(np.float64)
-            finite = np.isfinite(cube)
-            cube = np.where(finite, cube, 0.0)
-            # a band that is empty throughout the strip says nothing about its pixels
-            ok = finite[finite.any(axis=(1, 2))].all(axis=0) & finite.any(axis=0)
-            measured[rows] &= ok
-            ok = measured[rows] & inside[rows]
-            if not ok.any():
-                continue
-            y = np.concatenate([cube[:, ok], np.ones((1, int(ok.sum())))])
-            g = np.concatenate([degraded[:, rows][:, ok].astype(np.float64), np.ones((1, y.shape[1]))])
-            cc += y @ y.T
-            cg += y @ g.T
-            gg += g @ g.T
-            origin = y[:-1].mean(axis=1) if origin is None else origin
-            centred = (cube - origin[:, None, None]) * ok
-            for lag in (1, 2):
-                for near, far, both in (
-                    (centred[:, lag:], centred[:, :-lag], ok[lag:] & ok[:-lag]),
-                    (centred[:, :, lag:], centred[:, :, :-lag], ok[:, lag:] & ok[:, :-lag]),
-                ):
-                    products[lag - 1] += near.reshape(bands, -1) @ far.reshape(bands, -1).T
-                    pairs[lag - 1] += np.count_nonzero(both)
-        count = round(cc[-1, -1])
-        if count < 2 * (guides + 1) or origin is None:
+            cube = scene.hsi.read(rows)
+            measured[rows] &= np.isfinite(cube[live]).all(axis=0)
+            sums.add(cube, degraded[:, rows], measured[rows] & inside[rows], live)
+        if sums.count < needed:
             raise CalibrationError(
-                f"Only {count} low-resolution pixels are valid in both images; at least {2 * (guides + 1)} are needed. "
+                f"Only {sums.count} low-resolution pixels are valid in both images; at least {needed} are needed. "
                 "Check the no-data values, or take a larger part of the scene."
             )
-        mean = cc[:-1, -1] / count - origin
-        lags = products / np.maximum(pairs, 1)[:, None, None] - np.outer(mean, mean)
-        lags = (lags + lags.transpose(0, 2, 1)) / 2
-        return cls(sampling, degraded, measured, measured & inside, count, cc, cg, gg, lags)
+        cube_mean, guide_mean = sums.cube / sums.count, sums.guide / sums.count
+        lags = sums.lagged / np.maximum(sums.pairs, 1)[:, None, None] - np.outer(cube_mean, cube_mean)
+        return cls(
+            sampling,
+            degraded,
+            measured,
+            measured & inside,
+            sums.count,
+            cube_mean=cube_mean + sums.cube_origin,
+            guide_mean=guide_mean + sums.guide_origin,
+            covariance=sums.cube_cube / sums.count - np.outer(cube_mean, cube_mean),
+            cross=sums.cube_guide / sums.count - np.outer(cube_mean, guide_mean),
+            guide_covariance=sums.guide_guide / sums.count - np.outer(guide_mean, guide_mean),
+            lags=(lags + lags.transpose(0, 2, 1)) / 2,
+        )
 
     @property
     def bands(self) -> int:
         """Number of cube bands."""
-        return len(self.cube_cube) - 1
-
-    @cached_property
-    def covariance(self) -> NDArray[np.float64]:
-        """Covariance ``(B, B)`` of the cube."""
-        mean = self.cube_cube[:-1, -1] / self.count
-        return np.asarray(self.cube_cube[:-1, :-1] / self.count - np.outer(mean, mean))
+        return len(self.cube_mean)
 
     def cube_from_guide(self, ridge: float = 1e-6) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Regress the cube's bands on the degraded guide: weights ``(B, G)`` and constants ``(B,)``."""
-        return _regress(self.guide_guide, self.cube_guide[:-1], ridge)
+        weights = _regress(self.guide_covariance, self.cross, ridge)
+        return weights, self.cube_mean - weights @ self.guide_mean
 
     def guide_from_cube(self, basis: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Regress the degraded guide on ``basis.T @ cube``, `basis` ``(B, p)``: weights ``(G, p)``, constants ``(G,)``."""
-        full = np.block([[basis, np.zeros((len(basis), 1))], [np.zeros((1, basis.shape[1])), np.eye(1)]])
-        return _regress(full.T @ self.cube_cube @ full, (full.T @ self.cube_guide).T[:-1], 1e-10)
+        """Regress the degraded guide on ``basis.T @ cube``: weights ``(G, p)`` and constants ``(G,)``."""
+        weights = _regress(basis.T @ self.covariance @ basis, (basis.T @ self.cross).T, 1e-10)
+        return weights, self.guide_mean - weights @ (basis.T @ self.cube_mean)
 
     def principal_directions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the eigenvalues ``(B,)``, descending, and eigenvectors ``(B, B)`` of the uncentred band moments."""
-        values, vectors = np.linalg.eigh(self.cube_cube[:-1, :-1] / self.count)
+        values, vectors = np.linalg.eigh(self.covariance + np.outer(self.cube_mean, self.cube_mean))
         return values[::-1].clip(0), vectors[:, ::-1]
 
     def noise_along(self, directions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -151,13 +137,62 @@ class PairMoments:
         """
 
         def along(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.asarray(np.einsum("bk,bc,ck->k", directions, matrix, directions))
+            return np.asarray(np.einsum("bk,bk->k", directions, matrix @ directions))
 
         total, first, second = along(self.covariance), along(self.lags[0]), along(self.lags[1])
         first = first.clip(0)
         # first**2 / second, and never more than 2 * first where the second distance says nothing
         signal = first**2 / np.maximum(np.maximum(second, first / 2), np.finfo(np.float64).tiny)
         return np.asarray((total - signal).clip(0, total.clip(0)))
+
+
+class _Sums:
+    """What a pass adds up, strip by strip, counted from an origin near the means so that nothing cancels."""
+
+    def __init__(self, bands: int, guides: int, width: int) -> None:
+        self.count = 0
+        self.cube, self.guide = np.zeros(bands), np.zeros(guides)
+        self.cube_origin, self.guide_origin = np.zeros(bands), np.zeros(guides)
+        self.cube_cube = np.zeros((bands, bands))
+        self.cube_guide = np.zeros((bands, guides))
+        self.guide_guide = np.zeros((guides, guides))
+        self.lagged, self.pairs = np.zeros((2, bands, bands)), np.zeros(2)
+        # the last two rows of the strip before, which have neighbours in the next one
+        self._above, self._above_ok = np.zeros((bands, 0, width)), np.zeros((0, width), np.bool_)
+
+    def add(
+        self, cube: NDArray[Any], guide: NDArray[np.float32], ok: NDArray[np.bool_], live: NDArray[np.bool_]
+    ) -> None:
+        """Add a strip ``(B, rows, w)`` and its guide ``(G, rows, w)`` where `ok` ``(rows, w)``, for `live` bands."""
+        if self.count == 0 and ok.any():
+            self.cube_origin[live] = cube[live][:, ok].mean(axis=1, dtype=np.float64)
+            self.guide_origin[:] = guide[:, ok].mean(axis=1, dtype=np.float64)
+        y, g = (
+            np.where(ok, image - origin[:, None, None], 0.0)
+            for image, origin in ((cube, self.cube_origin), (guide, self.guide_origin))
+        )
+        y[~live] = 0.0
+        flat_y, flat_g = y.reshape(len(y), -1), g.reshape(len(g), -1)
+        self.count += int(np.count_nonzero(ok))
+        self.cube += flat_y.sum(axis=1)
+        self.guide += flat_g.sum(axis=1)
+        self.cube_cube += flat_y @ flat_y.T
+        self.cube_guide += flat_y @ flat_g.T
+        self.guide_guide += flat_g @ flat_g.T
+        self._add_lags(y, ok)
+
+    def _add_lags(self, y: NDArray[np.float64], ok: NDArray[np.bool_]) -> None:
+        tall, tall_ok = np.concatenate([self._above, y], axis=1), np.concatenate([self._above_ok, ok])
+        bands, old = len(tall), len(self._above_ok)
+        for lag in (1, 2):
+            skip = max(old - lag, 0)
+            for near, far, both in (
+                (tall[:, skip + lag :], tall[:, skip:-lag], tall_ok[skip + lag :] & tall_ok[skip:-lag]),
+                (y[:, :, lag:], y[:, :, :-lag], ok[:, lag:] & ok[:, :-lag]),
+            ):
+                self.lagged[lag - 1] += near.reshape(bands, -1) @ far.reshape(bands, -1).T
+                self.pairs[lag - 1] += np.count_nonzero(both)
+        self._above, self._above_ok = tall[:, -2:].copy(), tall_ok[-2:]
 
 
 def guide_on_coarse_grid(scene: Scene, sampling: Sampling) -> NDArray[np.float32]:
@@ -171,7 +206,7 @@ def guide_on_coarse_grid(scene: Scene, sampling: Sampling) -> NDArray[np.float32
         used = np.unique(part.indices)
         span = slice(int(used[0]), int(used[-1]) + 1)
         image = scene.guide.read(span, slice(None)).astype(np.float32, copy=False)
-        missing = ~np.isfinite(image).all(axis=0)
+        missing = np.asarray(~np.isfinite(image).all(axis=0))
         if missing.any():
             image = np.where(missing, np.float32(0), image)
         coarse = apply_separable(part[:, span], down_x, image)
@@ -188,11 +223,24 @@ def strips(rows: int, values_per_row: int) -> list[slice]:
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
-def _regress(
-    inputs: NDArray[np.float64], targets: NDArray[np.float64], ridge: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Solve ``targets = weights @ inputs + constants`` from moments whose last input is the constant 1."""
-    penalty: NDArray[Any] = np.diag(np.diag(inputs)).copy()
-    penalty[-1, -1] = 0
-    weights = np.linalg.lstsq(inputs + ridge * penalty, targets.T, rcond=None)[0].T
-    return weights[:, :-1], weights[:, -1]
+def _empty_bands(cube: Cube) -> NDArray[np.bool_]:
+    """Return which bands ``(B,)`` hold no value anywhere; reads no further than to the first value of each."""
+    bands, height, width = cube.shape
+    empty = np.ones(bands, np.bool_)
+    for rows in strips(height, bands * width):
+        empty &= ~np.isfinite(cube.read(rows)).any(axis=(1, 2))
+        if not empty.any():
+            break
+    return empty
+
+
+def _regress(inputs: NDArray[np.float64], cross: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
+    """Return the weights ``(T, I)`` of T targets on I inputs, from covariances ``(I, I)`` and ``(T, I)``.
+
+    `ridge` is relative to the variance of each input; an input that does not vary has weight 0.
+    """
+    spread = np.sqrt(np.diag(inputs).clip(0))
+    scale = np.where(spread > 0, spread, 1.0)
+    standard = inputs / np.outer(scale, scale) + ridge * np.diag(spread > 0)
+    weights = np.linalg.lstsq(standard, (cross / scale).T, rcond=None)[0].T / scale
+    return np.asarray(weights, dtype=np.float64)

@@ -9,23 +9,25 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
-import dask.array as da
 import numpy as np
 
-from napari_specfusion.cube import Cube
 from napari_specfusion.errors import SceneError
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from napari_specfusion.cube import Cube
     from napari_specfusion.degrade import Psf
     from napari_specfusion.srf import Srf
 
 __all__ = ["Finding", "Scene", "as_ratio"]
 
 Level = Literal["error", "warning", "info"]
+_LEVELS: tuple[Level, ...] = ("error", "warning", "info")
 MAX_RATIO = 64
 MAX_DENOMINATOR = 16
+# sizes imply a ratio such as 5/2 or 15/4 sooner than a whole one with some pixels too many, but 4 sooner than 41/10
+LIKELY_DENOMINATOR = 4
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,11 @@ class Scene:
         _check_extents(self.hsi, self.guide, ratio)
         if self.centre not in ("cell", "corner"):
             raise SceneError(f"centre is {self.centre!r}; it must be 'cell' or 'corner'.")
-        if self.centre == "corner":
-            half = (float(ratio) - 1) / 2
-            shift = self.shift or (0.0, 0.0)
-            object.__setattr__(self, "shift", (shift[0] - half, shift[1] - half))
+        if self.centre == "corner" or self.shift is not None:
+            y, x = _checked_shift((0.0, 0.0) if self.shift is None else self.shift)
+            half = (float(ratio) - 1) / 2 if self.centre == "corner" else 0.0
+            object.__setattr__(self, "shift", (y - half, x - half))
             object.__setattr__(self, "centre", "cell")
-        if self.shift is not None and not all(math.isfinite(s) for s in self.shift):
-            raise SceneError(f"The shift is {self.shift}; give two finite numbers of HR pixels, or None.")
         if self.srf is not None and (self.srf.guide_bands, self.srf.bands) != (self.guide.bands, self.hsi.bands):
             raise SceneError(
                 f"The spectral response is {self.srf.guide_bands} x {self.srf.bands}; this pair needs "
@@ -115,9 +115,8 @@ class Scene:
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the fused image: the guide's part that the cube covers."""
-        return tuple(  # type: ignore[return-value]
-            min(g, math.floor(h * self.factor)) for g, h in zip(self.guide.shape[1:], self.hsi.shape[1:], strict=True)
-        )
+        (_, sharp_y, sharp_x), (_, coarse_y, coarse_x) = self.guide.shape, self.hsi.shape
+        return min(sharp_y, math.floor(coarse_y * self.factor)), min(sharp_x, math.floor(coarse_x * self.factor))
 
     def replace(self, **fields: Any) -> Self:
         """Return the scene with some fields exchanged."""
@@ -128,11 +127,10 @@ class Scene:
 
         Takes a small sample of both images, never more.
         """
-        findings = sorted(_findings(self), key=lambda f: ("error", "warning", "info").index(f.level))
-        return tuple(findings)
+        return tuple(sorted(_findings(self), key=lambda finding: _LEVELS.index(finding.level)))
 
 
-def as_ratio(value: int | float | Fraction) -> Fraction:
+def as_ratio(value: int | float | Fraction | np.number[Any]) -> Fraction:
     """Return a ratio as an exact fraction with a small denominator.
 
     Raises
@@ -140,12 +138,13 @@ def as_ratio(value: int | float | Fraction) -> Fraction:
     SceneError
         If it is no number above 1, or above 64.
     """
-    if not isinstance(value, int | float | Fraction | np.number) or not math.isfinite(value):
+    plain: object = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(plain, int | float | Fraction) or not math.isfinite(plain):
         raise SceneError(f"The ratio is {value!r}; it must be a number of HR pixels per LR pixel, such as 4.")
-    ratio = Fraction(value).limit_denominator(MAX_DENOMINATOR)
+    ratio = Fraction(plain).limit_denominator(MAX_DENOMINATOR)
     if not 1 < ratio <= MAX_RATIO:
         raise SceneError(
-            f"The ratio is {float(value):g}; it must lie above 1 and not above {MAX_RATIO}. "
+            f"The ratio is {float(plain):g}; it must lie above 1 and not above {MAX_RATIO}. "
             "Are the cube and the guide exchanged?"
         )
     return ratio
@@ -162,20 +161,33 @@ def ratio_of(hsi: Cube, guide: Cube) -> Fraction:
     (low_y, low_x), (high_y, high_x) = hsi.shape[1:], guide.shape[1:]
     if high_y <= low_y or high_x <= low_x:
         raise SceneError(
-            f"The guide is {high_y} x {high_x} pixels, the cube {low_y} x {low_x}: a guide must be larger than the cube. "
-            "Are the two exchanged?"
+            f"The guide is {high_y} x {high_x} pixels, the cube {low_y} x {low_x}: "
+            "a guide must be larger than the cube. Are the two exchanged?"
         )
     exact = Fraction(high_y, low_y), Fraction(high_x, low_x)
-    if exact[0] == exact[1] and exact[0].denominator <= MAX_DENOMINATOR:
+    denominator = exact[0].denominator if exact[0] == exact[1] else math.inf
+    if denominator <= LIKELY_DENOMINATOR:
         return as_ratio(exact[0])
     # sizes that differ by less than an LR pixel still mean one whole ratio
     whole = round(math.sqrt(float(exact[0] * exact[1])))
     if whole > 1 and all(abs(high - whole * low) < whole for low, high in ((low_y, high_y), (low_x, high_x))):
         return as_ratio(whole)
+    if denominator <= MAX_DENOMINATOR:
+        return as_ratio(exact[0])
     raise SceneError(
-        f"A guide of {high_y} x {high_x} over a cube of {low_y} x {low_x} pixels makes a ratio of {float(exact[0]):.3g} "
-        f"down and {float(exact[1]):.3g} across; crop both to the same ground, or give the ratio."
+        f"A guide of {high_y} x {high_x} over a cube of {low_y} x {low_x} pixels makes a ratio of "
+        f"{float(exact[0]):.3g} down and {float(exact[1]):.3g} across; crop both to the same ground, or give the ratio."
     )
+
+
+def _checked_shift(shift: Any) -> tuple[float, float]:
+    try:
+        y, x = (float(component) for component in shift)
+    except (TypeError, ValueError):
+        y = x = math.nan
+    if not (math.isfinite(y) and math.isfinite(x)):
+        raise SceneError(f"The shift is {shift}; give two finite numbers (y, x) of HR pixels, or None.")
+    return y, x
 
 
 def _check_extents(hsi: Cube, guide: Cube, ratio: Fraction) -> None:
@@ -185,7 +197,7 @@ def _check_extents(hsi: Cube, guide: Cube, ratio: Fraction) -> None:
                 f"The guide has {high} pixels along {axis}, the cube {low}: a guide must be larger than the cube. "
                 "Are the two exchanged?"
             )
-        if abs(high - ratio * low) >= max(ratio, 1) * max(1, 0.02 * low):
+        if abs(high - ratio * low) >= float(ratio) * max(1.0, 0.02 * low):
             raise SceneError(
                 f"At ratio {float(ratio):g} a cube of {low} pixels along {axis} covers {float(ratio * low):g} of the "
                 f"guide's {high}; crop both to the same ground, or give the ratio that fits."
@@ -194,19 +206,19 @@ def _check_extents(hsi: Cube, guide: Cube, ratio: Fraction) -> None:
 
 def _findings(scene: Scene) -> Iterator[Finding]:
     hsi, guide, ratio = scene.hsi, scene.guide, scene.factor
-    covered = tuple(float(ratio * n) for n in hsi.shape[1:])
+    covered = float(ratio * hsi.shape[1]), float(ratio * hsi.shape[2])
     yield Finding(
         "info",
         "size",
         f"{hsi.bands} bands of {hsi.shape[1]} x {hsi.shape[2]} become {scene.shape[0]} x {scene.shape[1]} pixels, "
         f"{float(ratio):g} times sharper.",
     )
-    if covered != tuple(map(float, guide.shape[1:])):
+    if covered != guide.shape[1:]:
         yield Finding(
             "warning",
             "extent",
-            f"The cube covers {covered[0]:g} x {covered[1]:g} of the guide's {guide.shape[1]} x {guide.shape[2]} pixels, "
-            "counted from the top left; crop one of them if they start elsewhere.",
+            f"The cube covers {covered[0]:g} x {covered[1]:g} of the guide's {guide.shape[1]} x {guide.shape[2]} "
+            "pixels, counted from the top left; crop one of them if they start elsewhere.",
         )
     if guide.bands >= hsi.bands:
         yield Finding(
@@ -228,7 +240,7 @@ def _findings(scene: Scene) -> Iterator[Finding]:
 
 
 def _value_findings(name: str, cube: Cube) -> Iterator[Finding]:
-    sample = _sample(cube)
+    sample = cube.sample(5)
     missing = float(np.mean(~np.isfinite(sample)))
     if missing == 1:
         yield Finding("error", "no-data", f"The {name} holds no valid value in a sample; check its no-data value.")
@@ -252,7 +264,7 @@ def _overlap_findings(hsi: Cube, guide: Cube) -> Iterator[Finding]:
             "info", "wavelengths", "The cube carries no wavelengths; fusing works without, spectra show bands."
         )
     elif guide.wavelengths is not None and hsi.spectral_unit == guide.spectral_unit:
-        low, high = hsi.wavelengths.min(), hsi.wavelengths.max()
+        low, high = float(hsi.wavelengths.min()), float(hsi.wavelengths.max())
         outside = guide.wavelengths[(guide.wavelengths < low - 20) | (guide.wavelengths > high + 20)]
         if len(outside) == len(guide.wavelengths):
             yield Finding(
@@ -261,12 +273,3 @@ def _overlap_findings(hsi: Cube, guide: Cube) -> Iterator[Finding]:
                 f"The guide's bands ({outside.min():g}-{outside.max():g}) lie outside the cube's ({low:g}-{high:g} "
                 f"{hsi.spectral_unit}): it can only guess between them.",
             )
-
-
-def _sample(cube: Cube) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
-    """Return up to five good bands on a grid of about 64 x 64 pixels, physical values."""
-    good = np.flatnonzero(cube.good) if cube.good.any() else np.arange(cube.bands)
-    bands = good[np.unique(np.linspace(0, len(good) - 1, 5).astype(int))]
-    rows, columns = (slice(None, None, max(1, n // 64)) for n in cube.shape[1:])
-    values: da.Array = cube.values[bands][:, rows, columns]
-    return np.asarray(values)

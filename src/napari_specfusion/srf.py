@@ -66,7 +66,7 @@ class Srf:
     @property
     def bands(self) -> int:
         """Number of cube bands."""
-        return self.matrix.shape[1]
+        return int(self.matrix.shape[1])
 
     def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Return the guide ``(guide bands, y, x)`` that sees the cube `values` ``(bands, y, x)``."""

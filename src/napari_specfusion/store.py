@@ -25,9 +25,10 @@ import dask.array as da
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_specfusion.cube import METADATA_KEY, ArraySource, Cube
+from napari_specfusion.cube import METADATA_KEY, Cube
 from napari_specfusion.errors import OutputError
 from napari_specfusion.pyramid import halve, layout, level_count, multiscales
+from napari_specfusion.source import ArraySource
 from napari_specfusion.tiles import Box
 
 if TYPE_CHECKING:

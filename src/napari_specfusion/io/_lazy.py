@@ -15,8 +15,9 @@ import numpy as np
 from dask.base import tokenize
 from numpy.typing import NDArray
 
-from napari_specfusion.cube import ArraySource, Cube
+from napari_specfusion.cube import Cube
 from napari_specfusion.errors import ReadError, SpecFusionError
+from napari_specfusion.source import ArraySource
 
 __all__ = ["BlockArray", "BlockCache", "MappedArray", "display_chunks", "lazy_cube", "native"]
 

@@ -1,8 +1,8 @@
 """The contract between methods and the engine that runs them.
 
-A *method* is what a user picks by name. Prepared for one scene it becomes a *predictor*: everything that needs the whole
-scene (regressions, subspace, value range) is settled, and what is left works on one tile at a time. The predictor states
-in its footprint what it needs around a tile; the engine obeys.
+A *method* is what a user picks by name. Prepared for one scene it becomes a *predictor*: everything that needs the
+whole scene (regressions, subspace, value range) is settled, and what is left works on one tile at a time. The predictor
+states in its footprint what it needs around a tile; the engine obeys.
 """
 
 from __future__ import annotations

@@ -10,11 +10,13 @@ import numpy as np
 from napari_specfusion.calibration import calibrated_sampling
 from napari_specfusion.models.linear import LinearPredictor
 from napari_specfusion.moments import PairMoments
-from napari_specfusion.scene import Scene
-from napari_specfusion.tiles import Footprint, Tile
+from napari_specfusion.tiles import Footprint
 
 if TYPE_CHECKING:
     import torch
+
+    from napari_specfusion.scene import Scene
+    from napari_specfusion.tiles import Tile
 
 __all__ = ["Bicubic", "Glp", "Gsa"]
 
@@ -85,6 +87,7 @@ class Gsa:
             sampling,
             mixing=np.outer(gain, mean),
             constant=-gain * constant,
+            sharp=scene.guide.shape[1:],
             guide=moments.guide,
             valid=moments.measured,
             coarse_mixing=np.eye(moments.bands) - np.outer(gain, intensity),
@@ -95,8 +98,8 @@ class Gsa:
 class Glp:
     """GLP hypersharpening (Selva et al. 2015) with a calibrated low-pass.
 
-    Each band is regressed on the degraded guide; the sharp guide gives the synthetic sharp band, and what the regression
-    left over at low resolution is interpolated and added.
+    Each band is regressed on the degraded guide; the sharp guide gives the synthetic sharp band, and what the
+    regression left over at low resolution is interpolated and added.
     """
 
     name: str = "glp"
@@ -109,16 +112,17 @@ class Glp:
         CalibrationError
             If the pair cannot be calibrated.
         """
-        return glp(PairMoments.of(scene, calibrated_sampling(scene)))
+        return glp(scene, PairMoments.of(scene, calibrated_sampling(scene)))
 
 
-def glp(moments: PairMoments) -> LinearPredictor:
-    """Return the GLP predictor of a pair with these moments."""
+def glp(scene: Scene, moments: PairMoments) -> LinearPredictor:
+    """Return the GLP predictor of a pair and its moments."""
     weights, constant = moments.cube_from_guide()
     return LinearPredictor(
         moments.sampling,
         mixing=weights,
         constant=constant,
+        sharp=scene.guide.shape[1:],
         guide=moments.guide,
         valid=moments.measured,
         coarse_guide=weights,

@@ -3,8 +3,8 @@
 ``fused = A @ guide + c + up(R) + E @ spread(Q)``
 
 with ``up`` a cubic interpolation that knows the pair's shift and ``spread`` the transpose of its blur and decimation.
-`A`, `c` and `E` are settled once for the scene, and so are the small images `R` and `Q`; what is left is local, so tiles
-agree with the whole image to rounding.
+`A`, `c` and `E` are settled once for the scene, and so are the small images `R` and `Q`; what is left is local, so
+tiles agree with the whole image to rounding.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.degrade import Matrix, Sampling
-from napari_specfusion.tiles import Footprint, Tile
+from napari_specfusion.tiles import Footprint
 
 if TYPE_CHECKING:
     import torch
+
+    from napari_specfusion.degrade import Matrix, Sampling
+    from napari_specfusion.tiles import Tile
 
 __all__ = ["LinearPredictor"]
 
@@ -39,6 +41,8 @@ class LinearPredictor:
         ``(B, B)``: applied to the cube less what the guide explains, before it is interpolated; None is the identity.
     coarse_guide
         The guide's part to be taken off the cube, ``(B, G)``; None takes nothing off.
+    sharp
+        Height and width of the guide that the sampling refers to.
     guide
         The degraded guide ``(G, h, w)``.
     valid
@@ -50,6 +54,7 @@ class LinearPredictor:
     sampling: Sampling
     mixing: NDArray[np.float64]
     constant: NDArray[np.float64]
+    sharp: tuple[int, int]
     guide: NDArray[np.float32]
     valid: NDArray[np.bool_]
     coarse_mixing: NDArray[np.float64] | None = None
@@ -65,11 +70,8 @@ class LinearPredictor:
 
     @property
     def footprint(self) -> Footprint:
-        """Cubic interpolation reaches two LR pixels, the PSF its radius, both moved by the shift."""
-        ratio = float(self.sampling.ratio)
-        moved = max(map(abs, self.sampling.shift))
-        reach = max(3 * ratio, self.sampling.psf.radius + ratio + 1) + moved
-        return Footprint(halo=math.ceil(reach))
+        """Cubic interpolation reaches two LR pixels and a half, moved by the shift; `detail` is at hand everywhere."""
+        return Footprint(halo=math.ceil(3 * float(self.sampling.ratio) + max(map(abs, self.sampling.shift))))
 
     def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
         """Fuse one tile; see `Predictor.predict`."""
@@ -79,35 +81,50 @@ class LinearPredictor:
             return torch.as_tensor(np.ascontiguousarray(array), dtype=guide.dtype, device=guide.device)
 
         coarse = tile.read.divide(self.sampling.ratio)
+        # beyond the cube's border stands its last pixel, and there is nothing of it in the result
         rows, columns = (
             np.arange(start, stop).clip(0, count - 1)
             for start, stop, count in zip((coarse.y0, coarse.x0), (coarse.y1, coarse.x1), self.valid.shape, strict=True)
         )
-        window = np.ix_(rows, columns)
         rest = hsi
         if self.coarse_guide is not None:
-            seen = like(np.nan_to_num(self.guide[:, *window]))
+            seen = like(np.nan_to_num(self.guide[:, rows[:, None], columns]))
             rest = hsi - torch.einsum("bg,gyx->byx", like(self.coarse_guide), seen)
         if self.coarse_constant is not None:
             rest = rest - like(self.coarse_constant)[:, None, None]
         if self.coarse_mixing is not None:
             rest = torch.einsum("bc,cyx->byx", like(self.coarse_mixing), rest)
         if self.coarse_guide is not None:
-            rest = rest * like(self.valid[window])
+            rest = rest * like(self.valid[rows[:, None], columns])
 
-        low = (math.ceil(shape[0] / self.sampling.ratio), math.ceil(shape[1] / self.sampling.ratio))
-        up_y = _part(self.sampling.cubic_matrix(shape[0], low[0], 0), tile.read.slices[0], coarse.slices[0])
-        up_x = _part(self.sampling.cubic_matrix(shape[1], low[1], 1), tile.read.slices[1], coarse.slices[1])
-        fused = like(up_y) @ rest @ like(up_x).T
+        up_y, up_x = (
+            like(_block(self.sampling.cubic_matrix(size, min(count, int(size / self.sampling.ratio)), axis), *parts))
+            for axis, (size, count, *parts) in enumerate(
+                zip(shape, self.valid.shape, tile.read.slices, coarse.slices, strict=True)
+            )
+        )
+        fused = up_y @ rest @ up_x.T
         fused += torch.einsum("bg,gyx->byx", like(self.mixing), guide)
         fused += like(self.constant)[:, None, None]
         if self.basis is not None and self.detail is not None:
-            down_y = _part(self.sampling.blur_matrix(low[0], shape[0], 0), coarse.slices[0], tile.read.slices[0])
-            down_x = _part(self.sampling.blur_matrix(low[1], shape[1], 1), coarse.slices[1], tile.read.slices[1])
-            spread = like(down_y).T @ like(self.detail[:, *window]) @ like(down_x)
+            (near_y, down_y), (near_x, down_x) = (
+                self._spread(axis, pixels) for axis, pixels in enumerate(tile.read.slices)
+            )
+            spread = like(down_y).T @ like(self.detail[:, near_y, near_x]) @ like(down_x)
             fused += torch.einsum("bp,pyx->byx", like(self.basis), spread)
         return fused
 
+    def _spread(self, axis: int, pixels: slice) -> tuple[slice, NDArray[np.float64]]:
+        """Return the LR pixels that see some of `pixels` along `axis`, and how: ``(LR pixels, pixels)``."""
+        down = self.sampling.blur_matrix(self.valid.shape[axis], self.sharp[axis], axis)
+        seeing = np.flatnonzero(down[:, pixels].sum(axis=1))
+        near = slice(int(seeing[0]), int(seeing[-1]) + 1) if seeing.size else slice(0, 0)
+        return near, _block(down, near, pixels)
 
-def _part(matrix: Matrix, rows: slice, columns: slice) -> NDArray[np.float64]:
-    return np.asarray(matrix[rows][:, columns].toarray())
+
+def _block(matrix: Matrix, rows: slice, columns: slice) -> NDArray[np.float64]:
+    """Return a block of `matrix`, dense; zero beyond its edge."""
+    block = np.zeros((rows.stop - rows.start, columns.stop - columns.start))
+    part = matrix[rows][:, columns]
+    block[: part.shape[0], : part.shape[1]] = part.toarray()
+    return block

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import ModelError
-from napari_specfusion.models.base import Method
 from napari_specfusion.models.classical import Bicubic, Glp, Gsa
 from napari_specfusion.models.subspace import Subspace
+
+if TYPE_CHECKING:
+    from napari_specfusion.models.base import Method
 
 __all__ = ["METHODS", "as_method"]
 
@@ -34,7 +36,8 @@ def as_method(model: Any) -> Method:
 
         if model in NETWORKS:
             raise ModelError(
-                f"The network {model!r} needs weights: give load_checkpoint(...) or what fit(scene, {model!r}) returned."
+                f"The network {model!r} needs weights: "
+                f"give load_checkpoint(...) or what fit(scene, {model!r}) returned."
             )
         raise ModelError(f"There is no method {model!r}; choose one of {', '.join(METHODS)}.")
     if hasattr(model, "prepare"):

@@ -2,11 +2,11 @@
 
 With E the leading p spectral directions and G the GLP result, the coefficients Z minimise
 
-    |Y E - D(Z)|^2 + lm |M - R E Z - o|^2 + mu |Z - G E|^2
+    |Y E - D(Z)|^2 + sum_k lm_k |M_k - R_k E Z - o_k|^2 + mu |Z - G E|^2
 
-(after FUSE, Wei et al. 2015), and the part of G outside the subspace is kept, shrunk by its noise. Directions in which the
-guide sees the subspace are uncorrelated with the others once R E is diagonalised, and with ``V = Z - G E`` the normal
-equations of each become an equation on the LOW-resolution grid alone:
+(after FUSE, Wei et al. 2015) with one weight lm_k for each guide band, and the part of G outside the subspace is kept,
+shrunk by its noise. Directions in which the guide sees the subspace are uncorrelated with the others once R E is
+diagonalised, and with ``V = Z - G E`` the normal equations of each become an equation on the LOW-resolution grid alone:
 
     V = c / lambda + D^T q,        (W D D^T W + lambda) q = W (Y E - D(G E) - D(c) / lambda)
 
@@ -16,8 +16,10 @@ and the result is applied tile by tile without any approximation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +29,11 @@ from napari_specfusion.degrade import apply_separable
 from napari_specfusion.models.classical import glp
 from napari_specfusion.models.linear import LinearPredictor
 from napari_specfusion.moments import PairMoments, strips
-from napari_specfusion.scene import Scene
 
 if TYPE_CHECKING:
     import torch
+
+    from napari_specfusion.scene import Scene
 
 __all__ = ["Subspace"]
 
@@ -68,39 +71,32 @@ class Subspace:
             If the pair cannot be calibrated.
         """
         moments = PairMoments.of(scene, calibrated_sampling(scene))
-        base = glp(moments)
+        base = glp(scene, moments)
         power, axes = moments.principal_directions()
         noise = _noise_floor(moments, axes)
         count = min(self.directions, max(1, moments.count // 4), int(np.sum(power > 1e-12 * power[0])))
         leading, rest = axes[:, :count], axes[:, count:]
         gain = (1 - noise[count:] / np.maximum(power[count:], np.finfo(float).tiny)).clip(0, 1)
 
-        response, offset = moments.guide_from_cube(leading)
-        # each guide band in units of the cube, so that lm means the same for any sensor
-        unit = np.linalg.norm(response, axis=1).clip(np.finfo(float).tiny)
-        response, offset = response / unit[:, None], offset / unit
-
         system = _LowResolution.of(scene, moments, base, leading)
         hsi_noise = float(np.median(noise[len(noise) // 2 :]))
         slack = MODEL_ERROR**2 * float(power.sum()) / moments.bands
-        misfit = system.misfit(response, offset, unit)
-        lm = min(MAX_LM, (hsi_noise + slack) / (misfit / 2 + slack / 4))
+        view = _GuideView.of(moments, leading)
+        lm = np.minimum(MAX_LM, (hsi_noise + slack) / (system.misfit(view) / 2 + slack / 4))
         mu = min(1.0, MIN_MU + 0.04 * hsi_noise / max(system.gap, np.finfo(float).tiny))
-
-        spectrum, turn = np.linalg.eigh(response.T @ response)
-        weight = lm * spectrum.clip(0) + mu
-        # c / lambda = share @ (M / unit - o - R E G)
-        share = (turn / weight) @ turn.T @ response.T * lm
-        detail = system.solve(share, response, offset, unit, turn, weight, self.iterations, self.tolerance)
+        prior = _Prior(view.weighed(lm), mu)
+        detail = system.solve(prior, self.iterations, self.tolerance)
 
         # X = keep G + E share (M / unit - o - R E G) + E D^T q
+        view = prior.view
         keep = leading @ leading.T + (rest * gain) @ rest.T
-        onto_guide = leading @ share
-        coarse = keep - onto_guide @ response @ leading.T
+        onto_guide = leading @ prior.share
+        coarse = keep - onto_guide @ view.response @ leading.T
         return LinearPredictor(
             moments.sampling,
-            mixing=coarse @ base.mixing + onto_guide / unit,
-            constant=coarse @ base.constant - onto_guide @ offset,
+            mixing=coarse @ base.mixing + onto_guide / view.unit,
+            constant=coarse @ base.constant - onto_guide @ view.offset,
+            sharp=base.sharp,
             guide=moments.guide,
             valid=moments.measured,
             coarse_mixing=coarse,
@@ -109,6 +105,61 @@ class Subspace:
             basis=leading,
             detail=detail,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _GuideView:
+    """How the guide's G bands see the p coefficients: ``guide / unit = response @ coefficients + offset``.
+
+    `response` is ``(G, p)``, `offset` and `unit` ``(G,)``. A unit is infinite where a band sees nothing of them.
+    """
+
+    response: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    unit: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, moments: PairMoments, basis: NDArray[np.float64]) -> _GuideView:
+        """Regress the guide on the coefficients; units bring each band to the cube's scale, whatever the sensor."""
+        response, offset = moments.guide_from_cube(basis)
+        size = np.linalg.norm(response, axis=1)
+        power = np.diag(moments.guide_covariance) + moments.guide_mean**2
+        seen = size**2 * np.trace(moments.covariance) > 1e-12 * power
+        unit = np.where(seen, size, np.inf)
+        return cls(response / unit[:, None], offset / unit, unit)
+
+    def weighed(self, weights: NDArray[np.float64]) -> _GuideView:
+        """Return the view whose squared errors count `weights` ``(G,)`` times as much."""
+        root = np.sqrt(weights)
+        return _GuideView(self.response * root[:, None], self.offset * root, self.unit / root)
+
+    def error(self, guide: NDArray[np.float32], coefficients: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what of `guide` ``(G, ...)`` the `coefficients` ``(p, ...)`` do not explain, in the view's units."""
+        shape = (-1,) + (1,) * (guide.ndim - 1)
+        unit, offset = (v.astype(np.float32).reshape(shape) for v in (self.unit, self.offset))
+        left = guide / unit - offset
+        left -= np.tensordot(self.response.astype(np.float32), coefficients, axes=1)
+        return left
+
+
+@dataclass(frozen=True, eq=False)
+class _Prior:
+    """The terms that act on each pixel of the sharp grid by itself: ``|M - R Z - o|^2 + mu |Z - G E|^2``."""
+
+    view: _GuideView
+    mu: float
+
+    @cached_property
+    def eigen(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The weights lambda ``(p,)`` of these terms, and the directions ``(p, p)`` they belong to."""
+        spectrum, turn = np.linalg.eigh(self.view.response.T @ self.view.response)
+        return spectrum.clip(0) + self.mu, turn
+
+    @cached_property
+    def share(self) -> NDArray[np.float64]:
+        """What of the guide's error ``(p, G)`` goes to the coefficients: c / lambda."""
+        weight, turn = self.eigen
+        return np.asarray((turn / weight) @ turn.T @ self.view.response.T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +180,9 @@ class _LowResolution:
     def of(
         cls, scene: Scene, moments: PairMoments, base: LinearPredictor, leading: NDArray[np.float64]
     ) -> _LowResolution:
+        """Bring the pair and its GLP result, `base`, to the coefficients along `leading`."""
         bands, height, width = scene.hsi.shape
-        sharp = (scene.guide.shape[1], scene.guide.shape[2])
+        sharp = base.sharp
         assert base.coarse_guide is not None
         basis = leading.T.astype(np.float32)
         guide = np.nan_to_num(moments.guide)
@@ -152,67 +204,65 @@ class _LowResolution:
         """Mean square by which GLP misses the cube at low resolution."""
         return float(np.mean(np.square((self.cube - self.start)[:, self.moments.valid], dtype=np.float64)))
 
-    def misfit(self, response: NDArray[np.float64], offset: NDArray[np.float64], unit: NDArray[np.float64]) -> float:
-        """Mean square error of the guide as the subspace sees it, in units of the cube."""
+    def misfit(self, view: _GuideView) -> NDArray[np.float64]:
+        """Mean square error ``(G,)`` of each guide band as the coefficients see it."""
         ok = self.moments.valid
-        left = self.guide[:, ok] / unit[:, None] - offset[:, None] - response @ self.cube[:, ok].astype(np.float64)
-        return float(np.mean(np.square(left)))
+        left = view.error(self.guide[:, ok], self.cube[:, ok])
+        return np.asarray(np.mean(np.square(left, dtype=np.float64), axis=1))
 
-    def solve(
-        self,
-        share: NDArray[np.float64],
-        response: NDArray[np.float64],
-        offset: NDArray[np.float64],
-        unit: NDArray[np.float64],
-        turn: NDArray[np.float64],
-        weight: NDArray[np.float64],
-        iterations: int,
-        tolerance: float,
-    ) -> NDArray[np.float32]:
-        """Return q, turned back into the subspace's own axes ``(p, h, w)``."""
-        left = self.guide / unit.astype(np.float32)[:, None, None] - offset.astype(np.float32)[:, None, None]
-        left -= np.tensordot(response.astype(np.float32), self.start, axes=1)
-        target = self.cube - self.start - np.tensordot(share.astype(np.float32), left, axes=1)
-        target = np.tensordot(turn.T.astype(np.float32), target * self.weight, axes=1)
+    def solve(self, prior: _Prior, iterations: int, tolerance: float) -> NDArray[np.float32]:
+        """Return q ``(p, h, w)`` along the subspace's own axes."""
+        weight, turn = prior.eigen
+        target = self.cube - self.start
+        target -= np.tensordot(prior.share.astype(np.float32), prior.view.error(self.guide, self.start), axes=1)
+        target *= self.weight
         height, width = self.weight.shape
         down_y = self.moments.sampling.blur_matrix(height, self.sharp[0], 0)
         down_x = self.moments.sampling.blur_matrix(width, self.sharp[1], 1)
         gram_y, gram_x = ((m @ m.T).astype(np.float32) for m in (down_y, down_x))
-        level = weight.astype(np.float32)[:, None, None]
 
-        def operator(q: NDArray[np.float32]) -> NDArray[np.float32]:
-            blurred: NDArray[np.float32] = apply_separable(gram_y, gram_x, q * self.weight)
-            return blurred * self.weight + level * q
+        solution: NDArray[np.float32] = np.tensordot(turn.T.astype(np.float32), target, axes=1)
+        for plane, level in zip(solution, weight.tolist(), strict=True):
 
-        solution = conjugate_gradients(operator, target, iterations, tolerance) * self.weight
+            def operator(q: NDArray[np.float32], level: float = level) -> NDArray[np.float32]:
+                blurred: NDArray[np.float32] = (gram_x @ (gram_y @ (q * self.weight)).T).T
+                blurred *= self.weight
+                blurred += np.float32(level) * q
+                return blurred
+
+            plane[:] = conjugate_gradients(operator, plane, iterations, tolerance)
+        solution *= self.weight
         return np.asarray(np.tensordot(turn.astype(np.float32), solution, axes=1))
 
 
 def conjugate_gradients(
-    operator: Any, target: NDArray[np.float32], iterations: int, tolerance: float
+    operator: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    target: NDArray[np.float32],
+    iterations: int,
+    tolerance: float,
 ) -> NDArray[np.float32]:
-    """Solve ``operator(x) = target`` for each of the ``p`` leading planes of `target` ``(p, h, w)`` on its own."""
+    """Solve ``operator(x) = target`` for one plane ``(h, w)``, to a relative residual of `tolerance`."""
 
-    def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.einsum("pyx,pyx->p", a, b, dtype=np.float64)
+    def size_of(plane: NDArray[np.float32]) -> float:
+        return float(np.sum(np.square(plane), dtype=np.float64))
 
-    tiny = np.finfo(np.float64).tiny
     solution = np.zeros_like(target)
     residual, direction = target.copy(), target.copy()
-    size = start = dot(residual, residual)
+    size = start = size_of(residual)
     for _ in range(iterations):
-        if np.all(size <= tolerance**2 * start):
+        if size <= tolerance**2 * start:
             break
         image = operator(direction)
-        step = (size / np.maximum(dot(direction, image), tiny)).astype(np.float32)[:, None, None]
+        step = np.float32(size / float(np.sum(direction * image, dtype=np.float64)))
         solution += step * direction
         residual -= step * image
-        size, before = dot(residual, residual), size
-        direction = residual + (size / np.maximum(before, tiny)).astype(np.float32)[:, None, None] * direction
+        size, before = size_of(residual), size
+        direction *= np.float32(size / before)
+        direction += residual
     return solution
 
 
 def _noise_floor(moments: PairMoments, axes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Noise variance along each of the cube's axes: no less than along the trailing ones, where there is little else."""
+    """Noise variance along each of `axes`: no less than along the trailing ones, where there is little else."""
     noise = moments.noise_along(axes)
     return np.maximum(noise, np.median(noise[len(noise) // 2 :]))
