@@ -1,0 +1,116 @@
+"""The package on the command line: ``python -m napari_specfusion --help``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from napari_specfusion import commands
+from napari_specfusion.errors import SpecFusionError
+
+__all__ = ["main"]
+
+FAILED, INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status: 0 for success, 1 for an answer of no, 2 for an error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["bench"]:
+        # its own parser knows its options
+        run, options = commands.bench, argparse.Namespace(rest=arguments[1:])
+    else:
+        options = _parser().parse_args(arguments)
+        run = options.run
+    try:
+        return run(options)
+    except SpecFusionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m napari_specfusion",
+        description="Fuse a hyperspectral cube with a sharper image of the same scene.",
+    )
+    names = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    demo = names.add_parser("demo", help="the whole path on a sample pair, in napari or without a window")
+    demo.set_defaults(run=_demo)
+    demo.add_argument("--headless", action="store_true", help="do without a window even where there is a display")
+    demo.add_argument("--size", type=int, default=256, help="rows and columns of the guide (%(default)s)")
+    demo.add_argument("--out", default="demo-output", help="folder of what it makes without a window (%(default)s)")
+    demo.add_argument("--minutes", type=commands.positive, help="how long to fit the network without a window")
+
+    fuse = names.add_parser("fuse", help="fuse a pair into a .zarr folder")
+    fuse.set_defaults(run=commands.fuse_files)
+    _add_pair(fuse)
+    fuse.add_argument("--out", required=True, help=".zarr folder to write; an unfinished one is continued")
+    fuse.add_argument("--model", default="subspace", help="bicubic, gsa, glp, subspace or a weight file (%(default)s)")
+    fuse.add_argument("--tile", type=commands.tile, default="auto", help="side in pixels, auto or whole (%(default)s)")
+    fuse.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (%(default)s)")
+    fuse.add_argument(
+        "--precision",
+        default="float32",
+        choices=("float32", "float64", "bfloat16", "float16"),
+        help="the half ones are for networks (%(default)s)",
+    )
+    fuse.add_argument("--overwrite", action="store_true", help="start afresh in place of what lies there")
+
+    fit = names.add_parser("fit", help="train a network on a pair, without a reference")
+    fit.set_defaults(run=commands.fit_files)
+    _add_pair(fit)
+    fit.add_argument("--out", required=True, help="weight file to write (.safetensors)")
+    fit.add_argument("--minutes", type=commands.positive, default=3.0, help="how long to train (%(default)g)")
+    fit.add_argument("--model", default="lso-s", help="network to train (%(default)s)")
+    fit.add_argument("--overwrite", action="store_true", help="replace the file")
+
+    check = names.add_parser("check", help="say whether a pair belongs together, and how the cube was taken")
+    check.set_defaults(run=commands.check_files)
+    _add_pair(check)
+
+    evaluate = names.add_parser("evaluate", help="score fused cubes against a reference")
+    evaluate.set_defaults(run=commands.evaluate_files)
+    evaluate.add_argument("reference", metavar="REFERENCE", help="the true sharp cube")
+    evaluate.add_argument("estimates", metavar="ESTIMATE", nargs="+", help="cubes on the same pixels")
+    evaluate.add_argument("--ratio", type=commands.ratio, required=True, help="guide pixels per cube pixel, for ERGAS")
+
+    names.add_parser("bench", help="measure speed and quality; bench --help lists what", add_help=False)
+    return parser
+
+
+def _add_pair(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cube", metavar="CUBE", help="the cube with many bands and few pixels")
+    parser.add_argument("guide", metavar="GUIDE", help="the sharper image of the same ground")
+    parser.add_argument("--ratio", type=commands.ratio, help="guide pixels per cube pixel, such as 4 or 10/3")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    if options.headless or not _has_window():
+        return commands.demo_headless(options)
+    from napari_specfusion.widgets._demo import show_demo
+
+    show_demo(options.size)
+    return 0
+
+
+def _has_window() -> bool:
+    """Whether there is a display, and napari with a Qt binding to use it."""
+    display = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not display:
+        return False
+    if find_spec("napari") is None or not any(map(find_spec, ("PyQt6", "PySide6", "PyQt5"))):
+        print("napari is not installed; going on without a window.", file=sys.stderr)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""What each command does, without its options' parser; the libraries that compute are loaded by the command."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_specfusion.errors import CheckpointError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_specfusion.scene import Finding, Scene
+
+__all__ = [
+    "bench",
+    "check_files",
+    "demo_headless",
+    "evaluate_files",
+    "fit_files",
+    "fuse_files",
+    "positive",
+    "ratio",
+    "tile",
+]
+
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".tar", ".pt")
+MARKS = {"error": "[x]", "warning": "[!]", "info": "   "}
+
+
+# --- values of options ----------------------------------------------------------
+
+
+def ratio(text: str) -> Fraction:
+    """Return a ratio written as 4, 3.5 or 10/3."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no ratio; write it as 4, 3.5 or 10/3") from None
+
+
+def tile(text: str) -> int | Literal["auto"] | None:
+    """Return the side of a tile: a number, ``auto``, or None for ``whole``."""
+    if text == "auto":
+        return "auto"
+    if text == "whole":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no tile; write a number of pixels, auto or whole") from None
+
+
+def positive(text: str) -> float:
+    """Return a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value
+
+
+# --- commands: each returns the exit status ---------------------------------------
+
+
+def demo_headless(options: argparse.Namespace) -> int:
+    """Run the demo without a window."""
+    from napari_specfusion.demo import MINUTES, run_headless
+
+    run_headless(options.out, size=options.size, minutes=options.minutes or MINUTES)
+    return 0
+
+
+def fuse_files(options: argparse.Namespace) -> int:
+    """Fuse two files into a .zarr folder."""
+    from napari_specfusion.engine import fuse
+    from napari_specfusion.terminal import ProgressLine
+
+    scene = _scene(options)
+    model = _model(options.model, scene)
+    name = model if isinstance(model, str) else Path(options.model).name
+    with ProgressLine(f"Fusing ({name})") as line:
+        cube = fuse(
+            scene,
+            model=model,
+            tile=options.tile,
+            device=options.device,
+            precision=options.precision,
+            out=options.out,
+            overwrite=options.overwrite,
+            progress=line.fusion,
+        )
+    print(f"{cube}\nwritten to {options.out}")
+    return 0
+
+
+def fit_files(options: argparse.Namespace) -> int:
+    """Train a network on two files and write it; 1 if it was not worth keeping."""
+    from napari_specfusion.fitting import fit
+    from napari_specfusion.terminal import ProgressLine
+
+    out = _weights_out(Path(options.out), options.overwrite)
+    scene = _scene(options)
+    with ProgressLine(f"Fitting {options.model}") as line:
+        fitted = fit(scene, options.model, minutes=options.minutes, callback=line.fit)
+    print(fitted.message)
+    if not fitted.kept:
+        return 1
+    fitted.save(out)
+    print(f"written to {out}")
+    return 0
+
+
+def check_files(options: argparse.Namespace) -> int:
+    """Say what is found out about a pair; 1 if it should not be fused."""
+    scene = _scene(options)
+    findings = scene.check()
+    print(f"Cube:  {scene.hsi}\nGuide: {scene.guide}\n")
+    _print_findings(findings)
+    if any(finding.level == "error" for finding in findings):
+        return 1
+    from napari_specfusion.calibration import calibrate
+
+    calibration = calibrate(scene)
+    print("\nCalibration")
+    _print_findings(calibration.findings())
+    return int(calibration.verdict == "unrelated")
+
+
+def evaluate_files(options: argparse.Namespace) -> int:
+    """Print the quality of cubes against a reference."""
+    from napari_specfusion.io import open_cube
+    from napari_specfusion.metrics import evaluate, format_table
+
+    reference = open_cube(options.reference)
+    table = {path: evaluate(reference, open_cube(path), options.ratio) for path in options.estimates}
+    print(format_table(table))
+    return 0
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Hand the rest of the line to the benchmarks."""
+    if options.rest[:1] == ["cave"]:
+        from napari_specfusion.bench_cave import main
+
+        return main(options.rest[1:])
+    from napari_specfusion.bench import main as other
+
+    return other(options.rest)
+
+
+# --- what they share ---------------------------------------------------------------
+
+
+def _scene(options: argparse.Namespace) -> Scene:
+    from napari_specfusion.io import open_cube
+    from napari_specfusion.scene import Scene
+
+    return Scene(open_cube(options.cube), open_cube(options.guide), options.ratio)
+
+
+def _model(name: str, scene: Scene) -> Any:
+    if not name.lower().endswith(WEIGHT_SUFFIXES):
+        return name
+    from napari_specfusion.models.checkpoint import load_checkpoint
+    from napari_specfusion.models.fitted import load_fitted
+
+    try:
+        return load_fitted(name)
+    except CheckpointError:
+        # weights of another kind, or none at all: that one says what is wrong
+        return load_checkpoint(name, ratio=scene.factor)
+
+
+def _weights_out(path: Path, overwrite: bool) -> Path:
+    """Check, before the time is spent, that weights can be written."""
+    if path.suffix != ".safetensors":
+        raise OutputError(f"The output {path} does not end in .safetensors; weights are written in that format.")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"The folder of {path} does not exist; make it first, or write elsewhere.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; give another file, or --overwrite to replace it.")
+    return path
+
+
+def _print_findings(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        print(f"{MARKS[finding.level]} {finding.topic}: {finding.message}")
