@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import notification_manager
 
 from napari_specfusion.errors import Cancelled, SceneError
 from napari_specfusion.widgets._worker import Job
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def run(qtbot: Any, job: Job) -> dict[str, list[Any]]:
@@ -40,6 +43,17 @@ def test_an_error_is_told_once_in_words(qtbot: Any) -> None:
     seen = run(qtbot, Job("failing", work))
     assert seen["failed"] == ["The ratio is 1; it must lie above 1."] and not seen["succeeded"]
     assert [n.message for n in notification_manager.records[before:]] == seen["failed"]
+
+
+def test_a_bug_is_told_once_too(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr(notification_manager, "receive_error", lambda *error: told.append(error))
+
+    def work(report: Any, should_stop: Any) -> None:
+        raise ZeroDivisionError("never")
+
+    seen = run(qtbot, Job("breaking", work))
+    assert seen["failed"] == ["ZeroDivisionError: never"] and [kind for kind, *_ in told] == [ZeroDivisionError]
 
 
 def test_a_stop_is_no_error(qtbot: Any) -> None:

@@ -256,6 +256,8 @@ class FuseWidget(Panel):
             self._inspection = None
             if (pair := self._pair()) is not None and self.preflight.believable and is_unplaced(pair[0]):
                 self._lay_over(*pair)
+                # the cube has grown over the guide: what was in view before is a corner of it
+                self.viewer.reset_view()
 
     def _show_preflight(self, preflight: Preflight) -> None:
         self.preflight = preflight

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.qt.threading import create_worker
-from napari.utils.notifications import show_error
+from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_specfusion.errors import Cancelled, SpecFusionError
@@ -47,9 +47,7 @@ class Job(QObject):
         super().__init__()
         self._task = _Task(title, function, self)
         self._worker: Any = create_worker(self._task, _start_thread=False)
-        self._worker.errored.connect(self._on_error)
         self._worker.finished.connect(self._on_finish)
-        self._trouble = ""
 
     def start(self) -> None:
         """Begin."""
@@ -64,20 +62,18 @@ class Job(QObject):
         """Whether a stop was asked for."""
         return bool(self._worker.abort_requested)
 
-    def _on_error(self, error: Exception) -> None:
-        # napari has shown it already, with its traceback
-        self._trouble = f"{type(error).__name__}: {error}"
-
     def _on_finish(self) -> None:
-        error = self._task.error
-        if error is not None and not isinstance(error, Cancelled) and not self.stopping:
-            self._trouble = str(error)
-            show_error(self._trouble)
-        if self._trouble:
-            self.failed.emit(self._trouble)
-        elif error is None and not self.stopping:
-            self.succeeded.emit(self._task.result)
-        self._task.result = None
+        error, result = self._task.outcome()
+        if isinstance(error, SpecFusionError):
+            # words of the end of a run that the user ended tell nothing new
+            if not isinstance(error, Cancelled) and not self.stopping:
+                show_error(str(error))
+                self.failed.emit(str(error))
+        elif error is not None:
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+            self.failed.emit(f"{type(error).__name__}: {error}")
+        elif not self.stopping:
+            self.succeeded.emit(result)
         self.ended.emit()
 
 
@@ -86,15 +82,20 @@ class _Task:
 
     def __init__(self, title: str, function: Callable[[Report, ShouldStop], Any], job: Job) -> None:
         self.title, self.function, self.job = title, function, job
-        self.result: Any = None
-        self.error: SpecFusionError | None = None
+        self._result: Any = None
+        self._error: Exception | None = None
         self._last_report = -1.0
 
     def __call__(self) -> None:
         try:
-            self.result = self.function(self.report, lambda: self.job.stopping)
-        except SpecFusionError as error:
-            self.error = error
+            self._result = self.function(self.report, lambda: self.job.stopping)
+        except Exception as error:
+            self._error = error
+
+    def outcome(self) -> tuple[Exception | None, Any]:
+        """Return what went wrong and what came out, and let go of both."""
+        outcome, self._error, self._result = (self._error, self._result), None, None
+        return outcome
 
     def report(self, event: object) -> None:
         now = time.monotonic()
