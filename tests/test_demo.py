@@ -19,8 +19,9 @@ def test_the_headless_demo_makes_table_picture_and_cube(tmp_path: Path) -> None:
     assert all(name in report.getvalue() for name in result.qualities)
     assert result.qualities["subspace"].psnr > result.qualities["bicubic"].psnr + 3
     assert result.table.read_text(encoding="utf-8").rstrip() in report.getvalue()
-    assert Image.open(result.picture).size[0] > 1000
-    assert np.asarray(Image.open(result.picture)).std() > 20
+    with Image.open(result.picture) as picture:
+        assert picture.size[0] > 1000
+        assert np.asarray(picture).std() > 20
     stored = open_cube(result.cube)
     assert stored.shape == (31, 192, 192)
     assert stored.wavelengths is not None

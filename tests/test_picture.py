@@ -35,7 +35,8 @@ def test_panels_hold_their_pictures_whole(tmp_path: Path) -> None:
     figure = draw_panels([[Panel("a", "", red), Panel("b", "note", error, limit=2.0)]], "heading", side=50)
     assert np.sum(np.all(figure == (255, 0, 0), axis=-1)) == 50 * 50
     save_picture(figure, tmp_path / "figure.png")
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "figure.png")), figure)
+    with Image.open(tmp_path / "figure.png") as stored:
+        assert np.array_equal(np.asarray(stored), figure)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ FAILED, INTERRUPTED = 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0 for success, 1 for an answer of no, 2 for an error."""
+    # before torch is loaded: threads that spin while they wait all but stop a busy machine, and themselves
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["bench"]:
         # its own parser knows its options

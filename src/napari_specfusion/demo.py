@@ -147,7 +147,7 @@ def _methods(scene: Scene, minutes: float, stream: TextIO) -> Iterator[tuple[str
     except SceneError as error:
         print(f"{NETWORK} is left out. {error}", file=stream)
         return
-    print(f"\n{fitted.message}", file=stream)
+    print(fitted.message, file=stream)
     yield fitted.name, fitted
 
 
