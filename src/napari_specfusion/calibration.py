@@ -293,7 +293,8 @@ def _residual(scene: Scene) -> Residual:
     if not np.any(pixels) or float(np.std(guide[:, ~missing])) == 0:
         raise CalibrationError("One of the two images is constant; there is nothing to match. Check the files.")
     components = max(1, min(COMPONENTS, count // 20, pixels.shape[1]))
-    basis = np.linalg.svd(pixels, full_matrices=False)[0][:, :components]
+    _, directions = np.linalg.eigh(pixels.T @ pixels)
+    basis = np.linalg.qr(pixels @ directions[:, -components:])[0]
     freedom = count / max(count - components - 1, 1)
 
     # the coarse scan tries many columns for each row

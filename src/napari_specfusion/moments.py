@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["PairMoments", "guide_on_coarse_grid", "strips"]
 
 STRIP_VALUES = 4_000_000
+LAG_PIXELS = 100_000
 # LR pixels whose PSF reaches further over the image's edge than this share see what nobody measured
 MIN_SEEN = 0.95
 
@@ -48,7 +49,7 @@ class PairMoments:
     covariance, cross, guide_covariance
         Covariances ``(B, B)``, ``(B, G)``, ``(G, G)``.
     lags
-        Mean products ``(2, B, B)`` of the centred cube with itself one and two pixels away.
+        Mean products ``(3, B, B)`` of the centred cube with itself 0, 1 and 2 pixels away, in a sample of rows.
     """
 
     sampling: Sampling
@@ -83,7 +84,7 @@ class PairMoments:
         if np.count_nonzero(inside & measured) < 4 * needed:
             inside[:] = True
         live = ~_empty_bands(scene.hsi)
-        sums = _Sums(bands, len(degraded), width)
+        sums = _Sums(bands, len(degraded), (height, width))
         for rows in strips(height, bands * width):
             cube = scene.hsi.read(rows)
             measured[rows] &= np.isfinite(cube[live]).all(axis=0)
@@ -139,7 +140,7 @@ class PairMoments:
         def along(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.asarray(np.einsum("bk,bk->k", directions, matrix @ directions))
 
-        total, first, second = along(self.covariance), along(self.lags[0]), along(self.lags[1])
+        total, first, second = map(along, self.lags)
         first = first.clip(0)
         # first**2 / second, and never more than 2 * first where the second distance says nothing
         signal = first**2 / np.maximum(np.maximum(second, first / 2), np.finfo(np.float64).tiny)
@@ -149,14 +150,17 @@ class PairMoments:
 class _Sums:
     """What a pass adds up, strip by strip, counted from an origin near the means so that nothing cancels."""
 
-    def __init__(self, bands: int, guides: int, width: int) -> None:
+    def __init__(self, bands: int, guides: int, shape: tuple[int, int]) -> None:
+        height, width = shape
         self.count = 0
         self.cube, self.guide = np.zeros(bands), np.zeros(guides)
         self.cube_origin, self.guide_origin = np.zeros(bands), np.zeros(guides)
         self.cube_cube = np.zeros((bands, bands))
         self.cube_guide = np.zeros((bands, guides))
         self.guide_guide = np.zeros((guides, guides))
-        self.lagged, self.pairs = np.zeros((2, bands, bands)), np.zeros(2)
+        self.lagged, self.pairs = np.zeros((3, bands, bands)), np.zeros(3)
+        # every so many rows tell enough about lags in a large image
+        self._stride, self._rows = max(1, height * width // LAG_PIXELS), 0
         # the last two rows of the strip before, which have neighbours in the next one
         self._above, self._above_ok = np.zeros((bands, 0, width)), np.zeros((0, width), np.bool_)
 
@@ -182,16 +186,19 @@ class _Sums:
         self._add_lags(y, ok)
 
     def _add_lags(self, y: NDArray[np.float64], ok: NDArray[np.bool_]) -> None:
+        bands, old = len(y), len(self._above_ok)
         tall, tall_ok = np.concatenate([self._above, y], axis=1), np.concatenate([self._above_ok, ok])
-        bands, old = len(tall), len(self._above_ok)
-        for lag in (1, 2):
-            skip = max(old - lag, 0)
+        rows = old + np.flatnonzero((self._rows + np.arange(len(ok))) % self._stride == 0)
+        self._rows += len(ok)
+        for lag in (0, 1, 2):
+            upper, here = rows[rows >= lag] - lag, rows[rows >= lag]
+            left, right = slice(0, y.shape[2] - lag), slice(lag, None)
             for near, far, both in (
-                (tall[:, skip + lag :], tall[:, skip:-lag], tall_ok[skip + lag :] & tall_ok[skip:-lag]),
-                (y[:, :, lag:], y[:, :, :-lag], ok[:, lag:] & ok[:, :-lag]),
+                (tall[:, here], tall[:, upper], tall_ok[here] & tall_ok[upper]),
+                (tall[:, rows, right], tall[:, rows, left], tall_ok[rows, right] & tall_ok[rows, left]),
             ):
-                self.lagged[lag - 1] += near.reshape(bands, -1) @ far.reshape(bands, -1).T
-                self.pairs[lag - 1] += np.count_nonzero(both)
+                self.lagged[lag] += near.reshape(bands, -1) @ far.reshape(bands, -1).T
+                self.pairs[lag] += np.count_nonzero(both)
         self._above, self._above_ok = tall[:, -2:].copy(), tall_ok[-2:]
 
 
