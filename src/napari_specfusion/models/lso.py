@@ -1,0 +1,477 @@
+"""LSO, latent spectral operators (ICML 2026): a fusion network that is local in all but its pixel coordinates.
+
+The modules are named as in the authors' checkpoints, so that their state dicts load as they are. Without autograd the
+network runs in strips of rows, each read with as many rows around it as its convolutions reach: the result is the same,
+the widest feature maps never exist as a whole, and the buffers stay small enough for the allocator to use again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_specfusion.errors import ModelError
+from napari_specfusion.tiles import Footprint, padded_shape
+
+__all__ = ["LSO"]
+
+RATIOS = range(2, 33)
+
+# Measured on two cores: larger pieces leave the caches, smaller ones drown in halo and call overhead.
+_STRIP_PIXELS = 1 << 16
+_LATENT_PIXELS = 1 << 13
+
+Grid = tuple[Tensor, Tensor]
+
+
+class LSO(nn.Module):
+    """Latent spectral operators, the network of the ICML 2026 paper of that name.
+
+    An EDSR encoder reads the guide and the upsampled cube; a three-level U-Net refines its features, on each level
+    with a latent spectral block: every small patch attends to a few learned tokens, a sine series moves the tokens, and
+    the pixels attend to them. The network predicts what is missing in the upsampled cube. The defaults are the released
+    sizes.
+
+    Parameters
+    ----------
+    bands, guide_bands
+        Number of bands of the cube and of the guide.
+    ratio
+        HR pixels per LR pixel the weights are meant for, 2 to 32. It only describes them: a call takes the ratio from
+        the sizes of its images.
+    width
+        Channels of the U-Net; a multiple of `heads`.
+    heads, tokens
+        Attention heads, and learned tokens of each head.
+    basis
+        Frequencies of the sine series.
+    patch
+        Side of an attention patch in pixels of its level.
+    features, blocks
+        Channels and residual blocks of the encoder.
+
+    Raises
+    ------
+    ModelError
+        If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        bands: int,
+        guide_bands: int = 3,
+        ratio: int = 4,
+        *,
+        width: int = 64,
+        heads: int = 8,
+        tokens: int = 8,
+        basis: int = 24,
+        patch: int = 4,
+        features: int = 128,
+        blocks: int = 4,
+    ) -> None:
+        super().__init__()
+        self.bands, self.guide_bands, self.ratio = bands, guide_bands, ratio
+        self.sizes = {
+            "width": width,
+            "heads": heads,
+            "tokens": tokens,
+            "basis": basis,
+            "patch": patch,
+            "features": features,
+            "blocks": blocks,
+        }
+        for key, value in {"bands": bands, "guide_bands": guide_bands, **self.sizes}.items():
+            if value < 1:
+                raise ModelError(f"{key} is {value}; LSO needs at least 1.")
+        _check_ratio(ratio)
+        if width % heads:
+            raise ModelError(f"The width {width} is no multiple of the {heads} heads; choose one that is.")
+        joined = 2 * width + guide_bands
+        self.spatial_encoder = _Encoder(guide_bands + bands, features, blocks)
+        self.inc = _DoubleConv(features + 2, width, width)
+        self.down1 = _Down(width)
+        self.down2 = _Down(width)
+        self.process1 = _LatentBlock(width, heads, tokens, basis, patch)
+        self.process2 = _LatentBlock(width, heads, tokens, basis, patch)
+        self.process3 = _LatentBlock(width, heads, tokens, basis, patch)
+        self.up1 = _Up(joined, width)
+        self.up2 = _Up(joined, width)
+        self.outc = _Out(width, bands)
+
+    def footprint(self, ratio: int | None = None) -> Footprint:
+        """Return what the network needs around a tile at `ratio` (its own by default), in HR pixels."""
+        ratio = self.ratio if ratio is None else ratio
+        patch, blocks = self.sizes["patch"], self.sizes["blocks"]
+        # Bicubic interpolation reads two LR pixels to each side, which reach this far beyond an LR pixel's own cell.
+        bicubic = math.ceil(1.5 * ratio)
+        return Footprint(_reach(patch, blocks) + bicubic, stride=4 * patch, multiple=4, uses_grid=True)
+
+    def forward(self, guide: Tensor, hsi: Tensor, grid: Grid | None = None, base: Tensor | None = None) -> Tensor:
+        """Fuse a batch of image pairs.
+
+        Parameters
+        ----------
+        guide
+            ``(N, G, H, W)``, reflectance-like values of about 0 to 1; any size.
+        hsi
+            ``(N, B, h, w)`` with H = ratio h and W = ratio w, likewise.
+        grid
+            Coordinates of the rows ``(H,)`` and columns ``(W,)``: what ``linspace(0, 1, size)`` over the whole image,
+            padded to a multiple of lcm(4, ratio), has there. None takes the given image for the whole one.
+        base
+            ``(N, B, H, W)``, stands in for the bicubic enlargement of `hsi` both as an input and as what the network's
+            output is added to. None takes the bicubic enlargement.
+
+        Returns
+        -------
+        Tensor
+            ``(N, B, H, W)``, unclipped.
+
+        Raises
+        ------
+        ModelError
+            If the images do not belong together, or not to this network.
+        """
+        ratio = self._check(guide, hsi, base)
+        height, width = guide.shape[-2:]
+        rows, columns = padded_shape((height, width), Fraction(ratio), 4)
+        guide = _pad(guide, rows, columns)
+        if base is None:
+            base = functional.interpolate(
+                _pad(hsi, rows // ratio, columns // ratio), size=(rows, columns), mode="bicubic", align_corners=False
+            )
+        else:
+            base = _pad(base, rows, columns)
+        y, x = (
+            _coordinates(given, size, inside, guide)
+            for given, size, inside in zip(grid or (None, None), (rows, columns), (height, width), strict=True)
+        )
+        return self._refine(guide, base, y, x)[..., :height, :width]
+
+    def _refine(self, guide: Tensor, base: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        """Run the network on images of the padded size."""
+        images = torch.cat([guide, base], 1).contiguous(memory_format=torch.channels_last)
+
+        def encode(rows: slice) -> Tensor:
+            features = self.spatial_encoder(images[:, :, rows])
+            place = torch.stack(torch.meshgrid(y[rows], x, indexing="ij")).expand(len(images), -1, -1, -1)
+            return self.inc(torch.cat([features, place], 1))  # type: ignore[no-any-return]
+
+        level1 = _by_strips(encode, images.shape, self.spatial_encoder.reach + 2)
+        del images
+        level2 = self.down1(level1)
+        level3 = self.down2(level2)
+        half = functional.interpolate(guide, scale_factor=0.5, mode="bicubic", align_corners=False)
+        coarse = torch.cat([_double(self.process3(level3)), self.process2(level2), half], 1)
+        twice = _double(_plus(self.up1(coarse), level2))
+        del level2, level3, coarse
+        processed = self.process1(level1)
+
+        def decode(rows: slice) -> Tensor:
+            joined = torch.cat([twice[:, :, rows], processed[:, :, rows], guide[:, :, rows]], 1)
+            return self.outc(_plus(self.up2(joined), level1[:, :, rows]))  # type: ignore[no-any-return]
+
+        return _by_strips(decode, guide.shape, 3, base)
+
+    def _check(self, guide: Tensor, hsi: Tensor, base: Tensor | None) -> int:
+        """Return the ratio of a pair, or raise a ModelError where it is none."""
+        if guide.ndim != 4 or hsi.ndim != 4 or len(guide) != len(hsi):
+            raise ModelError(
+                f"The guide has shape {tuple(guide.shape)} and the cube {tuple(hsi.shape)}; "
+                "LSO takes (N, guide bands, H, W) and (N, bands, h, w)."
+            )
+        if hsi.shape[1] != self.bands or guide.shape[1] != self.guide_bands:
+            raise ModelError(
+                f"The images have {hsi.shape[1]} bands and {guide.shape[1]} guide bands, the network {self.bands} and "
+                f"{self.guide_bands}; take weights made for these bands, or fit new ones."
+            )
+        if 0 in hsi.shape:
+            raise ModelError(f"The cube is empty, shape {tuple(hsi.shape)}; give at least one pixel.")
+        ratios = {Fraction(big, small) for big, small in zip(guide.shape[2:], hsi.shape[2:], strict=True)}
+        ratio = ratios.pop()
+        if ratios or ratio.denominator != 1:
+            raise ModelError(
+                f"The guide has {tuple(guide.shape[2:])} pixels and the cube {tuple(hsi.shape[2:])}; "
+                "LSO needs the same whole number of guide pixels per cube pixel on both axes."
+            )
+        _check_ratio(int(ratio))
+        expected = (len(hsi), self.bands, *guide.shape[2:])
+        if base is not None and base.shape != expected:
+            raise ModelError(f"The base has shape {tuple(base.shape)}; on this pair it must have {expected}.")
+        return int(ratio)
+
+
+class _Encoder(nn.Module):
+    """EDSR's body without its upsampling: a head, residual blocks, a last convolution, and the head's output added."""
+
+    def __init__(self, channels: int, features: int, blocks: int) -> None:
+        super().__init__()
+        self.reach = 2 * blocks + 2
+        self.head = nn.Sequential(_conv3(channels, features))
+        body = [_Residual(features) for _ in range(blocks)]
+        self.body = nn.Sequential(*body, _conv3(features, features))
+        self.register_load_state_dict_pre_hook(_drop_unused)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.head(x)
+        result: Tensor = self.body(x)
+        return _plus(result, x)
+
+
+class _Residual(nn.Module):
+    """conv3, ReLU, conv3, plus the input."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_conv3(features, features), nn.ReLU(inplace=True), _conv3(features, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.body(x)
+        return _plus(result, x)
+
+
+class _DoubleConv(nn.Module):
+    """Twice conv3 and Leaky ReLU."""
+
+    def __init__(self, channels: int, middle: int, out: int) -> None:
+        super().__init__()
+        self.double_conv = nn.Sequential(_conv3(channels, middle), _leaky(), _conv3(middle, out), _leaky())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.double_conv(x)  # type: ignore[no-any-return]
+
+
+class _Halve(nn.Module):
+    """Bilinear reduction to half the size, without antialiasing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
+
+
+class _Down(nn.Module):
+    """From one level to the next coarser one."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.down = nn.Sequential(_Halve(), _DoubleConv(width, width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(x)  # type: ignore[no-any-return]
+
+
+class _Up(nn.Module):
+    """From one level to the next finer one, where features and the guide have been joined."""
+
+    def __init__(self, joined: int, width: int) -> None:
+        super().__init__()
+        self.conv = _DoubleConv(joined, joined // 2, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)  # type: ignore[no-any-return]
+
+
+class _Out(nn.Module):
+    """From features to bands."""
+
+    def __init__(self, width: int, bands: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(_conv3(width, width), _leaky(), nn.Conv2d(width, bands, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)  # type: ignore[no-any-return]
+
+
+class _LatentBlock(nn.Module):
+    """The latent spectral operator on the patches of one level."""
+
+    modes_list: Tensor
+
+    def __init__(self, width: int, heads: int, tokens: int, basis: int, patch: int) -> None:
+        super().__init__()
+        self.heads, self.patch, self.basis = heads, patch, basis
+        self.weights = nn.Parameter(torch.randn(width, 2 * basis) * (0.1 / width))
+        self.latent = nn.Parameter(torch.randn(heads, tokens, width // heads) * 0.02)
+        self.register_buffer("modes_list", torch.arange(1, basis + 1, dtype=torch.float32))
+        self.encoder_attn = nn.Conv2d(width, 2 * width, 1)
+        self.decoder_attn = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        count, width, height, columns = x.shape
+        p = self.patch
+        rows, down, across = -(-height // p) * p, -(-height // p), -(-columns // p)
+        padded = functional.pad(x, (0, across * p - columns, 0, rows - height)).permute(0, 2, 3, 1)
+
+        def transform(part: slice) -> Tensor:
+            pixels = padded[:, part].reshape(count, -1, p, across, p, width).transpose(2, 3)
+            moved = self._transform(pixels.reshape(-1, p * p, width), weight, bias, series)
+            moved = moved.view(count, -1, across, p, p, width).transpose(2, 3).reshape(count, -1, across * p, width)
+            return moved.permute(0, 3, 1, 2)[..., :columns]
+
+        weight, bias = self._projections()
+        series = self._series(x.dtype)
+        shape = torch.Size((count, width, rows, across * p))
+        moved = _by_strips(transform, shape, 0, step=p, pixels=_LATENT_PIXELS)[:, :, :height]
+        return _plus(moved, x)
+
+    def _projections(self) -> tuple[Tensor, Tensor]:
+        """Return one linear map (its weight, its bias) to a pixel's scores per token, its values and its queries.
+
+        The tokens' queries are learned and the same everywhere, so that the keys need not be computed: their product
+        with a query is a linear function of the pixel.
+        """
+        heads, _, size = self.latent.shape
+        width = heads * size
+        pairs = self.encoder_attn.weight.view(heads, size, 2, width)
+        pair_bias = self.encoder_attn.bias.view(heads, size, 2)  # type: ignore[union-attr]
+        query = self.latent / math.sqrt(size)
+        scores = torch.einsum("htd,hdc->htc", query, pairs[:, :, 0]).flatten(0, 1)
+        score_bias = torch.einsum("htd,hd->ht", query, pair_bias[..., 0]).flatten()
+        values, value_bias = pairs[:, :, 1].reshape(width, width), pair_bias[..., 1].flatten()
+        scale = 1 / math.sqrt(size)
+        queries, query_bias = self.decoder_attn.weight.flatten(1) * scale, self.decoder_attn.bias * scale
+        return torch.cat([scores, values, queries]), torch.cat([score_bias, value_bias, query_bias])
+
+    def _series(self, dtype: torch.dtype) -> Tensor:
+        """Return complex coefficients c_q ``(Q, heads, 1, size)``: the series is the real part of sum c_q exp(i pi q z)."""
+        real = torch.promote_types(dtype, torch.float32)
+        sine, cosine = self.weights.to(real).view(self.heads, -1, 2, self.basis).permute(2, 3, 0, 1).unsqueeze(-2)
+        return torch.complex(cosine, -sine)
+
+    def _transform(self, pixels: Tensor, weight: Tensor, bias: Tensor, series: Tensor) -> Tensor:
+        """Return what the block adds to the pixels ``(patches, pixels, width)`` of some patches."""
+        patches, count, width = pixels.shape
+        heads, tokens, size = self.latent.shape
+        projected = functional.linear(pixels, weight, bias)
+        scores, values, queries = projected.split([heads * tokens, width, width], -1)
+        attention = scores.softmax(1).view(patches, count, heads, tokens)
+        latent = torch.einsum("pnht,pnhd->phtd", attention, values.view(patches, count, heads, size))
+        latent = self._solve(latent + self.latent, series).to(projected.dtype)
+        match = torch.einsum("pnhd,phtd->pnth", queries.view(patches, count, heads, size), latent)
+        return torch.einsum("pnth,phtd->pnhd", match.softmax(2), latent).reshape(patches, count, width)
+
+    def _solve(self, tokens: Tensor, series: Tensor) -> Tensor:
+        """Move the tokens ``(patches, heads, tokens, size)`` by their channels' sine and cosine series."""
+        z = math.pi * torch.sigmoid(tokens.to(series.real.dtype))
+        angle = math.pi * z
+        step = torch.complex(angle.cos(), angle.sin())
+        # Horner's rule in exp(i pi z) takes one sine and one cosine where the plain sum takes one of each per frequency.
+        value = series[-1] * step
+        for coefficient in reversed(series[:-1].unbind()):
+            value = (value + coefficient) * step if torch.is_grad_enabled() else value.add_(coefficient).mul_(step)
+        return z + value.real
+
+
+def _conv3(channels: int, out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, out, 3, padding=1)
+
+
+def _leaky() -> nn.LeakyReLU:
+    return nn.LeakyReLU(0.2, inplace=True)
+
+
+def _plus(x: Tensor, y: Tensor) -> Tensor:
+    """Add `y` to `x`, in place where autograd does not need the old `x`."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
+def _double(x: Tensor) -> Tensor:
+    """Enlarge to twice the size, bilinearly."""
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _by_strips(
+    compute: Callable[[slice], Tensor],
+    shape: torch.Size,
+    halo: int,
+    plus: Tensor | None = None,
+    *,
+    step: int = 1,
+    pixels: int = _STRIP_PIXELS,
+) -> Tensor:
+    """Return ``compute(all rows)``, plus `plus`, worked out in strips of about `pixels` pixels where that saves memory.
+
+    `compute` gets rows of an image of `shape` (N, any, H, W); strips begin at multiples of `step`, and results are right
+    but for `halo` rows at the strip's inner edges. With autograd everything is kept anyway, and a GPU wants large
+    pieces: both take the image at once.
+    """
+    count, _, height, width = shape
+    rows = max(math.ceil(max(pixels // (count * width), 2 * halo) / step), 1) * step
+    first = min(rows, height)
+    if torch.is_grad_enabled() or first == height:
+        whole = compute(slice(0, height))
+        return whole if plus is None else whole + plus
+    result: Tensor | None = None
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        above, below = max(start - halo, 0), min(stop + halo, height)
+        strip = compute(slice(above, below))[:, :, start - above : stop - above]
+        if result is None:
+            result = torch.empty(
+                (count, strip.shape[1], height, strip.shape[3]),
+                dtype=strip.dtype if plus is None else torch.promote_types(strip.dtype, plus.dtype),
+                device=strip.device,
+                memory_format=torch.channels_last if plus is None else torch.contiguous_format,
+            )
+        target = result[:, :, start:stop]
+        if plus is None:
+            target.copy_(strip)
+        else:
+            torch.add(strip, plus[:, :, start:stop], out=target)
+    assert result is not None
+    return result
+
+
+def _pad(x: Tensor, height: int, width: int) -> Tensor:
+    """Repeat the last row and column until the image has the wanted size."""
+    down, right = height - x.shape[-2], width - x.shape[-1]
+    return functional.pad(x, (0, right, 0, down), mode="replicate") if down or right else x
+
+
+def _coordinates(given: Tensor | None, size: int, inside: int, like: Tensor) -> Tensor:
+    """Return the coordinates of `size` rows or columns, of which `inside` belong to the image and may be given."""
+    if given is None:
+        return torch.linspace(0, 1, size, dtype=like.dtype, device=like.device)
+    given = given.to(like)
+    if given.shape != (inside,):
+        raise ModelError(f"The grid holds {tuple(given.shape)} coordinates for {inside} pixels; give one per pixel.")
+    if size == inside:
+        return given
+    spacing = given[-1] - given[-2] if inside > 1 else given.new_zeros(())
+    beyond = given[-1] + spacing * torch.arange(1, size - inside + 1, dtype=like.dtype, device=like.device)
+    return torch.cat([given, beyond])
+
+
+def _check_ratio(ratio: int) -> None:
+    if ratio not in RATIOS:
+        raise ModelError(f"The ratio is {ratio}; LSO takes {RATIOS[0]} to {RATIOS[-1]} HR pixels per LR pixel.")
+
+
+def _drop_unused(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Take the mean shifts out of a state dict: EDSR has them, LSO never calls them."""
+    for key in [k for k in state if k.startswith((f"{prefix}sub_mean.", f"{prefix}add_mean."))]:
+        del state[key]
+
+
+def _reach(patch: int, blocks: int) -> int:
+    """Return how many pixels of its images a result depends on to each side, wherever it lies in the patches.
+
+    The network is walked backwards, asking each stage for the first pixel that it reads for pixel 0; the bilinear steps
+    between levels and the patches shift that by their own grids, so that every position within a period is tried.
+    """
+
+    def first(pixel: int) -> int:
+        pixel -= 3  # outc and up2 at full size
+        pixel = (2 * pixel - 1) // 4 - 2  # enlargement from level 2, up1
+        pixel = (2 * pixel - 1) // 4  # enlargement from level 3
+        pixel = pixel // patch * patch - 2  # the block's patches, down2
+        pixel = 2 * pixel - 2  # reduction from level 2, down1
+        return 2 * pixel - 2 - (2 * blocks + 2)  # reduction from level 1, inc, encoder
+
+    return max(pixel - first(pixel) for pixel in range(4 * patch))
