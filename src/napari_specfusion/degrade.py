@@ -127,9 +127,8 @@ class Sampling:
             weights = np.where((taps >= 0) & (taps < sharp), weights, 0.0)
             total = weights.sum(axis=1, keepdims=True)
             # a pixel that lies wholly outside sees the nearest one inside
-            weights = np.where(
-                total > 1e-6, weights / np.maximum(total, 1e-6), taps == np.clip(centre, 0, sharp - 1).round()[:, None]
-            )
+            nearest = np.arange(taps.shape[1]) == reach
+            weights = np.where(total > 1e-6, weights / np.maximum(total, 1e-6), nearest)
             taps = np.clip(taps, 0, sharp - 1)
         matrix = sparse.csr_array((weights.ravel(), (rows.ravel(), taps.ravel())), shape=(coarse, sharp))
         matrix.sum_duplicates()

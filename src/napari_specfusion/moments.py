@@ -49,7 +49,7 @@ class PairMoments:
     covariance, cross, guide_covariance
         Covariances ``(B, B)``, ``(B, G)``, ``(G, G)``.
     lags
-        Mean products ``(3, B, B)`` of the centred cube with itself 0, 1 and 2 pixels away, in a sample of rows.
+        Covariances ``(3, B, B)`` of the cube with itself 0, 1 and 2 pixels away, in a sample of rows.
     """
 
     sampling: Sampling
@@ -87,7 +87,7 @@ class PairMoments:
         sums = _Sums(bands, len(degraded), (height, width))
         for rows in strips(height, bands * width):
             cube = scene.hsi.read(rows)
-            measured[rows] &= np.isfinite(cube[live]).all(axis=0)
+            measured[rows] &= np.isfinite(cube[live]).all(axis=0) & live.any()
             sums.add(cube, degraded[:, rows], measured[rows] & inside[rows], live)
         if sums.count < needed:
             raise CalibrationError(
@@ -95,7 +95,7 @@ class PairMoments:
                 "Check the no-data values, or take a larger part of the scene."
             )
         cube_mean, guide_mean = sums.cube / sums.count, sums.guide / sums.count
-        lags = sums.lagged / np.maximum(sums.pairs, 1)[:, None, None] - np.outer(cube_mean, cube_mean)
+        lags = sums.lag_covariances()
         return cls(
             sampling,
             degraded,
@@ -158,7 +158,7 @@ class _Sums:
         self.cube_cube = np.zeros((bands, bands))
         self.cube_guide = np.zeros((bands, guides))
         self.guide_guide = np.zeros((guides, guides))
-        self.lagged, self.pairs = np.zeros((3, bands, bands)), np.zeros(3)
+        self._lagged, self._ends, self._pairs = np.zeros((3, bands, bands)), np.zeros((3, 2, bands)), np.zeros(3)
         # every so many rows tell enough about lags in a large image
         self._stride, self._rows = max(1, height * width // LAG_PIXELS), 0
         # the last two rows of the strip before, which have neighbours in the next one
@@ -185,8 +185,14 @@ class _Sums:
         self.guide_guide += flat_g @ flat_g.T
         self._add_lags(y, ok)
 
+    def lag_covariances(self) -> NDArray[np.float64]:
+        """Return the covariances ``(3, B, B)`` of pixels that lie 0, 1 and 2 apart, down or across."""
+        pairs = np.maximum(self._pairs, 1)[:, None, None]
+        near, far = self._ends[:, 0, :, None], self._ends[:, 1, None, :]
+        return np.asarray(self._lagged / pairs - near * far / pairs**2)
+
     def _add_lags(self, y: NDArray[np.float64], ok: NDArray[np.bool_]) -> None:
-        bands, old = len(y), len(self._above_ok)
+        old = len(self._above_ok)
         tall, tall_ok = np.concatenate([self._above, y], axis=1), np.concatenate([self._above_ok, ok])
         rows = old + np.flatnonzero((self._rows + np.arange(len(ok))) % self._stride == 0)
         self._rows += len(ok)
@@ -197,8 +203,10 @@ class _Sums:
                 (tall[:, here], tall[:, upper], tall_ok[here] & tall_ok[upper]),
                 (tall[:, rows, right], tall[:, rows, left], tall_ok[rows, right] & tall_ok[rows, left]),
             ):
-                self.lagged[lag] += near.reshape(bands, -1) @ far.reshape(bands, -1).T
-                self.pairs[lag] += np.count_nonzero(both)
+                near, far = near[:, both], far[:, both]
+                self._lagged[lag] += near @ far.T
+                self._ends[lag] += near.sum(axis=1), far.sum(axis=1)
+                self._pairs[lag] += near.shape[1]
         self._above, self._above_ok = tall[:, -2:].copy(), tall_ok[-2:]
 
 

@@ -27,6 +27,9 @@ ANALYTIC_SRFS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyTyp
 )
 """Centre and full width at half maximum, both in nm, of the bands of generic sensors, taken as Gaussian."""
 
+# share of its peak that a response must reach at one of the cube's bands
+LEAST_RESPONSE = 0.01
+
 
 @dataclass(frozen=True, eq=False)
 class Srf:
@@ -89,7 +92,7 @@ def analytic_srf(name: str, wavelengths: ArrayLike) -> Srf:
     grid = np.asarray(wavelengths, dtype=np.float64)
     bands = ANALYTIC_SRFS[name]
     rows = [np.exp(-4 * np.log(2) * ((grid - centre) / width) ** 2) for centre, width in bands.values()]
-    return Srf(_normalised(np.array(rows), tuple(bands)), names=tuple(bands))
+    return Srf(_normalised(np.array(rows), np.ones(len(rows)), tuple(bands)), names=tuple(bands))
 
 
 def read_srf(path: str | Path, wavelengths: ArrayLike) -> Srf:
@@ -105,6 +108,8 @@ def read_srf(path: str | Path, wavelengths: ArrayLike) -> Srf:
     file = Path(path)
     try:
         header, *lines = file.read_text(encoding="utf-8").splitlines()
+        if not any(line.strip() for line in lines):
+            raise ValueError("it holds no numbers")
         table = np.loadtxt(lines, delimiter=",", ndmin=2)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ReadError(
@@ -116,7 +121,7 @@ def read_srf(path: str | Path, wavelengths: ArrayLike) -> Srf:
     rows = [np.interp(grid, table[:, 0], column, left=0.0, right=0.0) for column in table[:, 1:].T]
     columns = header.split(",")
     names = tuple(columns[1:]) if len(columns) == table.shape[1] else ()
-    return Srf(_normalised(np.array(rows), names), names=names)
+    return Srf(_normalised(np.array(rows), table[:, 1:].max(axis=0), names), names=names)
 
 
 def as_srf(srf: Srf | str | Path | ArrayLike, wavelengths: ArrayLike | None, bands: int) -> Srf:
@@ -141,12 +146,14 @@ def as_srf(srf: Srf | str | Path | ArrayLike, wavelengths: ArrayLike | None, ban
     return srf
 
 
-def _normalised(rows: NDArray[np.float64], names: tuple[str, ...]) -> NDArray[np.float64]:
+def _normalised(rows: NDArray[np.float64], peaks: NDArray[np.float64], names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return `rows` ``(G, B)`` scaled to sum to 1; each must come near its response's peak ``(G,)`` somewhere."""
     total = rows.sum(axis=1, keepdims=True)
-    if np.any(total <= 1e-9):
-        blind = int(np.argmin(total))
-        name = names[blind] if names else blind
+    blind = (rows.max(axis=1) <= LEAST_RESPONSE * peaks) | (total[:, 0] <= 0)
+    if blind.any():
+        first = int(np.argmax(blind))
         raise SceneError(
-            f"Guide band {name} sees none of the cube's wavelengths; leave it out or check the units (nm)."
+            f"Guide band {names[first] if names else first} sees none of the cube's wavelengths; "
+            "leave it out or check the units (nm)."
         )
     return np.asarray(rows / total)
