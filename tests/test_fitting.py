@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,11 @@ from napari_specfusion.errors import Cancelled, CheckpointError, ModelError, Sce
 from napari_specfusion.fitting import fit
 from napari_specfusion.models.fitted import Fitted, load_fitted
 from napari_specfusion.sample_data import sample_scene
-from napari_specfusion.scene import Scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_specfusion.scene import Scene
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +63,7 @@ def test_tiles_agree_with_the_whole_image(scene: Scene, fitted: Fitted, tile: in
     np.testing.assert_allclose(tiled, whole, atol=1e-10, rtol=0)
 
 
-def test_saved_and_loaded(scene: Scene, fitted: Fitted, tmp_path) -> None:
+def test_saved_and_loaded(scene: Scene, fitted: Fitted, tmp_path: Path) -> None:
     path = tmp_path / "fitted.safetensors"
     fitted.save(path)
     loaded = load_fitted(path)
@@ -66,7 +72,7 @@ def test_saved_and_loaded(scene: Scene, fitted: Fitted, tmp_path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_of_something_else_is_refused(tmp_path) -> None:
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(CheckpointError, match="no network fitted"):

@@ -2,8 +2,8 @@
 
 Two lessons at once. By Wald's protocol both images are degraded with the pair's own PSF, and the network learns to turn
 the base of that smaller scene into the cube that was really measured. At full resolution, where there is no answer, it
-must stay consistent with both images: degraded, the result must give the cube; through the response, the guide. A part of
-the low-resolution scene is held out and decides whether the network is kept.
+must stay consistent with both images: degraded, the result must give the cube; through the response, the guide. A part
+of the low-resolution scene is held out and decides whether the network is kept.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from napari_specfusion.models.fitted import Fitted, Residual
 from napari_specfusion.models.registry import create_model
 from napari_specfusion.models.subspace import Subspace
 from napari_specfusion.moments import PairMoments
-from napari_specfusion.scene import Scene
 from napari_specfusion.tiles import Box, Tile, padded_shape
 
 if TYPE_CHECKING:
     import torch
+
+    from napari_specfusion.scene import Scene
 
 __all__ = ["FitProgress", "fit"]
 
@@ -157,7 +158,9 @@ def fit(
         now = time.perf_counter()
         share = step / steps if steps is not None else (now - started) / (60 * minutes)
         for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 20) * (0.02 + 0.98 * math.cos(math.pi / 2 * min(share, 1.0)) ** 2)
+            group["lr"] = (
+                RATE * min(1.0, (step + 1) / 20) * (0.02 + 0.98 * math.cos(math.pi / 2 * min(share, 1.0)) ** 2)
+            )
         loss = lesson.loss(residual, rng) + CONSISTENCY * windows.loss(residual, rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -182,8 +185,8 @@ def fit(
             0.0,
             base_score,
             base_score,
-            f"The network changed the held-out part by {gain:+.2f} dB after {step} steps, which is not worth keeping: the "
-            "subspace result is used.",
+            f"The network changed the held-out part by {gain:+.2f} dB after {step} steps, which is not worth keeping: "
+            "the subspace result is used.",
             model,
         )
     message = f"The network gains {gain:.2f} dB on the held-out part after {step} steps."
@@ -235,9 +238,7 @@ class _Lesson:
         finite = np.isfinite(truth).all(axis=0) & np.isfinite(moments.guide[:, rows, columns]).all(axis=0)
         guide = np.nan_to_num(moments.guide[:, rows, columns])
         truth = np.nan_to_num(truth)
-        small = scene.replace(
-            hsi=Cube.from_array(sampling.degrade(truth, low)), guide=Cube.from_array(guide), srf=None
-        )
+        small = scene.replace(hsi=Cube.from_array(sampling.degrade(truth, low)), guide=Cube.from_array(guide), srf=None)
         base = _predict(small)
         project = torch.as_tensor(np.ascontiguousarray(basis.T), dtype=torch.float32)
         return cls(
@@ -245,7 +246,7 @@ class _Lesson:
             torch.as_tensor(guide),
             torch.tensordot(project, base, 1),
             torch.tensordot(project, torch.as_tensor(truth), 1),
-            finite,
+            np.asarray(finite),
             int(columns.stop * (1 - HELD_OUT)) // ratio * ratio,
             float(np.abs(truth).max()),
             ratio,
@@ -287,7 +288,9 @@ class _Lesson:
         usable = torch.as_tensor(self.usable)[None]
         guide, base, truth, counts = (
             (turned.flip(3) if mirror else turned).to(device)
-            for turned in (torch.rot90(crops(image), turns, (2, 3)) for image in (self.guide, self.base, self.truth, usable))
+            for turned in (
+                torch.rot90(crops(image), turns, (2, 3)) for image in (self.guide, self.base, self.truth, usable)
+            )
         )
         error = (base + residual.of(guide, base) - truth).abs() * counts
         return error.mean() / float(residual.size.mean())
@@ -339,7 +342,9 @@ class _Windows:
         response, offset = PairMoments.of(scene, sampling).guide_from_cube(residual.basis)
         project = torch.as_tensor(np.ascontiguousarray(residual.basis.T), dtype=torch.float32)
         rows, columns = (n // ratio for n in shape)
-        guides, bases, coarses = [], [], []
+        guides: list[torch.Tensor] = []
+        bases: list[torch.Tensor] = []
+        coarses: list[torch.Tensor] = []
         for _ in range(10 * WINDOWS):
             if len(guides) == WINDOWS or min(rows, columns) < side:
                 break
@@ -358,7 +363,9 @@ class _Windows:
             bases.append(torch.tensordot(project, base[:, crop[0], crop[1]], 1))
             coarses.append(torch.tensordot(project, torch.as_tensor(hsi[:, low[0], low[1]]), 1))
         matrices = tuple(
-            torch.as_tensor(sampling.blur_matrix(side, side * ratio, axis).toarray(), dtype=torch.float32)[border:-border]
+            torch.as_tensor(sampling.blur_matrix(side, side * ratio, axis).toarray(), dtype=torch.float32)[
+                border:-border
+            ]
             for axis in (0, 1)
         )
 
@@ -412,4 +419,5 @@ def _start_at_zero(network: Any) -> None:
 
     last = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)][-1]
     torch.nn.init.zeros_(last.weight)
-    torch.nn.init.zeros_(last.bias)
+    if last.bias is not None:
+        torch.nn.init.zeros_(last.bias)

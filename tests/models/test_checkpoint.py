@@ -64,7 +64,9 @@ class Bomb:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_code_in_a_pickle_is_never_run(zipped: bool, network: torch.nn.Module, tmp_path: Path) -> None:
     marker, file = tmp_path / "ran", tmp_path / "evil.pth"
-    torch.save({"model_state_dict": network.state_dict(), "config": Bomb(marker)}, file, _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {"model_state_dict": network.state_dict(), "config": Bomb(marker)}, file, _use_new_zipfile_serialization=zipped
+    )
     with pytest.raises(CheckpointError, match="never run"):
         load_checkpoint(file)
     assert not marker.exists()
@@ -87,7 +89,9 @@ def test_damaged_files_are_refused(name: str, damage: str, network: torch.nn.Mod
     else:
         save_checkpoint(network, file)
     data = file.read_bytes()
-    file.write_bytes({"empty": b"", "garbage": b"\x00\xff" * 50, "half": data[: len(data) // 2], "tail": data[:-40]}[damage])
+    file.write_bytes(
+        {"empty": b"", "garbage": b"\x00\xff" * 50, "half": data[: len(data) // 2], "tail": data[:-40]}[damage]
+    )
     with pytest.raises(CheckpointError):
         load_checkpoint(file)
 

@@ -16,7 +16,8 @@ def test_all_are_listed() -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(
-    ("bands", "guide_bands", "ratio", "low"), [(1, 1, 2, (3, 5)), (7, 3, 3, (5, 4)), (31, 8, 4, (6, 7)), (5, 2, 32, (1, 2))]
+    ("bands", "guide_bands", "ratio", "low"),
+    [(1, 1, 2, (3, 5)), (7, 3, 3, (5, 4)), (31, 8, 4, (6, 7)), (5, 2, 32, (1, 2))],
 )
 def test_any_bands_and_sizes(name: str, bands: int, guide_bands: int, ratio: int, low: tuple[int, int]) -> None:
     module = create_model(name, bands, guide_bands, ratio, width=8, heads=2, features=8, blocks=1)

@@ -51,16 +51,13 @@ def load_checkpoint(path: str | Path, ratio: int | Fraction | None = None) -> to
         raise CheckpointError(f"There is no weight file {file}; check the path.")
     state, description = _read_safetensors(file) if file.suffix == ".safetensors" else _read_pickle(file)
     shapes = {key: tuple(value.shape) for key, value in state.items()}
-    for name, spec in NETWORKS.items():
-        if spec.landmark in shapes:
-            break
-    else:
+    known = [name for name, spec in NETWORKS.items() if spec.landmark in shapes]
+    if not known:
         raise CheckpointError(
             f"{file.name} holds weights of another network (keys such as {', '.join(sorted(shapes)[:3])}); "
             f"known here: {', '.join(NETWORKS)}."
         )
-    named = str(description.get("model", name))
-    name = named if named in NETWORKS and NETWORKS[named].landmark in shapes else name
+    name = description["model"] if description.get("model") in known else known[0]
     chosen = Fraction(ratio if ratio is not None else description.get("ratio", DEFAULT_RATIO))
     if chosen.denominator != 1:
         raise CheckpointError(f"The ratio is {float(chosen):g}; {name} works at whole ratios.")
@@ -133,7 +130,7 @@ def _read_safetensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
     try:
         with safe_open(file, "pt") as stored:
             description = json.loads((stored.metadata() or {}).get(DESCRIPTION, "{}"))
-            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 - not a mapping
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{file.name} is no whole safetensors file ({error}); get it again.") from error
     if not isinstance(description, dict):
@@ -150,8 +147,8 @@ def _read_pickle(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             stored = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{file.name} is damaged, no PyTorch file, or holds more than tensors and plain values, which may be code and "
-            "is never run; get the weights alone from its source."
+            f"{file.name} is damaged, no PyTorch file, or holds more than tensors and plain values, which may be code "
+            "and is never run; get the weights alone from its source."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{file.name} is no whole PyTorch file ({error}); get it again.") from error

@@ -1,4 +1,4 @@
-"""A network fitted on one scene: it predicts, in the cube's spectral subspace, what the `subspace` result still lacks."""
+"""A network fitted on one scene: it predicts, in the spectral subspace, what the `subspace` result still lacks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import CheckpointError, ModelError, OutputError
-from napari_specfusion.models.linear import LinearPredictor
 from napari_specfusion.models.subspace import Subspace
 from napari_specfusion.tiles import Footprint, Tile
 
 if TYPE_CHECKING:
     import torch
 
+    from napari_specfusion.models.linear import LinearPredictor
     from napari_specfusion.scene import Scene
 
 __all__ = ["Fitted", "FittedPredictor", "Residual", "load_fitted"]
@@ -56,7 +56,7 @@ class Residual:
     size: NDArray[np.float64]
 
     def of(self, guide: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-        """Return the residual ``(N, p, H, W)`` of coefficients `base` ``(N, p, H, W)`` under `guide` ``(N, G, H, W)``."""
+        """Return the residual ``(N, p, H, W)`` to coefficients `base`, of that shape, under `guide` ``(N, G, H, W)``."""
         import torch
 
         def column(values: NDArray[np.float64]) -> torch.Tensor:
@@ -69,7 +69,8 @@ class Residual:
         low = start[..., :: module.ratio, :: module.ratio]
         # the same coordinates everywhere: what is learned on the small image holds at any place of the large one
         grid = (torch.full((height,), 0.5).to(base), torch.full((width,), 0.5).to(base))
-        return column(self.size) * (module(seen, low, grid=grid, base=start) - start)
+        moved: torch.Tensor = module(seen, low, grid=grid, base=start)
+        return column(self.size) * (moved - start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +187,7 @@ def load_fitted(path: str | Path) -> Fitted:
     try:
         with safe_open(file, "pt") as stored:
             description = json.loads((stored.metadata() or {})[_KEY])
-            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 - not a mapping
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}
         module = create_model(
             description["model"],
             description["bands"],
