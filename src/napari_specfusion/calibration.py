@@ -272,7 +272,7 @@ def _residual(scene: Scene) -> Residual:
     height, width = cube.shape[1:]
     finite = np.isfinite(cube)
     cube = cube[finite.any(axis=(1, 2))]
-    ok = np.asarray(np.isfinite(cube).all(axis=0))
+    ok = np.asarray(np.isfinite(cube).all(axis=0)) & (len(cube) > 0)
     if missing.any():
         # at any shift searched, no missing guide pixel may enter
         wide = Sampling(scene.factor, Psf.box(6 * float(scene.factor)))
@@ -289,9 +289,9 @@ def _residual(scene: Scene) -> Residual:
             "Check the no-data values, or take a larger part of the scene."
         )
     pixels = cube[:, ok].T
-    pixels = pixels - pixels.mean(axis=0)
-    if not np.any(pixels) or float(np.std(guide[:, ~missing])) == 0:
+    if not np.any(np.ptp(pixels, axis=0)) or not np.any(np.ptp(guide[:, ~missing], axis=1)):
         raise CalibrationError("One of the two images is constant; there is nothing to match. Check the files.")
+    pixels = pixels - pixels.mean(axis=0)
     components = max(1, min(COMPONENTS, count // 20, pixels.shape[1]))
     _, directions = np.linalg.eigh(pixels.T @ pixels)
     basis = np.linalg.qr(pixels @ directions[:, -components:])[0]
