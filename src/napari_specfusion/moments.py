@@ -24,6 +24,8 @@ __all__ = ["PairMoments", "guide_on_coarse_grid", "strips"]
 
 STRIP_VALUES = 4_000_000
 LAG_PIXELS = 100_000
+# relative spread that single precision gives a constant guide band
+ROUNDING = 3e-6
 # LR pixels whose PSF reaches further over the image's edge than this share see what nobody measured
 MIN_SEEN = 0.95
 
@@ -117,18 +119,19 @@ class PairMoments:
 
     def cube_from_guide(self, ridge: float = 1e-6) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Regress the cube's bands on the degraded guide: weights ``(B, G)`` and constants ``(B,)``."""
-        weights = _regress(self.guide_covariance, self.cross, ridge)
+        weights = _regress(self.guide_covariance, self.cross, ridge, (ROUNDING * self.guide_mean) ** 2)
         return weights, self.cube_mean - weights @ self.guide_mean
 
     def guide_from_cube(self, basis: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Regress the degraded guide on ``basis.T @ cube``: weights ``(G, p)`` and constants ``(G,)``."""
-        weights = _regress(basis.T @ self.covariance @ basis, (basis.T @ self.cross).T, 1e-10)
+        weights = _regress(basis.T @ self.covariance @ basis, (basis.T @ self.cross).T, 1e-10, 0.0)
         return weights, self.guide_mean - weights @ (basis.T @ self.cube_mean)
 
     def principal_directions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the eigenvalues ``(B,)``, descending, and eigenvectors ``(B, B)`` of the uncentred band moments."""
         values, vectors = np.linalg.eigh(self.covariance + np.outer(self.cube_mean, self.cube_mean))
-        return values[::-1].clip(0), vectors[:, ::-1]
+        # copied, for torch takes no array that runs backwards
+        return values[::-1].clip(0), vectors[:, ::-1].copy()
 
     def noise_along(self, directions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Estimate the noise variance ``(k,)`` of the cube along unit `directions` ``(B, k)``.
@@ -249,13 +252,15 @@ def _empty_bands(cube: Cube) -> NDArray[np.bool_]:
     return empty
 
 
-def _regress(inputs: NDArray[np.float64], cross: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
+def _regress(
+    inputs: NDArray[np.float64], cross: NDArray[np.float64], ridge: float, floor: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
     """Return the weights ``(T, I)`` of T targets on I inputs, from covariances ``(I, I)`` and ``(T, I)``.
 
-    `ridge` is relative to the variance of each input; an input that does not vary has weight 0.
+    `ridge` is relative to the variance of each input; one that does not exceed `floor` has weight 0.
     """
-    spread = np.sqrt(np.diag(inputs).clip(0))
-    scale = np.where(spread > 0, spread, 1.0)
-    standard = inputs / np.outer(scale, scale) + ridge * np.diag(spread > 0)
+    variance = np.diag(inputs)
+    scale = np.where(variance > floor, np.sqrt(variance.clip(0)), np.inf)
+    standard = inputs / np.outer(scale, scale) + ridge * np.eye(len(inputs))
     weights = np.linalg.lstsq(standard, (cross / scale).T, rcond=None)[0].T / scale
     return np.asarray(weights, dtype=np.float64)

@@ -75,8 +75,10 @@ class Gsa:
         """
         sampling = calibrated_sampling(scene)
         moments = PairMoments.of(scene, sampling)
-        # no more directions than the pixels can carry
-        directions = moments.principal_directions()[1][:, : max(1, moments.count // 10)]
+        power, directions = moments.principal_directions()
+        # no more directions than the pixels can carry, and none that single precision would drown
+        count = min(max(1, moments.count // 10), int(np.sum(power > 1e-8 * power[0])))
+        directions = directions[:, :count]
         weights, offset = moments.guide_from_cube(directions)
         mean = np.full(len(weights), 1 / len(weights))
         intensity, constant = directions @ (mean @ weights), float(mean @ offset)

@@ -87,7 +87,8 @@ class Subspace:
         view = _GuideView.of(moments, leading)
         misfit = system.misfit(view)
         lm = np.minimum(MAX_LM, (hsi_noise + slack) / (misfit / 2 + slack / 4))
-        unexplained = float(np.mean(misfit / view.contrast(moments)))
+        seen = np.isfinite(view.unit)
+        unexplained = float(np.mean(misfit[seen] / view.contrast(moments)[seen])) if seen.any() else 1.0
         noise_share = hsi_noise / max(system.gap, np.finfo(float).tiny)
         mu = min(1.0, MIN_MU + MU_OF_NOISE * noise_share + MU_OF_UNEXPLAINED * unexplained)
         prior = _Prior(view.weighed(lm), mu)
@@ -135,9 +136,8 @@ class _GuideView:
         return cls(response / unit[:, None], offset / unit, unit)
 
     def contrast(self, moments: PairMoments) -> NDArray[np.float64]:
-        """Return the variance ``(G,)`` of the guide in the view's units; 1 for a band that sees nothing."""
-        variance = np.diag(moments.guide_covariance) / self.unit**2
-        return np.where(variance > 0, variance, 1.0)
+        """Return the variance ``(G,)`` of the guide in the view's units."""
+        return np.asarray(np.diag(moments.guide_covariance) / self.unit**2)
 
     def weighed(self, weights: NDArray[np.float64]) -> _GuideView:
         """Return the view whose squared errors count `weights` ``(G,)`` times as much."""
