@@ -139,3 +139,36 @@ def test_nothing_is_left_where_nothing_can_be_written(network: torch.nn.Module, 
     with pytest.raises(OutputError):
         save_checkpoint(network, tmp_path / "w.safetensors", thing=object())
     assert not list(tmp_path.iterdir())
+
+
+def test_what_the_authors_options_say_is_believed(tmp_path: Path) -> None:
+    network = create_model("lso", 5, 2, 8, patch=8, **SMALL)
+    whole = {"model_state_dict": network.state_dict(), "config": {"sf": 8, "patch_size": 8, "model": "lso_x8"}}
+    torch.save(whole, tmp_path / "x8.pth.tar")
+    loaded = load_checkpoint(tmp_path / "x8.pth.tar")
+    assert (loaded.ratio, loaded.sizes) == (8, network.sizes)
+    with pytest.raises(CheckpointError, match="ratio 8, not 4"):
+        load_checkpoint(tmp_path / "x8.pth.tar", ratio=4)
+
+
+def test_a_size_that_no_tensor_tells_comes_back(tmp_path: Path) -> None:
+    save_checkpoint(create_model("lso", 5, 2, 4, patch=8, **SMALL), tmp_path / "w.safetensors")
+    assert load_checkpoint(tmp_path / "w.safetensors").sizes["patch"] == 8
+
+
+@pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        ({"bands": 6}, "bands is 5 by the tensors, 6"),
+        ({"sizes": {"width": 16}}, "width is 8"),
+        ({"sizes": {"patch": "4"}}, "patch is"),
+        ({"sizes": 3}, "do not fit"),
+        ({"ratio": "four"}, "'four'"),
+    ],
+)
+def test_a_description_that_contradicts_the_tensors_is_refused(
+    lie: dict[str, object], words: str, network: torch.nn.Module, tmp_path: Path
+) -> None:
+    save_checkpoint(network, tmp_path / "w.safetensors", **lie)
+    with pytest.raises(CheckpointError, match=words):
+        load_checkpoint(tmp_path / "w.safetensors")

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import warnings
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,8 @@ def load_checkpoint(path: str | Path, ratio: int | Fraction | None = None) -> to
         Our ``.safetensors``, or an authors' ``.pth`` or ``.pth.tar``: a state dict, bare or under ``model_state_dict``,
         ``state_dict`` or ``model``. The network and its sizes are read off the tensors.
     ratio
-        HR pixels per LR pixel the weights are for. None takes what the file says, and 4 where it says nothing, as
-        the authors' files do.
+        HR pixels per LR pixel to use the weights at. None takes what the file says, and 4 where it says nothing: the
+        tensors do not tell it.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def load_checkpoint(path: str | Path, ratio: int | Fraction | None = None) -> to
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, holds code, or belongs to no network known here.
+        If the file is missing, damaged, holds code, belongs to no network known here, or to another ratio.
     """
     file = Path(path)
     if not file.is_file():
@@ -58,13 +59,21 @@ def load_checkpoint(path: str | Path, ratio: int | Fraction | None = None) -> to
             f"known here: {', '.join(NETWORKS)}."
         )
     name = description["model"] if description.get("model") in known else known[0]
-    chosen = Fraction(ratio if ratio is not None else description.get("ratio", DEFAULT_RATIO))
+    made_for = description.get("ratio")
+    if made_for is not None and type(made_for) is not int:
+        raise CheckpointError(f"{file.name} tells {made_for!r} as its ratio, not a whole number; get the file again.")
+    chosen = Fraction(ratio if ratio is not None else made_for or DEFAULT_RATIO)
     if chosen.denominator != 1:
         raise CheckpointError(f"The ratio is {float(chosen):g}; {name} works at whole ratios.")
+    if made_for not in (None, chosen):
+        raise CheckpointError(
+            f"{file.name} holds weights for ratio {made_for}, not {chosen}; choose weights for this ratio, "
+            "or fit the network to the scene."
+        )
     try:
-        sizes = NETWORKS[name].read_sizes(shapes)
+        sizes = _all_sizes(NETWORKS[name].read_sizes(shapes), description)
         module = create_model(name, sizes.pop("bands"), sizes.pop("guide_bands"), int(chosen), **sizes)
-    except (KeyError, IndexError, ValueError, ModelError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, ModelError) as error:
         raise CheckpointError(
             f"{file.name} looks like {name}, but its tensors do not fit together ({error}); get the file again."
         ) from error
@@ -76,6 +85,16 @@ def load_checkpoint(path: str | Path, ratio: int | Fraction | None = None) -> to
     if not all(bool(value.isfinite().all()) for value in state.values() if value.is_floating_point()):
         raise CheckpointError(f"{file.name} holds weights that are not finite; its training has failed.")
     return module.eval()
+
+
+def _all_sizes(read: Mapping[str, int], description: Mapping[str, Any]) -> dict[str, int]:
+    """Return the sizes that the tensors tell and, where they tell nothing, the description does."""
+    told = {key: description[key] for key in ("bands", "guide_bands") if key in description}
+    told |= description.get("sizes", {})
+    for key, value in told.items():
+        if type(value) is not int or read.get(key, value) != value:
+            raise ValueError(f"{key} is {read.get(key, 'a whole number')} by the tensors, {value!r} by the description")
+    return {**told, **read}
 
 
 def describe_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -169,6 +188,15 @@ def _read_pickle(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         state[bare] = value
     if not state:
         raise CheckpointError(f"{file.name} holds no weights.")
-    config = outer.get("config")
-    ratio = config.get("ratio", config.get("scale")) if isinstance(config, dict) and outer is not stored else None
-    return state, {"ratio": ratio} if isinstance(ratio, int) else {}
+    config = outer.get("config") if outer is not stored else None
+    return state, _described(config) if isinstance(config, dict) else {}
+
+
+def _described(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the authors' options tell of the weights beside their tensors, in this package's words."""
+    description: dict[str, Any] = {}
+    if isinstance(config.get("sf"), int):
+        description["ratio"] = config["sf"]
+    if isinstance(config.get("patch_size"), int):
+        description["sizes"] = {"patch": config["patch_size"]}
+    return description

@@ -8,24 +8,22 @@ the widest feature maps never exist as a whole, and the buffers stay small enoug
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_specfusion.errors import ModelError
+from napari_specfusion.models.layers import Encoder, added, by_strips, conv3, double, leaky, pad_to
 from napari_specfusion.tiles import Footprint, padded_shape
 
 __all__ = ["LSO"]
 
 RATIOS = range(2, 33)
 
-# Measured on two cores: larger pieces leave the caches, smaller ones drown in halo and call overhead.
-_STRIP_PIXELS = 1 << 16
-_LATENT_PIXELS = 1 << 13
+# Measured on two cores: the tokens of this many pixels and their series stay in the caches.
+LATENT_PIXELS = 1 << 13
 
 Grid = tuple[Tensor, Tensor]
 
@@ -94,7 +92,7 @@ class LSO(nn.Module):
         if width % heads:
             raise ModelError(f"The width {width} is no multiple of the {heads} heads; choose one that is.")
         joined = 2 * width + guide_bands
-        self.spatial_encoder = _Encoder(guide_bands + bands, features, blocks)
+        self.spatial_encoder = Encoder(guide_bands + bands, features, blocks)
         self.inc = _DoubleConv(features + 2, width, width)
         self.down1 = _Down(width)
         self.down2 = _Down(width)
@@ -142,43 +140,46 @@ class LSO(nn.Module):
         ratio = self._check(guide, hsi, base)
         height, width = guide.shape[-2:]
         rows, columns = padded_shape((height, width), Fraction(ratio), 4)
-        guide = _pad(guide, rows, columns)
+        guide = pad_to(guide, rows, columns)
         if base is None:
             base = functional.interpolate(
-                _pad(hsi, rows // ratio, columns // ratio), size=(rows, columns), mode="bicubic", align_corners=False
+                pad_to(hsi, rows // ratio, columns // ratio), size=(rows, columns), mode="bicubic", align_corners=False
             )
         else:
-            base = _pad(base, rows, columns)
+            base = pad_to(base, rows, columns)
         y, x = (
             _coordinates(given, size, inside, guide)
             for given, size, inside in zip(grid or (None, None), (rows, columns), (height, width), strict=True)
         )
         return self._refine(guide, base, y, x)[..., :height, :width]
 
-    def _refine(self, guide: Tensor, base: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        """Run the network on images of the padded size."""
-        images = torch.cat([guide, base], 1).contiguous(memory_format=torch.channels_last)
+    def _encode(self, images: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        """Return the first level's features."""
+        images = images.contiguous(memory_format=torch.channels_last)
 
         def encode(rows: slice) -> Tensor:
             features = self.spatial_encoder(images[:, :, rows])
             place = torch.stack(torch.meshgrid(y[rows], x, indexing="ij")).expand(len(images), -1, -1, -1)
             return self.inc(torch.cat([features, place], 1))  # type: ignore[no-any-return]
 
-        level1 = _by_strips(encode, images.shape, self.spatial_encoder.reach + 2)
-        del images
+        return by_strips(encode, images.shape, self.spatial_encoder.reach + 2, images.device)
+
+    def _refine(self, guide: Tensor, base: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        """Run the network on images of the padded size."""
+        level1 = self._encode(torch.cat([guide, base], 1), y, x)
         level2 = self.down1(level1)
         level3 = self.down2(level2)
         half = functional.interpolate(guide, scale_factor=0.5, mode="bicubic", align_corners=False)
-        coarse = torch.cat([_double(self.process3(level3)), self.process2(level2), half], 1)
-        twice = _double(_plus(self.up1(coarse), level2))
+        coarse = torch.cat([double(self.process3(level3)), self.process2(level2), half], 1)
+        twice = double(added(self.up1(coarse), level2))
         del level2, level3, coarse
         processed = self.process1(level1)
 
         def decode(rows: slice) -> Tensor:
             joined = torch.cat([twice[:, :, rows], processed[:, :, rows], guide[:, :, rows]], 1)
-            return self.outc(_plus(self.up2(joined), level1[:, :, rows]))  # type: ignore[no-any-return]
+            return self.outc(added(self.up2(joined), level1[:, :, rows]))  # type: ignore[no-any-return]
 
-        return _by_strips(decode, guide.shape, 3, base)
+        return by_strips(decode, guide.shape, 3, guide.device, base)
 
     def _check(self, guide: Tensor, hsi: Tensor, base: Tensor | None) -> int:
         """Return the ratio of a pair, or raise a ModelError where it is none."""
@@ -208,41 +209,12 @@ class LSO(nn.Module):
         return int(ratio)
 
 
-class _Encoder(nn.Module):
-    """EDSR's body without its upsampling: a head, residual blocks, a last convolution, and the head's output added."""
-
-    def __init__(self, channels: int, features: int, blocks: int) -> None:
-        super().__init__()
-        self.reach = 2 * blocks + 2
-        self.head = nn.Sequential(_conv3(channels, features))
-        body = [_Residual(features) for _ in range(blocks)]
-        self.body = nn.Sequential(*body, _conv3(features, features))
-        self.register_load_state_dict_pre_hook(_drop_unused)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.head(x)
-        result: Tensor = self.body(x)
-        return _plus(result, x)
-
-
-class _Residual(nn.Module):
-    """conv3, ReLU, conv3, plus the input."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(_conv3(features, features), nn.ReLU(inplace=True), _conv3(features, features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.body(x)
-        return _plus(result, x)
-
-
 class _DoubleConv(nn.Module):
     """Twice conv3 and Leaky ReLU."""
 
     def __init__(self, channels: int, middle: int, out: int) -> None:
         super().__init__()
-        self.double_conv = nn.Sequential(_conv3(channels, middle), _leaky(), _conv3(middle, out), _leaky())
+        self.double_conv = nn.Sequential(conv3(channels, middle), leaky(), conv3(middle, out), leaky())
 
     def forward(self, x: Tensor) -> Tensor:
         return self.double_conv(x)  # type: ignore[no-any-return]
@@ -282,7 +254,7 @@ class _Out(nn.Module):
 
     def __init__(self, width: int, bands: int) -> None:
         super().__init__()
-        self.conv = nn.Sequential(_conv3(width, width), _leaky(), nn.Conv2d(width, bands, 1))
+        self.conv = nn.Sequential(conv3(width, width), leaky(), nn.Conv2d(width, bands, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)  # type: ignore[no-any-return]
@@ -305,7 +277,7 @@ class _LatentBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         count, width, height, columns = x.shape
         p = self.patch
-        rows, down, across = -(-height // p) * p, -(-height // p), -(-columns // p)
+        rows, across = math.ceil(height / p) * p, math.ceil(columns / p)
         padded = functional.pad(x, (0, across * p - columns, 0, rows - height)).permute(0, 2, 3, 1)
 
         def transform(part: slice) -> Tensor:
@@ -317,8 +289,8 @@ class _LatentBlock(nn.Module):
         weight, bias = self._projections()
         series = self._series(x.dtype)
         shape = torch.Size((count, width, rows, across * p))
-        moved = _by_strips(transform, shape, 0, step=p, pixels=_LATENT_PIXELS)[:, :, :height]
-        return _plus(moved, x)
+        moved = by_strips(transform, shape, 0, x.device, step=p, pixels=LATENT_PIXELS)[:, :, :height]
+        return added(moved, x)
 
     def _projections(self) -> tuple[Tensor, Tensor]:
         """Return one linear map (its weight, its bias) to a pixel's scores per token, its values and its queries.
@@ -329,7 +301,8 @@ class _LatentBlock(nn.Module):
         heads, _, size = self.latent.shape
         width = heads * size
         pairs = self.encoder_attn.weight.view(heads, size, 2, width)
-        pair_bias = self.encoder_attn.bias.view(heads, size, 2)  # type: ignore[union-attr]
+        assert self.encoder_attn.bias is not None and self.decoder_attn.bias is not None
+        pair_bias = self.encoder_attn.bias.view(heads, size, 2)
         query = self.latent / math.sqrt(size)
         scores = torch.einsum("htd,hdc->htc", query, pairs[:, :, 0]).flatten(0, 1)
         score_bias = torch.einsum("htd,hd->ht", query, pair_bias[..., 0]).flatten()
@@ -339,7 +312,7 @@ class _LatentBlock(nn.Module):
         return torch.cat([scores, values, queries]), torch.cat([score_bias, value_bias, query_bias])
 
     def _series(self, dtype: torch.dtype) -> Tensor:
-        """Return complex coefficients c_q ``(Q, heads, 1, size)``: the series is the real part of sum c_q exp(i pi q z)."""
+        """Return complex c_q ``(Q, heads, 1, size)``; the series is the real part of the sum of c_q exp(i pi q z)."""
         real = torch.promote_types(dtype, torch.float32)
         sine, cosine = self.weights.to(real).view(self.heads, -1, 2, self.basis).permute(2, 3, 0, 1).unsqueeze(-2)
         return torch.complex(cosine, -sine)
@@ -361,77 +334,11 @@ class _LatentBlock(nn.Module):
         z = math.pi * torch.sigmoid(tokens.to(series.real.dtype))
         angle = math.pi * z
         step = torch.complex(angle.cos(), angle.sin())
-        # Horner's rule in exp(i pi z) takes one sine and one cosine where the plain sum takes one of each per frequency.
+        # Horner's rule in exp(i pi z) needs one sine and one cosine; the plain sum, one of each per frequency.
         value = series[-1] * step
         for coefficient in reversed(series[:-1].unbind()):
             value = (value + coefficient) * step if torch.is_grad_enabled() else value.add_(coefficient).mul_(step)
         return z + value.real
-
-
-def _conv3(channels: int, out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, out, 3, padding=1)
-
-
-def _leaky() -> nn.LeakyReLU:
-    return nn.LeakyReLU(0.2, inplace=True)
-
-
-def _plus(x: Tensor, y: Tensor) -> Tensor:
-    """Add `y` to `x`, in place where autograd does not need the old `x`."""
-    return x + y if torch.is_grad_enabled() else x.add_(y)
-
-
-def _double(x: Tensor) -> Tensor:
-    """Enlarge to twice the size, bilinearly."""
-    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def _by_strips(
-    compute: Callable[[slice], Tensor],
-    shape: torch.Size,
-    halo: int,
-    plus: Tensor | None = None,
-    *,
-    step: int = 1,
-    pixels: int = _STRIP_PIXELS,
-) -> Tensor:
-    """Return ``compute(all rows)``, plus `plus`, worked out in strips of about `pixels` pixels where that saves memory.
-
-    `compute` gets rows of an image of `shape` (N, any, H, W); strips begin at multiples of `step`, and results are right
-    but for `halo` rows at the strip's inner edges. With autograd everything is kept anyway, and a GPU wants large
-    pieces: both take the image at once.
-    """
-    count, _, height, width = shape
-    rows = max(math.ceil(max(pixels // (count * width), 2 * halo) / step), 1) * step
-    first = min(rows, height)
-    if torch.is_grad_enabled() or first == height:
-        whole = compute(slice(0, height))
-        return whole if plus is None else whole + plus
-    result: Tensor | None = None
-    for start in range(0, height, rows):
-        stop = min(start + rows, height)
-        above, below = max(start - halo, 0), min(stop + halo, height)
-        strip = compute(slice(above, below))[:, :, start - above : stop - above]
-        if result is None:
-            result = torch.empty(
-                (count, strip.shape[1], height, strip.shape[3]),
-                dtype=strip.dtype if plus is None else torch.promote_types(strip.dtype, plus.dtype),
-                device=strip.device,
-                memory_format=torch.channels_last if plus is None else torch.contiguous_format,
-            )
-        target = result[:, :, start:stop]
-        if plus is None:
-            target.copy_(strip)
-        else:
-            torch.add(strip, plus[:, :, start:stop], out=target)
-    assert result is not None
-    return result
-
-
-def _pad(x: Tensor, height: int, width: int) -> Tensor:
-    """Repeat the last row and column until the image has the wanted size."""
-    down, right = height - x.shape[-2], width - x.shape[-1]
-    return functional.pad(x, (0, right, 0, down), mode="replicate") if down or right else x
 
 
 def _coordinates(given: Tensor | None, size: int, inside: int, like: Tensor) -> Tensor:
@@ -451,12 +358,6 @@ def _coordinates(given: Tensor | None, size: int, inside: int, like: Tensor) -> 
 def _check_ratio(ratio: int) -> None:
     if ratio not in RATIOS:
         raise ModelError(f"The ratio is {ratio}; LSO takes {RATIOS[0]} to {RATIOS[-1]} HR pixels per LR pixel.")
-
-
-def _drop_unused(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Take the mean shifts out of a state dict: EDSR has them, LSO never calls them."""
-    for key in [k for k in state if k.startswith((f"{prefix}sub_mean.", f"{prefix}add_mean."))]:
-        del state[key]
 
 
 def _reach(patch: int, blocks: int) -> int:
