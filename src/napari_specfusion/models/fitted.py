@@ -56,7 +56,7 @@ class Residual:
     size: NDArray[np.float64]
 
     def of(self, guide: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-        """Return the residual ``(N, p, H, W)`` to coefficients `base`, of that shape, under `guide` ``(N, G, H, W)``."""
+        """Return the residual ``(N, p, H, W)`` to coefficients `base`, of its shape, under `guide` ``(N, G, H, W)``."""
         import torch
 
         def column(values: NDArray[np.float64]) -> torch.Tensor:
