@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["PairMoments", "guide_on_coarse_grid", "strips"]
 
 STRIP_VALUES = 4_000_000
-LAG_PIXELS = 100_000
+LAG_PIXELS = 30_000
 # relative spread that single precision gives a constant guide band
 ROUNDING = 3e-6
 # LR pixels whose PSF reaches further over the image's edge than this share see what nobody measured
