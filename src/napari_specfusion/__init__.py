@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_specfusion.models import create_model, list_models, load_checkpoint
     from napari_specfusion.sample_data import sample_scene
     from napari_specfusion.scene import Finding, Scene
+    from napari_specfusion.widgets._console import open_in, show_in, show_rgb
 
 __all__ = [
     "Calibration",
@@ -39,7 +40,10 @@ __all__ = [
     "list_models",
     "load_checkpoint",
     "open_cube",
+    "open_in",
     "sample_scene",
+    "show_in",
+    "show_rgb",
     "simulate",
 ]
 
@@ -60,7 +64,10 @@ _HOME = {
     "list_models": "models",
     "load_checkpoint": "models",
     "open_cube": "io",
+    "open_in": "widgets._console",
     "sample_scene": "sample_data",
+    "show_in": "widgets._console",
+    "show_rgb": "widgets._console",
     "simulate": "degrade",
 }
 

@@ -12,8 +12,9 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 from napari_specfusion.cube import Cube
-from napari_specfusion.models.methods import METHODS
-from napari_specfusion.widgets._console import open_in
+from napari_specfusion.models import METHODS, create_model, save_checkpoint
+from napari_specfusion.sample_data import sample_scene
+from napari_specfusion.widgets._console import open_in, show_in
 from napari_specfusion.widgets._fuse_options import METHOD_CHOICES, FuseOptions, describe_progress
 
 if TYPE_CHECKING:
@@ -182,6 +183,37 @@ def test_trouble_is_told_once(pair_in: Any, dock: Callable[[str], Any], qtbot: A
     assert len(notification_manager.records) == before + 1
     assert "fused subspace" not in pair_in.layers
     assert fuse.status.text() == "The run did not finish."
+
+
+def test_a_network_is_fitted_on_the_scene(
+    viewer: Any, dock: Callable[[str], Any], qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = sample_scene(192, 4)
+    monkeypatch.setattr("napari_specfusion.fitting.MIN_GAIN", -np.inf)
+    show_in(viewer, pair.guide.replace(name="guide"))
+    show_in(viewer, pair.hsi.replace(name="cube"))
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    fuse.method_combo.setCurrentIndex(fuse.method_combo.findData("fit"))
+    fuse.minutes_spin.setValue(0.1)
+    fuse.start()
+    qtbot.waitUntil(lambda: "Fitting" in fuse.status.text(), timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: fuse._run is None, timeout=3 * TIMEOUT)
+    assert "held-out part" in fuse.status.text()
+    fused = Cube.from_layer(next(layer for layer in viewer.layers if layer.name.startswith("fused")))
+    assert fused.shape == (31, 192, 192) and np.isfinite(fused.read()).all()
+
+
+def test_weights_from_a_file(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path) -> None:
+    save_checkpoint(create_model("lso", 31, 3, 4, width=8, heads=2, features=8, blocks=1), tmp_path / "w.safetensors")
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    fuse.method_combo.setCurrentIndex(fuse.method_combo.findData("weights"))
+    fuse.weights_edit.line.setText(str(tmp_path / "w.safetensors"))
+    fuse.start()
+    finished(qtbot, fuse)
+    assert "w.safetensors" in fuse.status.text()
+    assert any(layer.name.startswith("fused") for layer in pair_in.layers)
 
 
 def test_fields_follow_the_method(viewer: Any, dock: Callable[[str], Any]) -> None:

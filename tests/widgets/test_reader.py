@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from napari_specfusion.cube import Cube
+from napari_specfusion.engine import fuse
 from napari_specfusion.errors import ReadError
+from napari_specfusion.sample_data import sample_scene
 from napari_specfusion.widgets._reader import get_reader
 
 
@@ -47,3 +50,24 @@ def test_errors_are_words(tmp_path: Path) -> None:
     assert read is not None
     with pytest.raises(ReadError, match="'bands' is missing"):
         read(path)
+
+
+def test_a_folder_of_bands_opens_in_the_window(viewer: Any, tmp_path: Path) -> None:
+    imageio = pytest.importorskip("imageio.v3")
+    folder = tmp_path / "toy_ms"
+    folder.mkdir()
+    for band in range(1, 32):
+        imageio.imwrite(folder / f"toy_ms_{band:02d}.png", np.full((6, 5), 100 * band, np.uint16))
+    [layer] = viewer.open(folder, plugin="napari-specfusion")
+    cube = Cube.from_layer(layer)
+    assert cube.shape == (31, 6, 5)
+    np.testing.assert_allclose(cube.wavelengths, np.arange(400, 701, 10))
+
+
+def test_a_result_can_be_dropped_again(viewer: Any, tmp_path: Path) -> None:
+    pair = sample_scene(64, 4)
+    fused = fuse(pair, model="bicubic", out=tmp_path / "fused.zarr")
+    [layer] = viewer.open(tmp_path / "fused.zarr", plugin="napari-specfusion")
+    cube = Cube.from_layer(layer)
+    np.testing.assert_array_equal(cube.read(), fused.read())
+    np.testing.assert_array_equal(cube.wavelengths, pair.hsi.wavelengths)
