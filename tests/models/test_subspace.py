@@ -135,3 +135,12 @@ def test_conjugate_gradients():
     solution = conjugate_gradients(operator, target, 100, 1e-6)
     np.testing.assert_allclose(solution.ravel(), np.linalg.solve(matrix, target.ravel()), atol=1e-4)
     assert not conjugate_gradients(operator, np.zeros_like(target), 100, 1e-6).any()
+
+
+def test_directions_without_power_have_no_gain() -> None:
+    rng = np.random.default_rng(0)
+    hsi = (1000 * rng.random((30, 16, 16))).astype(np.float32)
+    hsi[24:] = hsi[23]
+    guide = np.kron(hsi[:3], np.ones((4, 4), np.float32)) + rng.random((3, 64, 64)).astype(np.float32)
+    scene = Scene(Cube.from_array(hsi), Cube.from_array(guide), 4, psf=Psf.box(4.0), shift=(0.0, 0.0))
+    assert np.isfinite(Subspace().prepare(scene).mixing).all()

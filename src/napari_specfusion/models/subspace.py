@@ -79,7 +79,7 @@ class Subspace:
         noise = _noise_floor(moments, axes)
         count = min(self.directions, max(1, moments.count // 8), int(np.sum(power > 1e-12 * power[0])))
         leading, rest = axes[:, :count], axes[:, count:]
-        gain = (1 - noise[count:] / np.maximum(power[count:], np.finfo(float).tiny)).clip(0, 1)
+        gain = (power - noise)[count:].clip(0) / np.maximum(power[count:], np.finfo(float).tiny)
 
         system = _LowResolution.of(scene, moments, base, leading)
         hsi_noise = float(np.median(noise[len(noise) // 2 :]))
