@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Subspace"]
 
-# the relative error that calibration and interpolation leave on noise-free images, measured on the CAVE training scenes
+# of the order of the relative error that calibration and interpolation leave on noise-free images
 MODEL_ERROR = 1e-3
 MIN_MU = 0.003
 MAX_LM = 4.0
