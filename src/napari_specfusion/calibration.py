@@ -152,14 +152,14 @@ def calibrate(scene: Scene) -> Calibration:
     CalibrationError
         If too few valid pixels remain, or one of the images is constant.
     """
-    window, crop = _window(scene)
+    window = _window(scene)
     residual_of = _residual(window)
     ratio = float(scene.factor)
     neutral = residual_of(Sampling(scene.factor, scene.psf or Psf(ratio / 2), scene.shift or (0.0, 0.0)))
     sampling, residual, at_border = _search(scene, residual_of)
     moments = PairMoments.of(scene, sampling)
     srf = scene.srf or _response(moments)
-    noise_hsi, noise_guide = _noise(moments, window, crop)
+    noise_hsi, noise_guide = _noise(moments, window)
     return Calibration(
         sampling.psf, sampling.shift, srf, residual, max(neutral, residual), noise_hsi, noise_guide, at_border
     )
@@ -175,7 +175,7 @@ def calibrated_sampling(scene: Scene) -> Sampling:
     """
     if scene.psf is not None and scene.shift is not None:
         return Sampling(scene.factor, scene.psf, scene.shift)
-    return _search(scene, _residual(_window(scene)[0]))[0]
+    return _search(scene, _residual(_window(scene)))[0]
 
 
 def _search(scene: Scene, residual_of: Residual) -> tuple[Sampling, float, bool]:
@@ -238,8 +238,8 @@ def _refine(
     return math.exp(float(found.fun)), sampling_at(np.asarray(found.x, dtype=np.float64))
 
 
-def _window(scene: Scene) -> tuple[Scene, tuple[slice, slice]]:
-    """Return the central window of the scene that holds the most valid pixels, and its LR rows and columns."""
+def _window(scene: Scene) -> Scene:
+    """Return the window of the scene, the central one first, that holds the most valid pixels."""
     ratio = scene.factor
     height, width = (
         max(1, min(low, math.floor(high / ratio)))
@@ -259,8 +259,7 @@ def _window(scene: Scene) -> tuple[Scene, tuple[slice, slice]]:
             break
     _, rows, columns = max(offers, key=itemgetter(0))
     sharp = (slice(int(part.start * ratio), math.ceil(part.stop * ratio)) for part in (rows, columns))
-    window = scene.replace(hsi=scene.hsi.crop(rows, columns), guide=scene.guide.crop(*sharp), reference=None)
-    return window, (rows, columns)
+    return scene.replace(hsi=scene.hsi.crop(rows, columns), guide=scene.guide.crop(*sharp), reference=None)
 
 
 def _residual(scene: Scene) -> Residual:
@@ -333,7 +332,7 @@ def _response(moments: PairMoments) -> Srf:
     return Srf(matrix, moments.guide_mean - matrix @ moments.cube_mean)
 
 
-def _noise(moments: PairMoments, window: Scene, crop: tuple[slice, slice]) -> tuple[float, float]:
+def _noise(moments: PairMoments, window: Scene) -> tuple[float, float]:
     """Estimate the white noise of the cube (typical over its bands) and of the guide."""
     _, directions = moments.principal_directions()
     trailing = directions[:, moments.bands // 2 :] if moments.bands > 3 else directions

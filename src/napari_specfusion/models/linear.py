@@ -39,8 +39,8 @@ class LinearPredictor:
         `A` ``(B, G)`` and `c` ``(B,)``: what of each band follows the guide pixel by pixel.
     coarse_mixing
         ``(B, B)``: applied to the cube less what the guide explains, before it is interpolated; None is the identity.
-    coarse_guide
-        The guide's part to be taken off the cube, ``(B, G)``; None takes nothing off.
+    coarse_guide, coarse_constant
+        The guide's part ``(B, G)`` and the constant ``(B,)`` to be taken off the cube; None takes nothing off.
     sharp
         Height and width of the guide that the sampling refers to.
     guide
