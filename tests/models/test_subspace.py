@@ -36,13 +36,13 @@ def test_the_result_minimises_the_documented_objective(predict, monkeypatch, rat
     scene = tiny_scene(ratio, low, masked=masked)
     count = 3
     seen = {}
-    solve = module._LowResolution.solve
+    solve = module.LowResolution.solve
 
     def spy(self, prior, iterations, tolerance):
         seen.update(system=self, prior=prior)
         return solve(self, prior, iterations, tolerance)
 
-    monkeypatch.setattr(module._LowResolution, "solve", spy)
+    monkeypatch.setattr(module.LowResolution, "solve", spy)
     predictor = Subspace(directions=count, iterations=500, tolerance=1e-7).prepare(scene)
     fused = predict(predictor, scene)
 
@@ -112,7 +112,7 @@ def test_each_guide_band_counts_by_how_well_the_cube_explains_it():
     base = glp(scene, moments)
     leading = moments.principal_directions()[1][:, :4]
     view = module._GuideView.of(moments, leading)
-    misfit = module._LowResolution.of(scene, moments, base, leading).misfit(view)
+    misfit = module.LowResolution.of(scene, moments, base, leading).misfit(view)
     assert misfit[2] > 20 * misfit[:2].max()
     weighed = view.weighed(np.array([4.0, 1.0, 0.25]))
     np.testing.assert_allclose(np.linalg.norm(weighed.response, axis=1), [2.0, 1.0, 0.5])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_specfusion.degrade import Matrix, Sampling
     from napari_specfusion.tiles import Tile
 
-__all__ = ["LinearPredictor"]
+__all__ = ["LinearPredictor", "seen_from"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,18 +108,25 @@ class LinearPredictor:
         fused += like(self.constant)[:, None, None]
         if self.basis is not None and self.detail is not None:
             (near_y, down_y), (near_x, down_x) = (
-                self._spread(axis, pixels) for axis, pixels in enumerate(tile.read.slices)
+                seen_from(self.sampling, axis, self.valid.shape[axis], self.sharp[axis], pixels)
+                for axis, pixels in enumerate(tile.read.slices)
             )
             spread = like(down_y).T @ like(self.detail[:, near_y, near_x]) @ like(down_x)
             fused += torch.einsum("bp,pyx->byx", like(self.basis), spread)
         return fused
 
-    def _spread(self, axis: int, pixels: slice) -> tuple[slice, NDArray[np.float64]]:
-        """Return the LR pixels that see some of `pixels` along `axis`, and how: ``(LR pixels, pixels)``."""
-        down = self.sampling.blur_matrix(self.valid.shape[axis], self.sharp[axis], axis)
-        seeing = np.flatnonzero(down[:, pixels].sum(axis=1))
-        near = slice(int(seeing[0]), int(seeing[-1]) + 1) if seeing.size else slice(0, 0)
-        return near, _block(down, near, pixels)
+
+def seen_from(
+    sampling: Sampling, axis: int, coarse: int, sharp: int, pixels: slice
+) -> tuple[slice, NDArray[np.float64]]:
+    """Return which of `coarse` LR pixels see some of the sharp `pixels` along `axis`, and how.
+
+    The block ``(LR pixels, pixels)`` of the blur matrix is dense, and zero for pixels beyond the image's `sharp` ones.
+    """
+    down = sampling.blur_matrix(coarse, sharp, axis)
+    seeing = np.flatnonzero(down[:, pixels].sum(axis=1))
+    near = slice(int(seeing[0]), int(seeing[-1]) + 1) if seeing.size else slice(0, 0)
+    return near, _block(down, near, pixels)
 
 
 def _block(matrix: Matrix, rows: slice, columns: slice) -> NDArray[np.float64]:

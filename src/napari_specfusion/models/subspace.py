@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.scene import Scene
 
-__all__ = ["Subspace"]
+__all__ = ["Correction", "LowResolution", "Split", "Subspace", "coefficients"]
 
 # The relative error that calibration and interpolation leave on noise-free images. Chosen, as are MIN_MU and MU_OF_NOISE,
 # on the 20 CAVE training scenes at x4, x4 with noise and x8.
@@ -77,40 +77,100 @@ class Subspace:
         """
         moments = PairMoments.of(scene, calibrated_sampling(scene))
         base = glp(scene, moments)
-        power, axes = moments.principal_directions()
-        noise = _noise_floor(moments, axes)
-        count = min(self.directions, max(1, moments.count // 8), int(np.sum(power > 1e-12 * power[0])))
-        leading, rest = axes[:, :count], axes[:, count:]
-        gain = (power - noise)[count:].clip(0) / np.maximum(power[count:], np.finfo(float).tiny)
-
-        system = _LowResolution.of(scene, moments, base, leading)
-        hsi_noise = float(np.median(noise[len(noise) // 2 :]))
-        slack = MODEL_ERROR**2 * float(power.sum()) / moments.bands
-        view = _GuideView.of(moments, leading)
-        misfit = system.misfit(view)
-        lm = np.minimum(MAX_LM, (hsi_noise + slack) / (misfit / 2 + slack / 4))
-        seen = np.isfinite(view.unit)
-        unexplained = float(np.mean(misfit[seen] / view.contrast(moments)[seen])) if seen.any() else 1.0
-        noise_share = hsi_noise / max(system.gap, np.finfo(float).tiny)
-        mu = min(1.0, MIN_MU + MU_OF_NOISE * noise_share + MU_OF_UNEXPLAINED * unexplained)
-        prior = _Prior(view.weighed(lm), mu)
-        detail = system.solve(prior, self.iterations, self.tolerance)
-
-        # X = keep G + E share (M / unit - o - R E G) + E D^T q
-        view = prior.view
-        keep = leading @ leading.T + (rest * gain) @ rest.T
-        onto_guide = leading @ prior.share
-        coarse = keep - onto_guide @ view.response @ leading.T
+        split = Split.of(moments, self.directions)
+        system = LowResolution.of(scene, moments, base, split.leading)
+        found = Correction.of(system, split, self.iterations, self.tolerance)
         return LinearPredictor(
             moments.sampling,
-            mixing=coarse @ base.mixing + onto_guide / view.unit,
-            constant=coarse @ base.constant - onto_guide @ view.offset,
+            mixing=found.image @ base.mixing + found.mixing,
+            constant=found.image @ base.constant + found.constant,
             sharp=base.sharp,
             guide=moments.guide,
             valid=moments.measured,
-            coarse_mixing=coarse,
+            coarse_mixing=found.image,
             coarse_guide=base.coarse_guide,
             coarse_constant=base.coarse_constant,
+            basis=found.basis,
+            detail=found.detail,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A cube's spectral subspace, and what is noise in and beside it.
+
+    Attributes
+    ----------
+    leading
+        Orthonormal spectral directions E ``(B, p)``.
+    keep
+        ``(B, B)``: leaves the subspace as it is and shrinks what lies outside by its noise.
+    noise
+        Variance of the cube's noise along a typical direction.
+    slack
+        What calibration and interpolation add to it.
+    """
+
+    leading: NDArray[np.float64]
+    keep: NDArray[np.float64]
+    noise: float
+    slack: float
+
+    @classmethod
+    def of(cls, moments: PairMoments, directions: int) -> Split:
+        """Take the first `directions`, or fewer where the cube does not carry as many."""
+        power, axes = moments.principal_directions()
+        noise = _noise_floor(moments, axes)
+        count = min(directions, max(1, moments.count // 8), int(np.sum(power > 1e-12 * power[0])))
+        leading, rest = axes[:, :count], axes[:, count:]
+        gain = (power - noise)[count:].clip(0) / np.maximum(power[count:], np.finfo(float).tiny)
+        return cls(
+            leading,
+            keep=leading @ leading.T + (rest * gain) @ rest.T,
+            noise=float(np.median(noise[len(noise) // 2 :])),
+            slack=MODEL_ERROR**2 * float(power.sum()) / moments.bands,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What least squares make of a prior image G and the guide M: ``image @ G + mixing @ M + constant + E D^T q``.
+
+    Attributes
+    ----------
+    image, mixing, constant
+        ``(B, B)``, ``(B, G)`` and ``(B,)``: what acts pixel by pixel.
+    basis, detail
+        E ``(B, p)`` and q ``(p, h, w)``.
+    """
+
+    image: NDArray[np.float64]
+    mixing: NDArray[np.float64]
+    constant: NDArray[np.float64]
+    basis: NDArray[np.float64]
+    detail: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, system: LowResolution, split: Split, iterations: int, tolerance: float) -> Correction:
+        """Weigh the terms by the noise that the pair shows, and solve."""
+        moments, leading = system.moments, split.leading
+        view = _GuideView.of(moments, leading)
+        misfit = system.misfit(view)
+        lm = np.minimum(MAX_LM, (split.noise + split.slack) / (misfit / 2 + split.slack / 4))
+        seen = np.isfinite(view.unit)
+        unexplained = float(np.mean(misfit[seen] / view.contrast(moments)[seen])) if seen.any() else 1.0
+        noise_share = split.noise / max(system.gap, np.finfo(float).tiny)
+        mu = min(1.0, MIN_MU + MU_OF_NOISE * noise_share + MU_OF_UNEXPLAINED * unexplained)
+        prior = _Prior(view.weighed(lm), mu)
+        detail = system.solve(prior, iterations, tolerance)
+
+        # X = keep G + E share (M / unit - o - R E G) + E D^T q
+        view = prior.view
+        onto_guide = leading @ prior.share
+        return cls(
+            image=split.keep - onto_guide @ view.response @ leading.T,
+            mixing=onto_guide / view.unit,
+            constant=-onto_guide @ view.offset,
             basis=leading,
             detail=detail,
         )
@@ -176,10 +236,11 @@ class _Prior:
 
 
 @dataclass(frozen=True, eq=False)
-class _LowResolution:
+class LowResolution:
     """The pair seen from the low-resolution grid, in coefficients of the subspace.
 
-    `cube` is ``Y E`` and `start` ``D(G E)``, both ``(p, h, w)``; `guide` the degraded guide, `weight` is W.
+    `cube` is ``Y E`` and `start` ``D(G E)``, both ``(p, h, w)``; `guide` is the degraded guide, `weight` W, and `sharp`
+    the size of the image that D sees.
     """
 
     cube: NDArray[np.float32]
@@ -192,25 +253,28 @@ class _LowResolution:
     @classmethod
     def of(
         cls, scene: Scene, moments: PairMoments, base: LinearPredictor, leading: NDArray[np.float64]
-    ) -> _LowResolution:
+    ) -> LowResolution:
         """Bring the pair and its GLP result, `base`, to the coefficients along `leading`."""
-        bands, height, width = scene.hsi.shape
+        _, height, width = scene.hsi.shape
         sharp = base.sharp
         assert base.coarse_guide is not None
         basis = leading.T.astype(np.float32)
-        guide = np.nan_to_num(moments.guide)
-        explained = np.tensordot(basis @ base.mixing.astype(np.float32), guide, axes=1)
+        explained = np.tensordot(basis @ base.mixing.astype(np.float32), np.nan_to_num(moments.guide), axes=1)
         explained += (basis @ base.constant.astype(np.float32))[:, None, None]
-        cube = np.empty((len(basis), height, width), np.float32)
-        for rows in strips(height, bands * width):
-            cube[:, rows] = np.tensordot(basis, np.nan_to_num(scene.hsi.read(rows).astype(np.float32)), axes=1)
-        cube *= moments.measured
+        cube = coefficients(scene, moments, leading)
         left = (cube - explained) * moments.measured
         sampling = moments.sampling
         there_y = sampling.blur_matrix(height, sharp[0], 0) @ sampling.cubic_matrix(sharp[0], height, 0)
         there_x = sampling.blur_matrix(width, sharp[1], 1) @ sampling.cubic_matrix(sharp[1], width, 1)
         start = explained + apply_separable(there_y.astype(np.float32), there_x.astype(np.float32), left)
-        return cls(cube, start, guide, moments.valid.astype(np.float32), moments, sharp)
+        return cls.on(cube, start, moments, sharp)
+
+    @classmethod
+    def on(
+        cls, cube: NDArray[np.float32], start: NDArray[np.float32], moments: PairMoments, sharp: tuple[int, int]
+    ) -> LowResolution:
+        """Set up the system for the coefficients of the cube and of a prior image as the cube would see it."""
+        return cls(cube, start, np.nan_to_num(moments.guide), moments.valid.astype(np.float32), moments, sharp)
 
     @property
     def gap(self) -> float:
@@ -246,6 +310,17 @@ class _LowResolution:
             plane[:] = conjugate_gradients(operator, plane, iterations, tolerance)
         solution *= self.weight
         return np.asarray(np.tensordot(turn.astype(np.float32), solution, axes=1))
+
+
+def coefficients(scene: Scene, moments: PairMoments, leading: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the cube's coefficients ``(p, h, w)`` along `leading` ``(B, p)``, read in strips; 0 where not measured."""
+    bands, height, width = scene.hsi.shape
+    basis = leading.T.astype(np.float32)
+    cube = np.empty((len(basis), height, width), np.float32)
+    for rows in strips(height, bands * width):
+        cube[:, rows] = np.tensordot(basis, np.nan_to_num(scene.hsi.read(rows).astype(np.float32)), axes=1)
+    cube *= moments.measured
+    return cube
 
 
 def conjugate_gradients(
