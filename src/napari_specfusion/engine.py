@@ -15,7 +15,6 @@ The calling thread also reports progress and asks whether to stop, between two t
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import queue
 import threading
@@ -31,23 +30,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, FusionError, ModelError, OutputError, SceneError
 from napari_specfusion.feed import Feed, Window
 from napari_specfusion.job import job_key
-from napari_specfusion.runner import TilePredictor
+from napari_specfusion.runner import TilePredictor, tile_grid
 from napari_specfusion.scene import Scene
 from napari_specfusion.store import MemoryStore, Result, ResultStore, check_output
-from napari_specfusion.tiles import Box, Footprint, TileGrid, padded_shape
 
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
+    from napari_specfusion.tiles import Box
 
 __all__ = ["FusionProgress", "fuse"]
 
 Precision = Literal["float32", "float64", "bfloat16", "float16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64", "bfloat16", "float16")
-AUTO_SIDE = 512
-AUTO_BYTES = 256_000_000
 READ_AHEAD = 2
 
 
@@ -147,7 +145,7 @@ def fuse(
     half = precision in ("bfloat16", "float16")
     if half and not getattr(method, "mixed_precision", False):
         raise ModelError(f"Precision {precision} is for networks; leave it at float32 for {method.name}.")
-    device = _pick_device(device, precision)
+    device = pick_device(device, precision)
     shape = (scene.hsi.bands, *scene.shape)
     values = np.dtype(np.float64 if precision == "float64" else np.float32)
     key, resumed = "", False
@@ -160,7 +158,7 @@ def fuse(
     predictor = method.prepare(scene, device=device, dtype=getattr(torch, precision))
     if predictor.bands != scene.hsi.bands:
         raise ModelError(f"{method.name} returns {predictor.bands} bands, the cube has {scene.hsi.bands}.")
-    grid = _grid(scene, predictor.footprint, tile)
+    grid = tile_grid(scene, predictor.footprint, tile)
     feed = Feed(scene, values)
     fields = {name: getattr(scene.hsi, name) for name in ("wavelengths", "spectral_unit", "fwhm", "good_bands")}
     fields |= {name: getattr(scene.guide, name) for name in ("pixel_size", "affine", "crs")}
@@ -333,38 +331,6 @@ def _as_scene(hsi: Any, guide: Any, ratio: Any, wavelengths: Any) -> Scene:
     from napari_specfusion.io import as_cube
 
     return Scene(as_cube(hsi, wavelengths=wavelengths), as_cube(guide), ratio)
-
-
-def _pick_device(name: str, precision: str) -> str:
-    import torch
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() and precision != "float64" else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise FusionError(f"The device {name!r} cannot be used ({reason}); choose 'cpu', or 'auto'.") from error
-    return name
-
-
-def _grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> TileGrid:
-    """Return the tiles of the padded image."""
-    shape = padded_shape(scene.shape, scene.factor, footprint.multiple)
-    # corners on multiples of the padding's step, too: no tile lies in the padding alone
-    footprint = dataclasses.replace(footprint, stride=math.lcm(footprint.stride, footprint.multiple))
-    if footprint.window is not None:
-        if isinstance(tile, int) and tile < max(shape):
-            raise ModelError("This method looks at the whole image at once; it cannot be tiled, use tile=None.")
-        return TileGrid(shape, scene.factor, footprint)
-    if isinstance(tile, str):
-        side = AUTO_SIDE if AUTO_SIDE**2 * scene.hsi.bands * 4 <= AUTO_BYTES else AUTO_SIDE // 2
-        grid = TileGrid(shape, scene.factor, footprint, side)
-        # what a tile with its halo takes, a small image may take as well
-        return grid if math.prod(shape) > (side + 2 * grid.margin) ** 2 else TileGrid(shape, scene.factor, footprint)
-    return TileGrid(shape, scene.factor, footprint, tile)
 
 
 def _failed(failures: Sequence[tuple[Box, Exception]], total: int, *, kept: bool) -> FusionError:

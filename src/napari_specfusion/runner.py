@@ -1,23 +1,30 @@
-"""Running a predictor on one tile: to the device and back, in pieces where the memory does not hold a whole one."""
+"""Running a predictor on tiles: to the device and back, in pieces where the memory does not hold a whole one."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from napari_specfusion.errors import FusionError
-from napari_specfusion.tiles import Box, Tile, TileGrid
+from napari_specfusion.errors import FusionError, ModelError
+from napari_specfusion.feed import Feed
+from napari_specfusion.tiles import Box, Footprint, Tile, TileGrid, padded_shape
 
 if TYPE_CHECKING:
     import torch
 
     from napari_specfusion.feed import Window
     from napari_specfusion.models.base import Predictor
+    from napari_specfusion.scene import Scene
 
-__all__ = ["TilePredictor"]
+__all__ = ["TilePredictor", "predict_tiles", "tile_grid"]
+
+AUTO_SIDE = 512
+AUTO_BYTES = 256_000_000
 
 
 class TilePredictor:
@@ -83,6 +90,44 @@ class TilePredictor:
             # a copy of the core alone, so that the halo's memory is free while the tile waits to be written
             core = fused[:, *tile.crop.slices].to("cpu", sharp.dtype, copy=True)
             return np.asarray(core.contiguous().numpy())
+
+
+def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> TileGrid:
+    """Return the tiles of the padded image, `tile` HR pixels wide; None for the whole image, ``"auto"`` to choose.
+
+    Raises
+    ------
+    ModelError
+        If the method cannot be tiled.
+    """
+    shape = padded_shape(scene.shape, scene.factor, footprint.multiple)
+    # corners on multiples of the padding's step, too: no tile lies in the padding alone
+    footprint = dataclasses.replace(footprint, stride=math.lcm(footprint.stride, footprint.multiple))
+    if footprint.window is not None:
+        if isinstance(tile, int) and tile < max(shape):
+            raise ModelError("This method looks at the whole image at once; it cannot be tiled, use tile=None.")
+        return TileGrid(shape, scene.factor, footprint)
+    if isinstance(tile, str):
+        side = AUTO_SIDE if AUTO_SIDE**2 * scene.hsi.bands * 4 <= AUTO_BYTES else AUTO_SIDE // 2
+        grid = TileGrid(shape, scene.factor, footprint, side)
+        # what a tile with its halo takes, a small image may take as well
+        return grid if math.prod(shape) > (side + 2 * grid.margin) ** 2 else TileGrid(shape, scene.factor, footprint)
+    return TileGrid(shape, scene.factor, footprint, tile)
+
+
+def predict_tiles(
+    predictor: Predictor, scene: Scene, grid: TileGrid, *, device: str = "cpu", dtype: DTypeLike = np.float32
+) -> Iterator[tuple[Tile, Window, NDArray[Any]]]:
+    """Yield the tiles of a scene one after the other, with what was read and the core ``(bands, height, width)``.
+
+    For passes of their own over a scene; the engine reads ahead, and tells how far it is.
+    """
+    import torch
+
+    predict, feed = TilePredictor(predictor, grid, torch.device(device)), Feed(scene, dtype)
+    for tile in grid:
+        window = feed.read(tile)
+        yield tile, window, predict(tile, window)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
