@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Encoder", "added", "by_strips", "conv3", "double", "leaky", "pad_to"]
+__all__ = ["Encoder", "added", "by_strips", "conv3", "double", "leaky", "pad_to", "strips"]
 
 # Measured on two cores: larger strips leave the caches and the allocator's pools, smaller ones drown in their halos.
 STRIP_PIXELS = 1 << 16
@@ -104,14 +104,14 @@ def by_strips(
     pixels
         About how many pixels a strip has.
     """
-    count, _, height, width = shape
-    rows = max(math.ceil(max((pixels or STRIP_PIXELS) // (count * width), 2 * halo) / step), 1) * step
-    if torch.is_grad_enabled() or on.type != "cpu" or rows >= height:
-        whole = compute(slice(0, height))
+    count, _, height, _ = shape
+    parts = strips(shape, halo, on, step=step, pixels=pixels)
+    if len(parts) == 1:
+        whole = compute(parts[0])
         return whole if plus is None else whole + plus
     result: Tensor | None = None
-    for start in range(0, height, rows):
-        stop = min(start + rows, height)
+    for part in parts:
+        start, stop = part.start, part.stop
         above, below = max(start - halo, 0), min(stop + halo, height)
         strip = compute(slice(above, below))[:, :, start - above : stop - above]
         if result is None:
@@ -130,6 +130,15 @@ def by_strips(
     return result
 
 
+def strips(shape: torch.Size, halo: int, on: torch.device, *, step: int = 1, pixels: int | None = None) -> list[slice]:
+    """Return the rows of each strip that `by_strips` cuts an image into; one slice where it takes the image at once."""
+    count, _, height, width = shape
+    rows = max(math.ceil(max((pixels or STRIP_PIXELS) // (count * width), 2 * halo) / step), 1) * step
+    if torch.is_grad_enabled() or on.type != "cpu" or rows >= height:
+        return [slice(0, height)]
+    return [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
+
+
 def pad_to(x: Tensor, height: int, width: int) -> Tensor:
     """Repeat the last row and column until the image has the wanted size."""
     down, right = height - x.shape[-2], width - x.shape[-1]
@@ -137,6 +146,6 @@ def pad_to(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def _drop_unused(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Take the mean shifts out of a state dict: EDSR has them, LSO never calls them."""
+    """Take the mean shifts out of a state dict: EDSR has them, neither network calls them."""
     for key in [k for k in state if k.startswith((f"{prefix}sub_mean.", f"{prefix}add_mean."))]:
         del state[key]

@@ -8,24 +8,20 @@ the widest feature maps never exist as a whole, and the buffers stay small enoug
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_specfusion.errors import ModelError
-from napari_specfusion.models.layers import Encoder, added, by_strips, conv3, double, leaky, pad_to
-from napari_specfusion.tiles import Footprint, padded_shape
+from napari_specfusion.models.layers import Encoder, added, by_strips, conv3, double, leaky
+from napari_specfusion.models.pairs import Grid, check_pair, check_ratio, check_sizes, extended, padded_pair
+from napari_specfusion.tiles import Footprint
 
 __all__ = ["LSO"]
 
-RATIOS = range(2, 33)
-
 # Measured on two cores: the tokens of this many pixels and their series stay in the caches.
 LATENT_PIXELS = 1 << 13
-
-Grid = tuple[Tensor, Tensor]
 
 
 class LSO(nn.Module):
@@ -85,10 +81,8 @@ class LSO(nn.Module):
             "features": features,
             "blocks": blocks,
         }
-        for key, value in {"bands": bands, "guide_bands": guide_bands, **self.sizes}.items():
-            if value < 1:
-                raise ModelError(f"{key} is {value}; LSO needs at least 1.")
-        _check_ratio(ratio)
+        check_sizes("LSO", {"bands": bands, "guide_bands": guide_bands, **self.sizes})
+        check_ratio("LSO", ratio)
         if width % heads:
             raise ModelError(f"The width {width} is no multiple of the {heads} heads; choose one that is.")
         joined = 2 * width + guide_bands
@@ -137,16 +131,10 @@ class LSO(nn.Module):
         ModelError
             If the images do not belong together, or not to this network.
         """
-        ratio = self._check(guide, hsi, base)
+        ratio = check_pair("LSO", (self.bands, self.guide_bands), guide, hsi, base)
         height, width = guide.shape[-2:]
-        rows, columns = padded_shape((height, width), Fraction(ratio), 4)
-        guide = pad_to(guide, rows, columns)
-        if base is None:
-            base = functional.interpolate(
-                pad_to(hsi, rows // ratio, columns // ratio), size=(rows, columns), mode="bicubic", align_corners=False
-            )
-        else:
-            base = pad_to(base, rows, columns)
+        guide, base = padded_pair(guide, hsi, base, ratio, 4)
+        rows, columns = guide.shape[-2:]
         y, x = (
             _coordinates(given, size, inside, guide)
             for given, size, inside in zip(grid or (None, None), (rows, columns), (height, width), strict=True)
@@ -180,33 +168,6 @@ class LSO(nn.Module):
             return self.outc(added(self.up2(joined), level1[:, :, rows]))  # type: ignore[no-any-return]
 
         return by_strips(decode, guide.shape, 3, guide.device, base)
-
-    def _check(self, guide: Tensor, hsi: Tensor, base: Tensor | None) -> int:
-        """Return the ratio of a pair, or raise a ModelError where it is none."""
-        if guide.ndim != 4 or hsi.ndim != 4 or len(guide) != len(hsi):
-            raise ModelError(
-                f"The guide has shape {tuple(guide.shape)} and the cube {tuple(hsi.shape)}; "
-                "LSO takes (N, guide bands, H, W) and (N, bands, h, w)."
-            )
-        if hsi.shape[1] != self.bands or guide.shape[1] != self.guide_bands:
-            raise ModelError(
-                f"The images have {hsi.shape[1]} bands and {guide.shape[1]} guide bands, the network {self.bands} and "
-                f"{self.guide_bands}; take weights made for these bands, or fit new ones."
-            )
-        if 0 in hsi.shape:
-            raise ModelError(f"The cube is empty, shape {tuple(hsi.shape)}; give at least one pixel.")
-        ratios = {Fraction(big, small) for big, small in zip(guide.shape[2:], hsi.shape[2:], strict=True)}
-        ratio = ratios.pop()
-        if ratios or ratio.denominator != 1:
-            raise ModelError(
-                f"The guide has {tuple(guide.shape[2:])} pixels and the cube {tuple(hsi.shape[2:])}; "
-                "LSO needs the same whole number of guide pixels per cube pixel on both axes."
-            )
-        _check_ratio(int(ratio))
-        expected = (len(hsi), self.bands, *guide.shape[2:])
-        if base is not None and base.shape != expected:
-            raise ModelError(f"The base has shape {tuple(base.shape)}; on this pair it must have {expected}.")
-        return int(ratio)
 
 
 class _DoubleConv(nn.Module):
@@ -345,19 +306,7 @@ def _coordinates(given: Tensor | None, size: int, inside: int, like: Tensor) -> 
     """Return the coordinates of `size` rows or columns, of which `inside` belong to the image and may be given."""
     if given is None:
         return torch.linspace(0, 1, size, dtype=like.dtype, device=like.device)
-    given = given.to(like)
-    if given.shape != (inside,):
-        raise ModelError(f"The grid holds {tuple(given.shape)} coordinates for {inside} pixels; give one per pixel.")
-    if size == inside:
-        return given
-    spacing = given[-1] - given[-2] if inside > 1 else given.new_zeros(())
-    beyond = given[-1] + spacing * torch.arange(1, size - inside + 1, dtype=like.dtype, device=like.device)
-    return torch.cat([given, beyond])
-
-
-def _check_ratio(ratio: int) -> None:
-    if ratio not in RATIOS:
-        raise ModelError(f"The ratio is {ratio}; LSO takes {RATIOS[0]} to {RATIOS[-1]} HR pixels per LR pixel.")
+    return extended(given.to(like), size, inside)
 
 
 def _reach(patch: int, blocks: int) -> int:
