@@ -6,7 +6,7 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ def load_checkpoint(path: str | Path, ratio: int | Fraction | None = None) -> to
             f"{file.name} holds weights of another network (keys such as {', '.join(sorted(shapes)[:3])}); "
             f"known here: {', '.join(NETWORKS)}."
         )
-    name = description["model"] if description.get("model") in known else known[0]
+    name = description["model"] if description.get("model") in known else _closest(known, shapes)
     made_for = description.get("ratio")
     if made_for is not None and type(made_for) is not int:
         raise CheckpointError(f"{file.name} tells {made_for!r} as its ratio, not a whole number; get the file again.")
@@ -85,6 +85,15 @@ def load_checkpoint(path: str | Path, ratio: int | Fraction | None = None) -> to
     if not all(bool(value.isfinite().all()) for value in state.values() if value.is_floating_point()):
         raise CheckpointError(f"{file.name} holds weights that are not finite; its training has failed.")
     return module.eval()
+
+
+def _closest(names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Return which of the networks of one architecture has most of the sizes that the tensors tell."""
+    try:
+        read = NETWORKS[names[0]].read_sizes(shapes)
+    except (KeyError, IndexError, TypeError, ValueError):
+        return names[0]
+    return max(names, key=lambda name: sum(read.get(key) == value for key, value in NETWORKS[name].sizes.items()))
 
 
 def _all_sizes(read: Mapping[str, int], description: Mapping[str, Any]) -> dict[str, int]:

@@ -63,6 +63,22 @@ def _lso_sizes(shapes: Shapes) -> dict[str, int]:
     }
 
 
+def _specsolver_sizes(shapes: Shapes) -> dict[str, int]:
+    features, images = shapes["spatial_encoder.head.0.weight"][:2]
+    bands, width = shapes["blocks.0.mlp2.weight"]
+    return {
+        "bands": bands,
+        "guide_bands": images - bands,
+        "features": features,
+        "blocks": sum(key.endswith(".body.0.weight") for key in shapes if key.startswith("spatial_encoder.body.")),
+        "width": width,
+        "heads": shapes["blocks.0.Attn.temperature"][1],
+        "slices": shapes["blocks.0.Attn.in_project_slice.weight"][0],
+        "magnitude": sum(key.startswith("imnet1.") and key.endswith(".weight") for key in shapes),
+        "phase": sum(key.startswith("imnet2.") and key.endswith(".0.weight") for key in shapes),
+    }
+
+
 def _lso(title: str, **sizes: int) -> NetworkSpec:
     return NetworkSpec(
         title,
@@ -74,10 +90,38 @@ def _lso(title: str, **sizes: int) -> NetworkSpec:
     )
 
 
+def _specsolver(title: str, **sizes: int) -> NetworkSpec:
+    return NetworkSpec(
+        title,
+        "napari_specfusion.models.specsolver:SpecSolver",
+        MappingProxyType({"heads": 8, "slices": 64, "straight": 0, **sizes}),
+        "SpecSolver, ACM MM 2025",
+        "spa1.scale1.0.weight",
+        _specsolver_sizes,
+    )
+
+
 NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(
     {
         "lso": _lso("LSO as released", width=64, heads=8, tokens=8, basis=24, features=128, blocks=4),
         "lso-s": _lso("LSO, compact, for CPUs", width=32, heads=4, tokens=4, basis=8, features=32, blocks=2),
+        "specsolver": _specsolver(
+            "SpecSolver as released for CAVE", features=128, blocks=6, width=64, magnitude=2, phase=2, window=512
+        ),
+        "specsolver-harvard": _specsolver(
+            "SpecSolver as released for Harvard", features=96, blocks=5, width=128, magnitude=1, phase=1, window=1024
+        ),
+        "specsolver-s": _specsolver(
+            "SpecSolver, compact, for CPUs",
+            features=32,
+            blocks=2,
+            width=32,
+            heads=4,
+            slices=16,
+            magnitude=1,
+            phase=1,
+            window=512,
+        ),
     }
 )
 
