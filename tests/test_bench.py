@@ -15,7 +15,7 @@ PLAIN = Path(__file__).parent / "models" / "lso_reference.py"
 def test_one_table_for_networks_and_the_plain_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["network", "--name", "lso-s", "--size", "64", "--threads", "1", "--plain", str(PLAIN)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line[:16].strip() for line in lines[1:]] == ["network", "lso-s", "lso, plain"]
+    assert [line[:20].strip() for line in lines[1:]] == ["network", "lso-s", "lso, plain"]
     assert all(0 < float(line.split()[-3]) < 60 for line in lines[2:])
 
 
