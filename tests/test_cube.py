@@ -270,3 +270,10 @@ def test_a_picture_becomes_three_bands(channels, as_dask):
 def test_a_layer_of_many_axes_is_no_cube():
     with pytest.raises(CubeError, match="4 axes"):
         Cube.from_layer(SimpleNamespace(data=np.zeros((2, 3, 4, 5)), multiscale=False, rgb=False, metadata={}, name=""))
+
+
+def test_exchanged_data_are_what_is_read() -> None:
+    cube = Cube.from_array(np.ones((3, 4, 5), np.float32))
+    doubled = cube.replace(data=cube.data * 2)
+    assert np.all(doubled.read() == 2)
+    assert np.all(doubled.spectrum(1, 2) == 2)

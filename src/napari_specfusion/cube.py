@@ -159,7 +159,9 @@ class Cube:
         return int(np.argmin(np.where(self.good, distance, np.inf) if self.good.any() else distance))
 
     def replace(self, **fields: Any) -> Self:
-        """Return the cube with some fields exchanged."""
+        """Return the cube with some fields exchanged; other data are not read from where these came from."""
+        if "data" in fields:
+            fields.setdefault("source", None)
         return dataclasses.replace(self, **fields)
 
     def ascending(self) -> Self:
