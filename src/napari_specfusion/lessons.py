@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_specfusion.cube import Cube
 from napari_specfusion.degrade import Sampling
 from napari_specfusion.errors import ModelError, SceneError
-from napari_specfusion.models.fitted import Residual
+from napari_specfusion.models.residual import Residual
 from napari_specfusion.models.subspace import Subspace
 from napari_specfusion.moments import PairMoments
+from napari_specfusion.runner import predict_tiles, tile_grid
 from napari_specfusion.tiles import Box, Tile, padded_shape
+from napari_specfusion.wald import reduced
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +31,6 @@ PATCH = 32
 BATCH = 8
 HELD_OUT = 0.25
 WINDOWS = 24
-# LR pixels per side that Wald's protocol looks at, at most
-MAX_SIDE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,22 +63,21 @@ class Lesson:
         if scene.factor.denominator != 1:
             raise ModelError(f"A network can be fitted at whole ratios only, not at {float(scene.factor):g}.")
         ratio = int(scene.factor)
-        rows, columns = (slice(0, min(n, MAX_SIDE) // ratio * ratio) for n in scene.hsi.shape[1:])
-        low = (rows.stop // ratio, columns.stop // ratio)
-        if min(low) < 4 or rows.stop < PATCH or columns.stop * (1 - HELD_OUT) < PATCH:
+        small = reduced(scene)
+        assert small.reference is not None and small.psf is not None and small.shift is not None
+        height, width = small.reference.shape[1:]
+        if height < PATCH or width * (1 - HELD_OUT) < PATCH:
             raise SceneError(
                 f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to be degraded by "
                 f"{ratio} once more and learned from; use the subspace method."
             )
-        assert scene.psf is not None and scene.shift is not None
-        sampling = Sampling(scene.factor, scene.psf, scene.shift)
-        moments = PairMoments.of(scene, sampling)
+        moments = PairMoments.of(scene, Sampling(scene.factor, small.psf, small.shift))
         basis = moments.principal_directions()[1][:, : min(DIRECTIONS, scene.hsi.bands)]
-        truth = scene.hsi.crop(rows, columns).read().astype(np.float32)
-        finite = np.isfinite(truth).all(axis=0) & np.isfinite(moments.guide[:, rows, columns]).all(axis=0)
-        guide = np.nan_to_num(moments.guide[:, rows, columns])
-        truth = np.nan_to_num(truth)
-        small = scene.replace(hsi=Cube.from_array(sampling.degrade(truth, low)), guide=Cube.from_array(guide), srf=None)
+        truth, guide = small.reference.read(), small.guide.read()
+        present = np.isfinite(truth)
+        live = present.any(axis=(1, 2))
+        finite = present[live].all(axis=0) & np.isfinite(guide).all(axis=0)
+        truth, guide = np.nan_to_num(truth), np.nan_to_num(guide)
         base = _predict(small)
         project = torch.as_tensor(np.ascontiguousarray(basis.T), dtype=torch.float32)
         return cls(
@@ -88,7 +86,7 @@ class Lesson:
             torch.tensordot(project, base, 1),
             torch.tensordot(project, torch.as_tensor(truth), 1),
             np.asarray(finite),
-            int(columns.stop * (1 - HELD_OUT)) // ratio * ratio,
+            int(width * (1 - HELD_OUT)) // ratio * ratio,
             float(np.abs(truth).max()),
             ratio,
         )
@@ -243,12 +241,9 @@ class Windows:
 
 
 def _predict(scene: Scene) -> torch.Tensor:
-    """Return the subspace result of a small scene, whole ``(B, H, W)``."""
+    """Return the subspace result of a small scene, whole ``(B, H, W)``; missing values are filled."""
     import torch
 
     predictor = Subspace().prepare(scene)
-    shape = scene.shape
-    box = Box(0, shape[0], 0, shape[1])
-    guide, hsi = (torch.as_tensor(np.nan_to_num(cube.read().astype(np.float32))) for cube in (scene.guide, scene.hsi))
-    with torch.inference_mode():
-        return predictor.predict(guide, hsi, Tile(0, box, box), shape).clone()
+    (_, _, values), *_ = predict_tiles(predictor, scene, tile_grid(scene, predictor.footprint, None))
+    return torch.as_tensor(values[:, : scene.shape[0], : scene.shape[1]].copy())
