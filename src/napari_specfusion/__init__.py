@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from napari_specfusion.fitting import fit
     from napari_specfusion.io import as_cube, open_cube
     from napari_specfusion.metrics import Quality, evaluate
-    from napari_specfusion.models import create_model, list_models, load_checkpoint
+    from napari_specfusion.models import create_model, list_models, list_weights, load_checkpoint, load_weights
     from napari_specfusion.sample_data import sample_scene
     from napari_specfusion.scene import Finding, Scene
+    from napari_specfusion.training import TrainingOptions, train
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Quality",
     "Scene",
     "SpecFusionError",
+    "TrainingOptions",
     "as_cube",
     "calibrate",
     "create_model",
@@ -38,13 +40,16 @@ __all__ = [
     "fit",
     "fuse",
     "list_models",
+    "list_weights",
     "load_checkpoint",
+    "load_weights",
     "open_cube",
     "open_in",
     "sample_scene",
     "show_in",
     "show_rgb",
     "simulate",
+    "train",
 ]
 
 _HOME = {
@@ -55,6 +60,7 @@ _HOME = {
     "Quality": "metrics",
     "Scene": "scene",
     "SpecFusionError": "errors",
+    "TrainingOptions": "training",
     "as_cube": "io",
     "calibrate": "calibration",
     "create_model": "models",
@@ -62,13 +68,16 @@ _HOME = {
     "fit": "fitting",
     "fuse": "engine",
     "list_models": "models",
+    "list_weights": "models",
     "load_checkpoint": "models",
+    "load_weights": "models",
     "open_cube": "io",
     "open_in": "widgets._console",
     "sample_scene": "sample_data",
     "show_in": "widgets._console",
     "show_rgb": "widgets._console",
     "simulate": "degrade",
+    "train": "training",
 }
 
 

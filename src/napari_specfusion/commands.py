@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_specfusion.errors import CheckpointError, OutputError
+from napari_specfusion.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,7 @@ __all__ = [
     "positive",
     "ratio",
     "tile",
+    "train_files",
 ]
 
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".tar", ".pt")
@@ -116,6 +117,45 @@ def fit_files(options: argparse.Namespace) -> int:
     return 0
 
 
+def train_files(options: argparse.Namespace) -> int:
+    """Train a network on the cubes in a folder."""
+    from napari_specfusion.terminal import ProgressLine
+    from napari_specfusion.training import TrainingOptions, train
+
+    chosen = TrainingOptions(
+        options.model,
+        options.ratio,
+        options.base,
+        tuple(options.protocol),
+        options.loss,
+        options.steps,
+        options.batch,
+        options.patch,
+        options.rate,
+        options.seed,
+        options.validate_every,
+    )
+    with ProgressLine(f"Training {options.model} x{options.ratio}") as line:
+        trained = train(
+            options.data,
+            options.out,
+            chosen,
+            srf=options.srf,
+            validation=options.validation or 2,
+            white=options.white,
+            device=options.device,
+            compile_network=options.compile,
+            callback=line.training,
+        )
+    scores = trained.training.scores
+    print(
+        f"{scores['psnr']:.2f} dB, {scores['sam']:.2f} degrees on the validation scenes after "
+        f"{trained.training.steps} steps; {options.base} alone: {scores['base_psnr']:.2f} dB, "
+        f"{scores['base_sam']:.2f} degrees\nwritten to {Path(options.out) / 'weights.safetensors'}"
+    )
+    return 0
+
+
 def check_files(options: argparse.Namespace) -> int:
     """Say what is found out about a pair; 1 if it should not be fused."""
     scene = _scene(options)
@@ -167,14 +207,9 @@ def _scene(options: argparse.Namespace) -> Scene:
 def _model(name: str, scene: Scene) -> Any:
     if not name.lower().endswith(WEIGHT_SUFFIXES):
         return name
-    from napari_specfusion.models.checkpoint import load_checkpoint
-    from napari_specfusion.models.fitted import load_fitted
+    from napari_specfusion.models.weights import load_weights
 
-    try:
-        return load_fitted(name)
-    except CheckpointError:
-        # weights of another kind, or none at all: that one says what is wrong
-        return load_checkpoint(name, ratio=scene.factor)
+    return load_weights(name, scene.factor)
 
 
 def _weights_out(path: Path, overwrite: bool) -> Path:

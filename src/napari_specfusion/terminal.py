@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.engine import FusionProgress
     from napari_specfusion.fitting import FitProgress
+    from napari_specfusion.training import TrainingProgress
 
 __all__ = ["ProgressLine", "clock"]
 
@@ -41,6 +42,8 @@ class ProgressLine:
         self._live = self._stream.isatty()
         self._start = self._last = time.perf_counter()
         self._share, self._shown = 0.0, 0
+        # step and time of a training's first report: it may go on from an earlier run
+        self._first: tuple[int, float] | None = None
 
     def __enter__(self) -> Self:
         if self._live:
@@ -73,6 +76,16 @@ class ProgressLine:
         share = min(1.0, event.seconds / whole) if whole > 0 else 1.0
         score = f"{event.score:.2f} dB" if event.score is not None and math.isfinite(event.score) else ""
         self.update(share, max(0.0, whole - event.seconds), f"step {event.step} {score}".strip())
+
+    def training(self, event: TrainingProgress) -> None:
+        """Take a report of `train`."""
+        now = time.perf_counter()
+        self._first = self._first or (event.step, now)
+        before, start = self._first
+        done = event.step - before
+        remaining = (now - start) / done * (event.steps - event.step) if done else None
+        score = f"{event.psnr - event.base_psnr:+.2f} dB over the base" if math.isfinite(event.psnr) else ""
+        self.update(event.step / event.steps, remaining, f"step {event.step} loss {event.loss:.4f} {score}".strip())
 
     def _draw(self, share: float, remaining: float | None, note: str) -> None:
         parts = [f"{self._title}: {share:4.0%}"]
