@@ -540,18 +540,17 @@ def test_a_cube_alone_is_no_pair() -> None:
         fuse(np.ones((4, 5, 5)), model=Blur())
 
 
-def test_a_method_that_looks_at_everything_is_not_tiled() -> None:
+@pytest.mark.parametrize("tile", ["auto", 16, None])
+def test_a_method_that_looks_at_everything_is_not_tiled_within_its_window(tile: Any) -> None:
     @dataclass
     class Global(Blur):
         @property
         def footprint(self) -> Footprint:
             return Footprint(0, window=512)
 
-    with pytest.raises(ModelError, match="tile=None"):
-        fuse(pair(Fraction(4), 12, 12), model=Global(), tile=16, device="cpu")
     method = Global()
-    fuse(pair(Fraction(4), 12, 12), model=method, device="cpu")
-    assert len(method.calls) == 1
+    fuse(pair(Fraction(4), 12, 12), model=method, tile=tile, device="cpu")
+    assert [tile.core for tile in method.calls] == [Box(0, 48, 0, 48)]
 
 
 # --- memory ---------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_specfusion.errors import FusionError, ModelError
+from napari_specfusion.errors import FusionError
 from napari_specfusion.feed import Feed
 from napari_specfusion.tiles import Box, Footprint, Tile, TileGrid, padded_shape
+from napari_specfusion.windowed import WindowedPredictor, Windows
 
 if TYPE_CHECKING:
     import torch
@@ -28,10 +29,16 @@ AUTO_BYTES = 256_000_000
 
 
 class TilePredictor:
-    """Runs a predictor on tiles, in smaller pieces where the memory does not hold a whole one."""
+    """Runs a predictor on tiles, in smaller pieces where the memory does not hold a whole one.
+
+    A predictor with a window, on a grid without one, sees the image window by window; see `tile_grid`.
+    """
 
     def __init__(self, predictor: Predictor, grid: TileGrid, device: torch.device) -> None:
         self.grid = grid
+        self._windowed: WindowedPredictor | None = None
+        if predictor.footprint.window is not None and grid.footprint.window is None:
+            predictor = self._windowed = WindowedPredictor(predictor, grid.shape, grid.ratio)
         self._predictor, self._device = predictor, device
         self._side = max(grid.core_shape)
         self._message = ""
@@ -42,7 +49,10 @@ class TilePredictor:
 
         while True:
             try:
-                return self._assemble(tile, window)
+                values = self._assemble(tile, window)
+                if tile.index == len(self.grid) - 1:
+                    self._tell_seam()
+                return values
             except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
                     raise
@@ -62,6 +72,16 @@ class TilePredictor:
         """Return what happened since the last call."""
         message, self._message = self._message, ""
         return message
+
+    def _tell_seam(self) -> None:
+        if self._windowed is None or self._windowed.seam is None:
+            return
+        windows = self._windowed.windows
+        told = (
+            f"The image was fused in windows of {windows.side} pixels; where they overlap, their results differ by "
+            f"{self._windowed.seam:.2g} of the range (RMS)."
+        )
+        self._message = f"{self._message} {told}".strip()
 
     def _assemble(self, tile: Tile, window: Window) -> NDArray[Any]:
         core, side = tile.core, self._side
@@ -93,20 +113,28 @@ class TilePredictor:
 
 
 def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> TileGrid:
-    """Return the tiles of the padded image, `tile` HR pixels wide; None for the whole image, ``"auto"`` to choose.
+    """Return the tiles of the padded image.
 
-    Raises
-    ------
-    ModelError
-        If the method cannot be tiled.
+    Parameters
+    ----------
+    scene
+        The pair.
+    footprint
+        What the method asks for. If it has a window and the image is larger, the tiles are such that `TilePredictor`
+        can fuse window by window, and their footprint has no window any more.
+    tile
+        Side in HR pixels, rounded up to what the method can do; ``"auto"`` to choose; None for the whole image at once,
+        even where it is larger than the window.
     """
     shape = padded_shape(scene.shape, scene.factor, footprint.multiple)
     # corners on multiples of the padding's step, too: no tile lies in the padding alone
     footprint = dataclasses.replace(footprint, stride=math.lcm(footprint.stride, footprint.multiple))
     if footprint.window is not None:
-        if isinstance(tile, int) and tile < max(shape):
-            raise ModelError("This method looks at the whole image at once; it cannot be tiled, use tile=None.")
-        return TileGrid(shape, scene.factor, footprint)
+        if tile is None or max(shape) <= footprint.window:
+            return TileGrid(shape, scene.factor, footprint)
+        windows = Windows.of(shape, scene.factor, footprint)
+        side = tile if isinstance(tile, int) else windows.stride
+        return TileGrid(shape, scene.factor, windows.footprint, side)
     if isinstance(tile, str):
         side = AUTO_SIDE if AUTO_SIDE**2 * scene.hsi.bands * 4 <= AUTO_BYTES else AUTO_SIDE // 2
         grid = TileGrid(shape, scene.factor, footprint, side)
