@@ -138,6 +138,20 @@ def test_other_bands_wavelengths_and_ratios_are_refused_in_words(scene: Scene, t
     assert not trained.misfit(untold)
 
 
+@pytest.mark.parametrize("model", ["lso-s", "specsolver-s"])
+def test_weights_are_used_at_another_ratio_where_that_is_asked_for(scene: Scene, model: str) -> None:
+    weights = made(scene, model)
+    coarser = weights.at(8)
+    assert (weights.ratio, coarser.ratio, coarser.name) == (4, 8, "made at x8")
+    pair = sample_scene(128, 8)
+    whole, base = (fuse(pair, model=m, tile=None).read() for m in (coarser, "subspace"))
+    assert 1e-4 < np.abs(whole - base).max() < 1
+    if model == "lso-s":
+        np.testing.assert_allclose(fuse(pair, model=coarser, tile=64).read(), whole, atol=1e-5)
+    with pytest.raises(ModelError, match="ratio is 64"):
+        weights.at(64)
+
+
 def test_another_guide_is_adapted_or_refused(trained: Trained) -> None:
     pan = sample_scene(128, 4, guide="pan")
     assert fuse(pan, model=trained).shape == (BANDS, 128, 128)

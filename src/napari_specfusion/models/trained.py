@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from dataclasses import dataclass, field
@@ -94,6 +95,24 @@ class Trained:
         """HR pixels per LR pixel."""
         module: Any = self.residual.module
         return int(module.ratio)
+
+    def at(self, ratio: int) -> Trained:
+        """Return the same weights for scenes of another ratio, which they were not trained for.
+
+        Raises
+        ------
+        ModelError
+            If the network takes no such ratio.
+        """
+        from napari_specfusion.models.pairs import check_ratio
+
+        check_ratio(self.name, ratio)
+        # a shallow copy: the parameters are shared, the ratio is not
+        module: Any = copy.copy(self.residual.module)
+        module.ratio = ratio
+        return dataclasses.replace(
+            self, residual=dataclasses.replace(self.residual, module=module), name=f"{self.name} at x{ratio}"
+        )
 
     def misfit(self, scene: Scene) -> str:
         """Return why the weights do not fit the cube of `scene`, or an empty string."""
