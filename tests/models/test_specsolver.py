@@ -82,7 +82,8 @@ def test_equals_the_plain_formulation(
     expected = plain_specsolver(module.state_dict(), *pair, bool(sizes.get("straight")))
     torch.testing.assert_close(module(*pair).detach(), expected, atol=1e-10, rtol=0)
     monkeypatch.setattr("napari_specfusion.models.layers.STRIP_PIXELS", 64)
-    for name, value in (("ENCODED_PIXELS", 64), ("SLICE_PIXELS", 32), ("SPECTRUM_CHANNELS", 3), ("SMALL", 0)):
+    monkeypatch.setattr("napari_specfusion.models.fourier.SPECTRUM_CHANNELS", 3)
+    for name, value in (("ENCODED_PIXELS", 64), ("SLICE_PIXELS", 32), ("SMALL", 0)):
         monkeypatch.setattr(f"napari_specfusion.models.specsolver.{name}", value)
     with torch.inference_mode():
         torch.testing.assert_close(module(*pair), expected, atol=1e-10, rtol=0)

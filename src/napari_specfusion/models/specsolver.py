@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_specfusion.errors import ModelError
+from napari_specfusion.models.fourier import MagnitudeNet, PhaseNet, channel_groups, mirrored, polar
 from napari_specfusion.models.layers import Encoder, added, by_strips, conv3, leaky, strips
 from napari_specfusion.models.pairs import Grid, check_pair, check_ratio, check_sizes, extended, padded_pair
 from napari_specfusion.tiles import Footprint
@@ -23,17 +24,13 @@ __all__ = ["SpecSolver"]
 
 MULTIPLE = 4
 
-# Below this magnitude a frequency's phase says nothing, and its derivative overflows.
-FAINT = 1e-15
-
-# Measured on two cores: channels whose transforms, and pixels whose slice weights, stay in the caches.
-SPECTRUM_CHANNELS = 16
+# The slice weights of so many pixels take 8 MB at the released sizes.
 SLICE_PIXELS = 1 << 12
 
 # The encoder reaches far: in larger strips than usual it computes fewer rows twice.
 ENCODED_PIXELS = 1 << 17
 
-# Up to here the order of axes makes no difference in time. As given, sums are added up as in the released code, and
+# Up to here the order of axes makes little difference in time. As given, sums are added up as in the released code, and
 # phases close to pi come out on the same side of their jump.
 SMALL = 1 << 13
 
@@ -111,8 +108,8 @@ class SpecSolver(nn.Module):
             raise ModelError(f"The width {width} is no multiple of the {heads} heads; choose one that is.")
         self.spatial_encoder = Encoder(bands + guide_bands, features, blocks)
         self.spa1 = _SpatialNet(features)
-        self.imnet1 = _MagnitudeNet(features, magnitude)
-        self.imnet2 = _PhaseNet(features, phase)
+        self.imnet1 = MagnitudeNet(features, magnitude)
+        self.imnet2 = PhaseNet(features, phase)
         self.preprocess = _Mlp(features + 2, 2 * width, width)
         self.blocks = nn.ModuleList([_Block(width, heads, slices, bands)])
         for module in self.modules():
@@ -188,12 +185,12 @@ class SpecSolver(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(torch.promote_types(features.dtype, torch.float32))
             columns = features.shape[-1]
-            magnitude, phase = _polar(features)
-            magnitude = _mirrored(self.imnet1(magnitude), columns, 1)
+            magnitude, phase = polar(features)
+            magnitude = mirrored(self.imnet1(magnitude), columns, 1)
             # the released model re-reads (H, W, F) as (F, H, W)
             magnitude = magnitude.permute(0, 3, 1, 2) if self.straight else magnitude.reshape(features.shape)
-            phase = self.imnet2(_mirrored(phase, columns, -1).permute(0, 3, 1, 2))
-            for part in _channels(features):
+            phase = self.imnet2(mirrored(phase, columns, -1).permute(0, 3, 1, 2))
+            for part in channel_groups(features):
                 wave = torch.polar(magnitude[:, part].contiguous(), phase[:, part].contiguous())
                 real: Tensor = torch.fft.ifft2(wave).abs()
                 if torch.is_grad_enabled():
@@ -255,37 +252,6 @@ class _ChannelGate(nn.Module):
     def forward(self, mean: Tensor, peak: Tensor) -> Tensor:
         both = torch.stack([mean, peak], -1)[..., None]
         return self.fc2(functional.relu(self.fc1(both))).sum(2, keepdim=True).sigmoid()  # type: ignore[no-any-return]
-
-
-class _MagnitudeNet(nn.Module):
-    """Linear layers over the channels of each frequency ``(..., F)``."""
-
-    def __init__(self, features: int, depth: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for _ in range(depth):
-            layers += [nn.Linear(features, features), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers[:-1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)  # type: ignore[no-any-return]
-
-
-class _PhaseNet(nn.Module):
-    """Separable convolutions over the phases ``(N, F, H, W)``."""
-
-    def __init__(self, features: int, depth: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for _ in range(depth):
-            across = nn.Conv2d(features, features, 1, bias=False)
-            along = nn.Conv2d(features, features, 3, padding=1, groups=features, bias=False)
-            layers += [nn.Sequential(across, along), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers[:-1])
-        self.reach = depth
-
-    def forward(self, x: Tensor) -> Tensor:
-        return by_strips(lambda rows: self.layers(x[:, :, rows]), x.shape, self.reach, x.device)
 
 
 class _Mlp(nn.Module):
@@ -381,35 +347,6 @@ class _SliceAttention(nn.Module):
         """Return how much of each pixel belongs to each slice: ``(N, pixels, heads, slices)``."""
         scores = self.in_project_slice(self._split(keys))
         return (scores / self.temperature.view(self.heads, 1).clamp(0.1, 5)).softmax(-1)  # type: ignore[no-any-return]
-
-
-def _channels(x: Tensor) -> list[slice]:
-    """Return the groups of channels to transform at a time."""
-    if torch.is_grad_enabled() or x.device.type != "cpu":
-        return [slice(None)]
-    return [slice(start, start + SPECTRUM_CHANNELS) for start in range(0, x.shape[1], SPECTRUM_CHANNELS)]
-
-
-def _polar(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return magnitudes and phases ``(N, H, W // 2 + 1, F)`` of real images ``(N, F, H, W)``; the rest mirrors them."""
-    count, channels, height, width = features.shape
-    magnitude, phase = (features.new_empty(count, height, width // 2 + 1, channels) for _ in range(2))
-    for part in _channels(features):
-        wave = torch.fft.rfft2(features[:, part].contiguous())
-        # These are real; what rounding leaves of their imaginary parts would decide between a phase of pi and -pi.
-        torch.view_as_real(wave)[..., :: height // 2, :: width // 2, 1] = 0
-        size = wave.abs()
-        angle = wave.masked_fill(size < FAINT, 1).angle()
-        if torch.is_grad_enabled():
-            return size.permute(0, 2, 3, 1), angle.permute(0, 2, 3, 1)
-        magnitude[..., part], phase[..., part] = size.permute(0, 2, 3, 1), angle.permute(0, 2, 3, 1)
-    return magnitude, phase
-
-
-def _mirrored(half: Tensor, columns: int, sign: int) -> Tensor:
-    """Return the full spectrum ``(N, H, columns, F)``: at -k, `sign` times what is at k."""
-    rest = half[:, :, 1 : columns - half.shape[2] + 1].flip(1, 2).roll(1, 1)
-    return torch.cat([half, rest * sign if sign != 1 else rest], 2)
 
 
 def _enlarged(coarse: Tensor, rows: slice, size: tuple[int, int] | torch.Size) -> Tensor:
