@@ -363,7 +363,7 @@ def _check_existing(path: Path, key: str, overwrite: bool) -> bool:
 def _to_attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return a cube's description as JSON: the values stored are physical, no-data is NaN."""
     plain = {key: _plain(fields.get(key)) for key in DESCRIPTION}
-    return plain | {"nodata": None, "scale": 1.0, "offset": 0.0}
+    return plain | {"nodata": None, "scale": 1.0, "offset": 0.0, "metadata": dict(fields.get("metadata", {}))}
 
 
 def _plain(value: Any) -> Any:
@@ -374,5 +374,5 @@ def _plain(value: Any) -> Any:
 
 
 def _from_attributes(attributes: Any) -> dict[str, Any]:
-    fields = {key: attributes[key] for key in DESCRIPTION}
+    fields = {key: attributes[key] for key in DESCRIPTION} | {"metadata": dict(attributes.get("metadata", {}))}
     return fields | {key: None if fields[key] is None else tuple(fields[key]) for key in ("affine", "pixel_size")}

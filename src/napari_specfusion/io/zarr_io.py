@@ -127,6 +127,8 @@ def _description(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
             fields[key] = float(value)
         elif key in {"spectral_unit", "name", "crs"}:
             fields[key] = str(value)
+        elif key == "metadata" and isinstance(value, Mapping):
+            fields[key] = dict(value)
     return fields
 
 
