@@ -66,7 +66,8 @@ class FusionProgress:
     cube
         The result, the same in every event; it fills while the fusion runs and is NaN where it is still empty.
     message
-        What else there is to say, such as a tile made smaller because memory ran out.
+        What else there is to say: in the first event which method was chosen, where it was left open; later, say, that
+        tiles were made smaller because memory ran out.
     """
 
     done: int
@@ -102,7 +103,8 @@ def fuse(
     guide
         The sharp image ``(guide bands, y, x)``, likewise.
     model
-        The name of a method, a network, or what `fit` returned.
+        The name of a method, a network, what `fit` returned, or ``"auto"``, which tries the methods and the shipped
+        weights that fit on the scene one scale down (see `choose`).
     ratio
         HR pixels per LR pixel; None takes it from the two sizes.
     wavelengths
@@ -134,18 +136,26 @@ def fuse(
         CubeError, SceneError or ModelError if the inputs do not fit, OutputError if the result cannot be written,
         FusionError if tiles failed, Cancelled if the run was stopped.
     """
-    from napari_specfusion.models.methods import as_method
+    from napari_specfusion.models.methods import AUTO, as_method
 
     if precision not in PRECISIONS:
         raise FusionError(f"The precision is {precision!r}; choose one of {', '.join(PRECISIONS)}.")
     if tile is not None and tile != "auto" and (isinstance(tile, bool) or not isinstance(tile, int) or tile < 1):
         raise FusionError(f"The tile is {tile!r}; give a number of pixels, 'auto', or None for the whole image.")
     scene = _as_scene(hsi, guide, ratio, wavelengths)
-    method = as_method(model)
+    automatic = isinstance(model, str) and model == AUTO
     half = precision in ("bfloat16", "float16")
+    if not automatic:
+        method = as_method(model)
+    device = pick_device(device, precision)
+    reason = ""
+    if automatic:
+        from napari_specfusion.choice import choose
+
+        choice = choose(scene, device=device)
+        method, reason = choice.method, choice.reason
     if half and not getattr(method, "mixed_precision", False):
         raise ModelError(f"Precision {precision} is for networks; leave it at float32 for {method.name}.")
-    device = pick_device(device, precision)
     shape = (scene.hsi.bands, *scene.shape)
     values = np.dtype(np.float64 if precision == "float64" else np.float32)
     key, resumed = "", False
@@ -163,6 +173,7 @@ def fuse(
     fields = {name: getattr(scene.hsi, name) for name in ("wavelengths", "spectral_unit", "fwhm", "good_bands")}
     fields |= {name: getattr(scene.guide, name) for name in ("pixel_size", "affine", "crs")}
     fields["name"] = f"{scene.hsi.name} ({method.name})"
+    fields["metadata"] = {"method": method.name} | ({"choice": reason} if reason else {})
     result: Result
     if out is None:
         result = MemoryStore(shape, len(grid), fields, values)
@@ -174,7 +185,7 @@ def fuse(
         )
     predict = TilePredictor(predictor, grid, torch.device(device))
     try:
-        failures = _run(predict, feed, result, scene.shape, progress, should_stop)
+        failures = _run(predict, feed, result, scene.shape, progress, should_stop, reason)
     except OutputError:
         if not resumed:
             result.discard()
@@ -196,10 +207,11 @@ def _run(
     shape: tuple[int, int],
     progress: Callable[[FusionProgress], None] | None,
     should_stop: Callable[[], bool] | None,
+    message: str = "",
 ) -> list[tuple[Box, Exception]]:
-    """Fuse every tile that is not done; return those that failed twice, with the reason."""
+    """Fuse every tile that is not done, the `message` told first; return those that failed twice, with the reason."""
     todo = [t for t in predict.grid if not result.done[t.index]]
-    report = _Report(result, progress)
+    report = _Report(result, progress, message)
     failures: list[tuple[Box, Exception]] = []
     with ThreadPoolExecutor(READ_AHEAD, "specfusion-read") as readers, _Writer(result) as writer:
         reads: deque[Future[Window]] = deque(readers.submit(feed.read, t) for t in todo[: READ_AHEAD + 1])
@@ -292,13 +304,13 @@ class _Writer:
 class _Report:
     """Tells the caller how far the run is."""
 
-    def __init__(self, result: Result, progress: Callable[[FusionProgress], None] | None) -> None:
+    def __init__(self, result: Result, progress: Callable[[FusionProgress], None] | None, message: str = "") -> None:
         self._progress = progress
         self._cube = result.cube()
         self._total = len(result.done)
         self._before = self._done = int(result.done.sum())
         self._start = time.perf_counter()
-        self._tell(None, "")
+        self._tell(None, message)
 
     def tiles(self, written: deque[Box], message: str = "") -> None:
         """Report the tiles in `written`, and empty it."""

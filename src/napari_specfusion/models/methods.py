@@ -13,12 +13,15 @@ from napari_specfusion.models.subspace import Subspace
 if TYPE_CHECKING:
     from napari_specfusion.models.base import Method
 
-__all__ = ["METHODS", "as_method"]
+__all__ = ["AUTO", "METHODS", "as_method"]
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {"bicubic": Bicubic(), "gsa": Gsa(), "glp": Glp(), "subspace": Subspace()}
 )
 """Methods that need no weights, simplest first."""
+
+AUTO = "auto"
+"""Stands for the method that does best on the scene one scale down; only `fuse` knows the scene."""
 
 
 def as_method(model: Any) -> Method:
@@ -32,6 +35,8 @@ def as_method(model: Any) -> Method:
     if isinstance(model, str):
         if model in METHODS:
             return METHODS[model]
+        if model == AUTO:
+            raise ModelError(f"{AUTO!r} needs a scene: call fuse(..., model={AUTO!r}), or take choose(scene).method.")
         from napari_specfusion.models.registry import NETWORKS
 
         if model in NETWORKS:
@@ -39,7 +44,7 @@ def as_method(model: Any) -> Method:
                 f"The network {model!r} needs weights: "
                 f"give load_checkpoint(...) or what fit(scene, {model!r}) returned."
             )
-        raise ModelError(f"There is no method {model!r}; choose one of {', '.join(METHODS)}.")
+        raise ModelError(f"There is no method {model!r}; choose one of {', '.join(METHODS)} or {AUTO}.")
     if hasattr(model, "prepare"):
         return model  # type: ignore[no-any-return]
     if callable(model) and hasattr(model, "footprint"):
