@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_specfusion.calibration import Calibration, calibrate
+    from napari_specfusion.choice import choose
     from napari_specfusion.cube import Cube
     from napari_specfusion.degrade import Psf, simulate
     from napari_specfusion.engine import fuse
@@ -35,6 +36,7 @@ __all__ = [
     "TrainingOptions",
     "as_cube",
     "calibrate",
+    "choose",
     "create_model",
     "evaluate",
     "fit",
@@ -63,6 +65,7 @@ _HOME = {
     "TrainingOptions": "training",
     "as_cube": "io",
     "calibrate": "calibration",
+    "choose": "choice",
     "create_model": "models",
     "evaluate": "metrics",
     "fit": "fitting",

@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     fuse.set_defaults(run=commands.fuse_files)
     _add_pair(fuse)
     fuse.add_argument("--out", required=True, help=".zarr folder to write; an unfinished one is continued")
-    fuse.add_argument("--model", default="subspace", help="bicubic, gsa, glp, subspace or a weight file (%(default)s)")
+    fuse.add_argument(
+        "--model", default="subspace", help="auto, bicubic, gsa, glp, subspace, trained weights or a file (%(default)s)"
+    )
     fuse.add_argument("--tile", type=commands.tile, default="auto", help="side in pixels, auto or whole (%(default)s)")
     fuse.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (%(default)s)")
     fuse.add_argument(

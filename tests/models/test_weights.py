@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_specfusion.errors import CheckpointError, ModelError
-from napari_specfusion.models import create_model, save_checkpoint
+from napari_specfusion.models import as_method, create_model, save_checkpoint
 from napari_specfusion.models.fitted import Fitted
 from napari_specfusion.models.residual import Residual
 from napari_specfusion.models.trained import Trained, Training
@@ -50,6 +50,11 @@ def test_weights_are_offered_where_bands_wavelengths_and_ratio_fit() -> None:
     assert not weights_for(scene.replace(hsi=scene.hsi.replace(wavelengths=None)))
     assert not weights_for(scene.replace(hsi=scene.hsi.replace(wavelengths=scene.hsi.wavelengths * 2)))
     assert not weights_for(sample_scene(60, 3))
+
+
+@pytest.mark.parametrize("name", list_weights())
+def test_a_name_stands_for_its_weights(name: str) -> None:
+    assert as_method(name) is shipped_weights(name)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:

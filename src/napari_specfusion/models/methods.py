@@ -38,13 +38,17 @@ def as_method(model: Any) -> Method:
         if model == AUTO:
             raise ModelError(f"{AUTO!r} needs a scene: call fuse(..., model={AUTO!r}), or take choose(scene).method.")
         from napari_specfusion.models.registry import NETWORKS
+        from napari_specfusion.models.weights import list_weights, shipped_weights
 
+        shipped = list_weights()
+        if model in shipped:
+            return shipped_weights(model)
         if model in NETWORKS:
             raise ModelError(
                 f"The network {model!r} needs weights: "
-                f"give load_checkpoint(...) or what fit(scene, {model!r}) returned."
+                f"give load_weights(...) or what fit(scene, {model!r}) returned."
             )
-        raise ModelError(f"There is no method {model!r}; choose one of {', '.join(METHODS)} or {AUTO}.")
+        raise ModelError(f"There is no method {model!r}; choose one of {', '.join((*METHODS, *shipped, AUTO))}.")
     if hasattr(model, "prepare"):
         return model  # type: ignore[no-any-return]
     if callable(model) and hasattr(model, "footprint"):
@@ -52,5 +56,5 @@ def as_method(model: Any) -> Method:
 
         return NetworkMethod(model)
     raise ModelError(
-        f"{type(model).__name__} is no model; give a name, load_checkpoint(...) or what fit(...) returned."
+        f"{type(model).__name__} is no model; give a name, load_weights(...) or what fit(...) returned."
     )

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Correction", "LowResolution", "Split", "Subspace", "coefficients"]
 
-# The relative error that calibration and interpolation leave on noise-free images. Chosen, as are MIN_MU and MU_OF_NOISE,
-# on the 20 CAVE training scenes at x4, x4 with noise and x8.
+# The relative error that calibration and interpolation leave on noise-free images. Chosen, as are MIN_MU and
+# MU_OF_NOISE, on the 20 CAVE training scenes at x4, x4 with noise and x8.
 MODEL_ERROR = 6e-3
 MIN_MU = 0.003
 MAX_LM = 4.0
