@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from napari_specfusion.cube import Cube
 from napari_specfusion.degrade import PROTOCOLS, Psf, Sampling, apply_separable, simulate
 from napari_specfusion.errors import SceneError
+from napari_specfusion.io import open_cube
 from napari_specfusion.srf import Srf
 
 RATIOS = [2, 3, 4, Fraction(5, 2), 8]
@@ -73,6 +74,28 @@ def test_a_simulated_pair_knows_everything():
     np.testing.assert_allclose(scene.guide.read(), scene.srf.apply(scene.reference.read()), atol=1e-6)
     np.testing.assert_array_equal(scene.hsi.wavelengths, cube.wavelengths)
     assert scene.hsi.dtype == scene.guide.dtype == np.float32
+
+
+def test_the_guide_does_not_see_bands_without_data():
+    whole = reference(bands=40)
+    values = whole.read()
+    values[12:15] = np.nan
+    holed = Cube.from_array(values, wavelengths=whole.wavelengths)
+    pair = simulate(holed, 4)
+    guide = pair.guide.read()
+    assert np.isfinite(guide).all()
+    kept = np.setdiff1d(np.arange(40), [12, 13, 14])
+    np.testing.assert_allclose(guide, simulate(holed.select(kept), 4).guide.read(), rtol=1e-5)
+    assert not pair.srf.matrix[:, 12:15].any()
+    assert np.isnan(pair.hsi.read()[12:15]).all()
+
+
+def test_the_guide_of_a_real_cube_with_bands_without_data(data_dir):
+    cube = open_cube(data_dir / "cubes" / "enmap_potsdam_tile_96_32.tif")
+    assert np.isnan(cube.read()).all(axis=(1, 2)).sum() == 6
+    guide = simulate(cube, 4).guide.read()
+    assert np.isfinite(guide).all()
+    assert 0 < guide.mean() < 1
 
 
 def test_rational_ratios():

@@ -35,6 +35,28 @@ def test_the_offset_is_added():
     np.testing.assert_array_equal(srf.apply(np.ones((3, 1, 1)))[:, 0, 0], [2, 3])
 
 
+def test_what_a_response_does_not_weigh_it_does_not_see():
+    values = np.ones((3, 1, 3))
+    values[0, 0, 1] = values[2, 0, 2] = np.nan
+    seen = Srf(np.array([[0.0, 1.0, 1.0], [1.0, 1.0, 1e-30]])).apply(values)
+    np.testing.assert_array_equal(seen[:, 0], [[2, 2, np.nan], [2, np.nan, 2]])
+
+
+def test_bands_left_out_leave_a_flat_spectrum_flat():
+    srf = analytic_srf("rgb", GRID)
+    missing = (GRID > 580) & (GRID < 620)
+    rest = srf.without(missing)
+    assert rest.names == srf.names
+    assert not rest.matrix[:, missing].any()
+    np.testing.assert_allclose(rest.matrix.sum(axis=1), 1)
+    flat = np.full((len(GRID), 2, 2), 0.25)
+    flat[missing] = np.nan
+    np.testing.assert_allclose(rest.apply(flat), 0.25, rtol=1e-6)
+    assert srf.without(np.zeros(len(GRID), bool)) is srf
+    with pytest.raises(SceneError, match="Guide band red sees only bands that are missing"):
+        srf.without(srf.matrix[0] > 0)
+
+
 def test_a_table_is_interpolated(tmp_path):
     path = tmp_path / "srf.csv"
     path.write_text("nm,left,right\n400,1,0\n500,1,1\n600,0,1\n")

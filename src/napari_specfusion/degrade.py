@@ -230,7 +230,8 @@ def simulate(
     ratio
         HR pixels per LR pixel.
     srf
-        The guide's response: an `Srf`, the name of an analytic one, a CSV file, or a matrix (guide bands, bands).
+        The guide's response: an `Srf`, the name of an analytic one, a CSV file, or a matrix (guide bands, bands). Bands
+        of the reference without any data have no part in it.
     protocol
         ``"lso"`` or ``"specsolver"`` for the published benchmarks (circular borders), or a `Psf` of one's own, whose LR
         pixels cover their cells.
@@ -268,6 +269,8 @@ def simulate(
     response = as_srf(srf, cube.wavelengths, cube.bands)
 
     sharp = cube.read().astype(np.float32, copy=False)
+    # Satellites deliver the bands of water vapour as no-data throughout.
+    response = response.without(np.isnan(sharp).all(axis=(1, 2)))
     sampling = Sampling(factor, psf, (moved, moved) if shift is None else shift)
     coarse = sampling.degrade(sharp, (int(height / factor), int(width / factor)), wrap=True)
     guide = response.apply(sharp)

@@ -29,6 +29,8 @@ ANALYTIC_SRFS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyTyp
 
 # share of its peak that a response must reach at one of the cube's bands
 LEAST_RESPONSE = 0.01
+# share of its peak below which a response's weight adds nothing in float32
+_UNSEEN = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +74,48 @@ class Srf:
         return int(self.matrix.shape[1])
 
     def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the guide ``(guide bands, y, x)`` that sees the cube `values` ``(bands, y, x)``."""
+        """Return the guide ``(guide bands, y, x)`` that sees the cube `values` ``(bands, y, x)``.
+
+        A pixel is NaN where a band is missing (NaN) that the guide's band weighs.
+        """
         if values.shape[0] != self.bands:
             raise SceneError(f"The response is sampled at {self.bands} bands, the cube has {len(values)}.")
-        seen = np.tensordot(self.matrix.astype(np.float32), values.astype(np.float32, copy=False), axes=1)
+        weights, values = self.matrix.astype(np.float32), values.astype(np.float32, copy=False)
+        missing = np.isnan(values)
+        holed = np.flatnonzero(missing.any(axis=(1, 2)))
+        # Zero times NaN is NaN: what has no weight must not be multiplied.
+        seen = np.tensordot(weights, np.where(missing, np.float32(0), values) if holed.size else values, axes=1)
+        if holed.size:
+            weighed = np.abs(weights) > _UNSEEN * np.abs(weights).max(axis=1, keepdims=True)
+            seen[np.tensordot(weighed[:, holed].astype(np.float32), missing[holed].astype(np.float32), axes=1) > 0] = (
+                np.nan
+            )
         return np.asarray(seen + self.offset.astype(np.float32)[:, None, None])
+
+    def without(self, missing: NDArray[np.bool_]) -> Srf:
+        """Return the response over the bands that are there: no weight on those in `missing`, a boolean ``(bands,)``.
+
+        Rows without negative weights keep their sum, so that a flat spectrum stays flat.
+
+        Raises
+        ------
+        SceneError
+            If a guide band sees next to nothing but missing bands.
+        """
+        if not missing.any():
+            return self
+        matrix = np.where(missing, 0.0, self.matrix)
+        kept, whole = (np.abs(rows).sum(axis=1) for rows in (matrix, self.matrix))
+        blind = (kept <= LEAST_RESPONSE * whole) & (whole > 0)
+        if blind.any():
+            first = int(np.argmax(blind))
+            raise SceneError(
+                f"Guide band {self.names[first] if self.names else first} sees only bands that are missing throughout; "
+                "leave it out, or choose a response of other wavelengths."
+            )
+        positive = (self.matrix >= 0).all(axis=1) & (kept > 0)
+        kept[~positive] = whole[~positive] = 1.0
+        return Srf(matrix * (whole / kept)[:, None], self.offset, self.names)
 
 
 def analytic_srf(name: str, wavelengths: ArrayLike) -> Srf:
