@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_specfusion.errors import ModelError
+from napari_specfusion.own_process import peak_memory, run_apart
 
 __all__ = ["Cost", "bench_network", "main"]
 
@@ -93,18 +90,12 @@ def bench_network(
         "plain": None if plain is None else str(plain),
         "sizes": dict(sizes or {}),
     }
-    script = f"from napari_specfusion import bench; bench._measure({task!r})"
-    # a thread that spins while it waits measures the other programs on the machine
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ModelError(f"{name} could not be measured at {size} x {size} ({reason}); try a smaller size.")
-    return Cost(**json.loads(done.stdout.splitlines()[-1]))
+    what = f"{name} at {size} x {size}"
+    return Cost(**run_apart("napari_specfusion.bench:_measure", task, threads, what, "try a smaller size"))
 
 
-def _measure(task: dict[str, Any]) -> None:
-    """Measure in this process what `bench_network` asks for, and print it as JSON."""
+def _measure(task: dict[str, Any]) -> dict[str, float]:
+    """Measure in this process what `bench_network` asks for."""
     import torch
 
     from napari_specfusion.models.registry import create_model
@@ -116,7 +107,7 @@ def _measure(task: dict[str, Any]) -> None:
     if task["plain"] is not None:
         state, function = network.state_dict(), _load(task["plain"])
         compute = lambda guide, hsi: function(state, guide, hsi)  # noqa: E731 - a name would say no more
-    before = _peak()
+    before = peak_memory()
     guide = torch.rand(1, task["guide_bands"], side, side)
     hsi = torch.rand(1, task["bands"], side // ratio, side // ratio)
     times = []
@@ -125,7 +116,7 @@ def _measure(task: dict[str, Any]) -> None:
             start = time.perf_counter()
             compute(guide, hsi)
             times.append(time.perf_counter() - start)
-    print(json.dumps(asdict(Cost(min(times), _peak(), _peak() - before))))
+    return asdict(Cost(min(times), peak_memory(), peak_memory() - before))
 
 
 def _load(file: str) -> Callable[..., Any]:
@@ -136,18 +127,6 @@ def _load(file: str) -> Callable[..., Any]:
     spec.loader.exec_module(module)
     function: Callable[..., Any] = module.lso
     return function
-
-
-def _peak() -> float:
-    """Return this process's highest memory use in GB."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # unlike getrusage, this forgets the process that started this one
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e9
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
 
 
 def _print_networks(options: argparse.Namespace) -> None:
