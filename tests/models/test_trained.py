@@ -143,6 +143,7 @@ def test_weights_are_used_at_another_ratio_where_that_is_asked_for(scene: Scene,
     weights = made(scene, model)
     coarser = weights.at(8)
     assert (weights.ratio, coarser.ratio, coarser.name) == (4, 8, "made at x8")
+    assert coarser.at(8) is coarser
     pair = sample_scene(128, 8)
     whole, base = (fuse(pair, model=m, tile=None).read() for m in (coarser, "subspace"))
     assert 1e-4 < np.abs(whole - base).max() < 1

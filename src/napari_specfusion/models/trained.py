@@ -106,6 +106,8 @@ class Trained:
         """
         from napari_specfusion.models.pairs import check_ratio
 
+        if ratio == self.ratio:
+            return self
         check_ratio(self.name, ratio)
         # a shallow copy: the parameters are shared, the ratio is not
         module: Any = copy.copy(self.residual.module)
