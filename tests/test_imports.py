@@ -22,7 +22,7 @@ FACES = {"__main__", "widgets"}
 ORDER = (
     "__init__ errors source formulas painting picture pyramid terminal still_life tiles srf scene cube io degrade "
     "moments calibration wald device feed job windowed runner store metrics models choice engine lessons fitting "
-    "examples training sample_data own_process bench_cave _bench_io bench demo widgets "
+    "examples training sample_data own_process contenders bench_table bench_cave _bench_io bench demo widgets "
     "commands __main__"
 ).split()
 
