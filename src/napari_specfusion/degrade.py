@@ -270,7 +270,7 @@ def simulate(
 
     sharp = cube.read().astype(np.float32, copy=False)
     # Satellites deliver the bands of water vapour as no-data throughout.
-    response = response.without(np.isnan(sharp).all(axis=(1, 2)))
+    response = response.without(np.asarray(np.isnan(sharp).all(axis=(1, 2))))
     sampling = Sampling(factor, psf, (moved, moved) if shift is None else shift)
     coarse = sampling.degrade(sharp, (int(height / factor), int(width / factor)), wrap=True)
     guide = response.apply(sharp)

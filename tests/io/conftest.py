@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,20 @@ def _tiff(folder: Path, values: NDArray[np.uint16]) -> Path:
 
     tifffile.imwrite(folder / "scene.tif", values, photometric="minisblack", compression="zlib")
     return folder / "scene.tif"
+
+
+def _gdal(folder: Path, values: NDArray[np.uint16]) -> Path:
+    rasterio = pytest.importorskip("rasterio", reason="GDAL comes with the extra geo")
+    from rasterio.errors import NotGeoreferencedWarning
+
+    bands, height, width = values.shape
+    lossless = {"QUALITY": "100", "REVERSIBLE": "YES", "YCBCR420": "NO", "YCC": "NO"}
+    options = {"driver": "JP2OpenJPEG", "count": bands, "height": height, "width": width, "dtype": "uint16", **lossless}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(folder / "scene.jp2", "w", **options) as target:
+            target.write(values)
+    return folder / "scene.jp2"
 
 
 def _matlab(folder: Path, values: NDArray[np.uint16]) -> Path:
@@ -74,6 +89,7 @@ def _folder(folder: Path, values: NDArray[np.uint16]) -> Path:
 MAKERS: dict[str, Maker] = {
     "envi": _envi,
     "tiff": _tiff,
+    "gdal": _gdal,
     "matlab": _matlab,
     "npy": _npy,
     "npz": _npz,

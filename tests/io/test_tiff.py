@@ -158,7 +158,15 @@ def test_band_items_and_point_pixels(stack: Values, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "xml", ["<GDALMetadata><Item", "no xml", '<a><Item sample="-1" name="wavelength">x</Item></a>']
+    "xml",
+    [
+        "<GDALMetadata><Item",
+        "no xml",
+        '<a><Item sample="-1" name="wavelength">x</Item></a>',
+        '<a><Item sample="99999999999999999999" name="wavelength">1</Item></a>',
+        "<a>" * 100_000,
+    ],
+    ids=["cut", "text", "negative", "huge", "deep"],
 )
 def test_damaged_metadata_do_no_harm(xml: str, stack: Values, tmp_path: Path) -> None:
     path = tmp_path / "s.tif"
@@ -167,6 +175,71 @@ def test_damaged_metadata_do_no_harm(xml: str, stack: Values, tmp_path: Path) ->
     cube = open_cube(path)
     assert cube.wavelengths is None
     assert cube.nodata is None
+
+
+STYLES = {
+    "ENVI domain": '<Item name="wavelength" domain="ENVI">{0.40, 0.41, 0.42, 0.43, 0.44}</Item>'
+    '<Item name="fwhm" domain="ENVI">{0.01, 0.01, 0.01, 0.01, 0.01}</Item>'
+    '<Item name="wavelength_units" domain="ENVI">Micrometers</Item><Item name="bbl" domain="ENVI">{1,1,0,1,1}</Item>',
+    "IMAGERY domain": "".join(
+        f'<Item name="CENTRAL_WAVELENGTH_UM" sample="{i}" domain="IMAGERY">{0.4 + 0.01 * i:.2f}</Item>'
+        f'<Item name="FWHM_UM" sample="{i}" domain="IMAGERY">0.01</Item>'
+        for i in range(BANDS)
+    ),
+    "one list in nm": '<Item name="wavelengths_nm">400, 410, 420, 430, 440</Item>'
+    '<Item name="fwhm">10 10 10 10 10</Item>',
+    "descriptions": "".join(
+        f'<Item name="DESCRIPTION" sample="{i}" role="description">band {i + 1} ({400 + 10 * i}.0 Nanometers)</Item>'
+        for i in range(BANDS)
+    ),
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_styles_of_wavelengths(style: str, stack: Values, tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, stack, photometric="minisblack", metadata=None, extratags=[gdal(STYLES[style])])
+    cube = open_cube(path)
+    np.testing.assert_allclose(cube.wavelengths, 400 + 10 * np.arange(BANDS))
+    assert cube.spectral_unit == "nm"
+    if style == "descriptions":
+        assert cube.fwhm is None
+    else:
+        np.testing.assert_allclose(cube.fwhm, 10)
+    assert cube.good.sum() == (4 if "bbl" in STYLES[style] else 5)
+
+
+def test_raman_shifts(stack: Values, tmp_path: Path) -> None:
+    items = "".join(f'<Item name="Band_{i + 1}">{1000 + i} cm-1</Item>' for i in range(BANDS))
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", metadata=None, extratags=[gdal(items)])
+    cube = open_cube(tmp_path / "s.tif")
+    assert cube.spectral_unit == "cm-1"
+    np.testing.assert_allclose(cube.wavelengths, 1000 + np.arange(BANDS))
+
+
+def test_some_bands_without_wavelength(stack: Values, tmp_path: Path) -> None:
+    xml = gdal('<Item name="wavelength" sample="0">400</Item><Item name="wavelength" sample="3">500</Item>')
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", metadata=None, extratags=[xml])
+    cube = open_cube(tmp_path / "s.tif")
+    assert cube.wavelengths is None
+    assert cube.metadata["notes"] == ("wavelengths were left out: only 2 of 5 bands have one",)
+
+
+@pytest.mark.parametrize("place", ["GDAL", "OME"])
+def test_entities_are_not_expanded(place: str, stack: Values, tmp_path: Path) -> None:
+    lines = "".join(f'<!ENTITY e{i + 1} "{f"&e{i};" * 10}">' for i in range(9))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE OME [<!ENTITY e0 "x">{lines}<!ENTITY f SYSTEM "file:///etc/passwd">]>'
+    path = tmp_path / "s.tif"
+    if place == "GDAL":
+        xml = f'{bomb}<GDALMetadata><Item name="a">&e9;&f;</Item></GDALMetadata>'
+        tags = [(42112, 2, len(xml) + 1, xml, True)]
+        tifffile.imwrite(path, stack, photometric="minisblack", metadata=None, extratags=tags)
+    else:
+        xml = f'{bomb}<OME xmlns="o"><Image><Channel EmissionWavelength="&e9;"/></Image></OME>'
+        tifffile.imwrite(path, stack, photometric="minisblack", metadata=None, description=xml)
+    cube = open_cube(path)
+    assert cube.wavelengths is None
+    assert cube.metadata["gdal"] == {}
 
 
 def test_fill_value_is_not_logged(stack: Values, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

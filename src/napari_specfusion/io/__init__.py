@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_specfusion.cube import Cube
 from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
-from napari_specfusion.io import envi, matlab, numpy_io, pictures, tiff, zarr_io
+from napari_specfusion.io import envi, gdal, matlab, numpy_io, pictures, tiff, zarr_io
 from napari_specfusion.io._registry import Reader
 
 __all__ = ["READERS", "Reader", "as_cube", "find_reader", "open_cube"]
@@ -20,6 +20,7 @@ __all__ = ["READERS", "Reader", "as_cube", "find_reader", "open_cube"]
 READERS: dict[str, Reader] = {
     "envi": envi.READER,
     "tiff": tiff.READER,
+    "gdal": gdal.READER,
     "matlab": matlab.READER,
     "npy": numpy_io.NPY_READER,
     "npz": numpy_io.NPZ_READER,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_specfusion.io._gdal_metadata import gdal_fields, gdal_items
 from napari_specfusion.io._spectral import fits_dtype, numbers, to_standard_unit, wavelength_in_name
+from napari_specfusion.io._xml_text import parse_xml
 
 __all__ = ["describe_tags", "lists_wavelengths"]
 
@@ -44,12 +43,11 @@ def describe_tags(
         Names of the slices, as ImageJ writes them.
     """
     notes: list[str] = []
-    whole, per_band = _gdal_items(tags.get(_GDAL_METADATA), bands)
-    fields = _gdal_spectral(whole, per_band, bands, notes)
+    whole, per_band = gdal_items(tags.get(_GDAL_METADATA), bands)
+    fields = gdal_fields(whole, per_band, notes)
     if "wavelengths" not in fields:
         found = _from_json(description, bands) or _from_ome(description, bands) or _from_labels(labels, bands)
-        fields |= found or {}
-    fields |= _gdal_scale(per_band)
+        fields = (found or {}) | fields
     nodata = tags.get(_GDAL_NODATA)
     if nodata is not None:
         fields["nodata"] = fits_dtype(nodata, dtype)
@@ -64,70 +62,6 @@ def lists_wavelengths(bands: int, description: str, labels: Sequence[str]) -> bo
     """Whether the description or the slice names hold exactly `bands` wavelengths."""
     found = _from_json(description, bands) or _from_ome(description, bands) or _from_labels(labels, bands)
     return "wavelengths" in (found or {})
-
-
-def _gdal_items(xml: Any, bands: int) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return the items of GDAL's metadata: those of the file, and those of each band, keys in lower case."""
-    whole: dict[str, str] = {}
-    per_band: list[dict[str, str]] = [{} for _ in range(bands)]
-    try:
-        root = ElementTree.fromstring(xml) if isinstance(xml, str) else None
-    except ElementTree.ParseError:
-        root = None
-    for item in root.iter("Item") if root is not None else ():
-        key, text, sample = item.get("name", "").lower(), (item.text or "").strip(), item.get("sample")
-        if sample is None:
-            whole[key] = text
-        elif sample.isdecimal() and int(sample) < bands:
-            per_band[int(sample)][key] = text
-    return whole, per_band
-
-
-def _column(per_band: list[dict[str, str]], key: str) -> NDArray[np.float64] | None:
-    return numbers(band.get(key) for band in per_band)
-
-
-def _split(text: str) -> list[str]:
-    return [part for part in re.split(r"[\s,;]+", text.strip("{}[]() \n\t")) if part]
-
-
-def _gdal_spectral(
-    whole: dict[str, str], per_band: list[dict[str, str]], bands: int, notes: list[str]
-) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    values = _column(per_band, "wavelength")
-    unit = per_band[0].get("wavelength_units", whole.get("wavelength_units", whole.get("wavelength units")))
-    if values is None:
-        named = [_split(whole.get(f"band_{index + 1}", "")) for index in range(bands)]
-        values = numbers(parts[0] if parts else None for parts in named)
-        unit = named[0][1] if values is not None and len(named[0]) > 1 else unit
-    if values is None:
-        values = next((v for key in _LIST_KEYS if (v := numbers(_split(whole.get(key, "")))) is not None), None)
-    if values is not None and values.size == bands:
-        converted, factor, unit_name, note = to_standard_unit(values, unit)
-        if note:
-            notes.append(note)
-        if converted is not None:
-            fields = {"wavelengths": converted, "spectral_unit": unit_name}
-            widths = _column(per_band, "fwhm")
-            fields["fwhm"] = None if widths is None else widths * factor
-    flags = _column(per_band, "bbl")
-    if flags is None:
-        flags = next(
-            (v for key in ("bbl", "bad_bands") if (v := numbers(_split(whole.get(key, "")))) is not None), None
-        )
-    if flags is not None and flags.size == bands:
-        fields["good_bands"] = flags > 0
-    return fields
-
-
-def _gdal_scale(per_band: list[dict[str, str]]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for key in ("scale", "offset"):
-        values = _column(per_band, key)
-        if values is not None and not (key == "scale" and np.any(values == 0)):
-            fields[key] = float(values[0]) if np.all(values == values[0]) else values
-    return fields
 
 
 def _from_json(description: str, bands: int) -> dict[str, Any] | None:
@@ -154,9 +88,8 @@ def _from_ome(description: str, bands: int) -> dict[str, Any] | None:
     """Return the emission wavelengths of an OME-XML description."""
     if "<OME" not in description[:2000]:
         return None
-    try:
-        root = ElementTree.fromstring(description)
-    except ElementTree.ParseError:
+    root = parse_xml(description)
+    if root is None:
         return None
     image = next((node for node in root.iter() if node.tag.endswith("}Image")), None)
     channels = [] if image is None else [node for node in image.iter() if node.tag.endswith("}Channel")]
