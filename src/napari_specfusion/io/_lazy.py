@@ -36,8 +36,39 @@ def native(dtype: Any) -> np.dtype[Any]:
     return found
 
 
+class StoredArray:
+    """Numbers in a file, in its order, seen as ``(bands, y, x)`` in this machine's byte order.
+
+    Attributes
+    ----------
+    stored_shape
+        Shape in the order of the file.
+    stored_dtype
+        numpy type string.
+    axes
+        Which stored axis is the band, y and x axis.
+    """
+
+    stored_shape: Shape
+    stored_dtype: str
+    axes: Shape
+
+    ndim = 3
+
+    @property
+    def shape(self) -> Shape:
+        """Bands, rows, columns."""
+        bands, height, width = (self.stored_shape[axis] for axis in self.axes)
+        return bands, height, width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of what an access returns: native byte order."""
+        return native(self.stored_dtype)
+
+
 @dataclass(frozen=True)
-class MappedArray:
+class MappedArray(StoredArray):
     """Plain numbers in a file, seen as ``(bands, y, x)``.
 
     Each access maps the file, copies what it needs and lets go: no handle stays open, and memory holds the
@@ -63,19 +94,6 @@ class MappedArray:
     offset: int = 0
     axes: Shape = (0, 1, 2)
 
-    ndim = 3
-
-    @property
-    def shape(self) -> Shape:
-        """Bands, rows, columns."""
-        bands, height, width = (self.stored_shape[axis] for axis in self.axes)
-        return bands, height, width
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of what an access returns: native byte order."""
-        return native(self.stored_dtype)
-
     @property
     def row_span(self) -> int:
         """Bytes of the file between the first and last number of one band's row and the next."""
@@ -94,7 +112,7 @@ class MappedArray:
 
 
 @dataclass(frozen=True, eq=False)
-class BlockArray(ABC):
+class BlockArray(StoredArray, ABC):
     """Numbers that a library hands out in boxes, seen as ``(bands, y, x)``.
 
     Attributes
@@ -113,19 +131,6 @@ class BlockArray(ABC):
     stored_shape: Shape
     stored_dtype: str
     axes: Shape
-
-    ndim = 3
-
-    @property
-    def shape(self) -> Shape:
-        """Bands, rows, columns."""
-        bands, height, width = (self.stored_shape[axis] for axis in self.axes)
-        return bands, height, width
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of what an access returns: native byte order."""
-        return native(self.stored_dtype)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         index = index if isinstance(index, tuple) else (index,)
