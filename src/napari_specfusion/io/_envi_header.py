@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
-from napari_specfusion.io._spectral import fits_dtype, numbers, to_standard_unit
+from napari_specfusion.io._envi_map import map_fields
+from napari_specfusion.io._spectral import fits_dtype, numbers, to_standard_unit, wavelengths_in_names
 
 __all__ = ["Header", "header_fields", "read_header"]
 
 _DTYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 _COMPLEX = {6, 9}
+_FOREIGN = ("tiff", "jp2", "jpeg", "hdf", "nitf", "envi meta", "envi virtual")
 _LAYOUTS = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (2, 0, 1)}
-_LONGEST = 32 << 20
-_LONG_LISTS = {"wavelength", "fwhm", "bbl", "band names", "data gain values", "data offset values"}
+_LONGEST = 8 << 20
+_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_LONG_LISTS = {
+    "wavelength",
+    "fwhm",
+    "bbl",
+    "band names",
+    "data gain values",
+    "data offset values",
+    "data reflectance gain values",
+    "data reflectance offset values",
+}
+_KEYS = _LONG_LISTS | {
+    "bands",
+    "lines",
+    "samples",
+    "data type",
+    "interleave",
+    "byte order",
+    "header offset",
+    "file type",
+    "file compression",
+    "major frame offsets",
+    "minor frame offsets",
+    "wavelength units",
+    "data ignore value",
+    "reflectance scale factor",
+    "map info",
+    "coordinate system string",
+    "pixel size",
+}
+_SPELLING = {key.replace(" ", ""): key for key in _KEYS} | {"wavelengths": "wavelength", "bandname": "band names"}
 
 
 @dataclass(frozen=True)
@@ -65,34 +98,70 @@ def header_fields(path: Path) -> dict[str, str]:
     ReadError
         If the file is no ENVI header, or a list in it is not closed.
     """
+    return _parsed(path)[0]
+
+
+def _text(raw: bytes) -> str:
+    """Decode a header: as its byte order mark says, else as UTF-8, else as Latin-1, which older programs write."""
+    for mark, encoding in _MARKS.items():
+        if raw.startswith(mark):
+            return raw[len(mark) :].decode(encoding, errors="replace")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _parsed(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the entries of a header, and the keys that stand in it twice with different values."""
+    size = path.stat().st_size
     with path.open("rb") as file:
-        raw = file.read(_LONGEST + 1)
-    text = raw.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
-    if not text.startswith("ENVI") or len(raw) > _LONGEST:
+        raw = file.read(min(size, _LONGEST))
+    text = _text(raw).lstrip()
+    if not text.startswith("ENVI") or size > _LONGEST:
         raise ReadError(
-            f"{path} is not an ENVI header: its first line is not 'ENVI'. "
+            f"{path} is not an ENVI header: its first line is not 'ENVI', or it is longer than {_LONGEST >> 20} MB. "
             "Choose the header that belongs to the data, or another reader."
         )
     found: dict[str, str] = {}
-    lines = iter(line for line in text.splitlines()[1:] if not line.lstrip().startswith(";"))
+    twice: list[str] = []
+    name = ""
+    lines = iter(line for line in re.split(r"\r\n|\r|\n", text)[1:] if not line.lstrip().startswith(";"))
     for line in lines:
-        key, equals, value = line.partition("=")
-        if not equals:
-            continue
-        name, value = " ".join(key.lower().split()), value.strip()
+        if line.lstrip().startswith("{") and name and not found[name]:
+            value = line.strip()  # a list that begins on the line after its key
+        else:
+            key, equals, value = line.partition("=")
+            if not equals:
+                continue
+            name, value = _key(key), value.strip()
         if value.startswith("{"):
-            parts = [value[1:]]
-            while "}" not in parts[-1]:
-                more = next(lines, None)
-                if more is None:
-                    raise ReadError(
-                        f"{path}: the list of '{name}' is not closed by a brace; the header was cut short, get it anew."
-                    )
-                parts.append(more)
-            parts[-1] = parts[-1].rpartition("}")[0]
-            value = "\n".join(parts).strip()
-        found[name] = value
-    return found
+            value = _braced(path, name, value, lines)
+        if found.get(name) and value and found[name] != value:
+            twice.append(name)
+        # A blank never takes away what was said before.
+        found[name] = value or found.get(name, "")
+    return found, twice
+
+
+def _key(text: str) -> str:
+    """Return a key as ENVI spells it, whatever its case, blanks and underscores."""
+    name = " ".join(text.lower().split())
+    return _SPELLING.get(re.sub(r"[\s_]+", "", name), name)
+
+
+def _braced(path: Path, name: str, first: str, lines: Iterator[str]) -> str:
+    """Return what stands between the braces of a list that begins in `first` and may go on over `lines`."""
+    parts = [first[1:]]
+    while "}" not in parts[-1]:
+        more = next(lines, None)
+        if more is None:
+            raise ReadError(
+                f"{path}: the list of '{name}' is not closed by a brace; the header was cut short, get it anew."
+            )
+        parts.append(more)
+    parts[-1] = parts[-1].rpartition("}")[0]
+    return "\n".join(parts).strip()
 
 
 def read_header(path: Path, own_wavelengths: bool = False) -> Header:
@@ -103,7 +172,7 @@ def read_header(path: Path, own_wavelengths: bool = False) -> Header:
     ReadError
         If an entry without which the data cannot be read is missing or makes no sense.
     """
-    entries = header_fields(path)
+    entries, twice = _parsed(path)
     _refuse_unsupported(path, entries)
     bands, lines, samples = (_count(path, entries, key) for key in ("bands", "lines", "samples"))
     offset = _count(path, entries, "header offset", default=0, least=0)
@@ -111,7 +180,7 @@ def read_header(path: Path, own_wavelengths: bool = False) -> Header:
     order = _count(path, entries, "byte order", default=0, least=0)
     if order > 1:
         raise ReadError(f"{path}: byte order = {order}; it is 0 (little-endian) or 1 (big-endian). Correct the header.")
-    layout = entries.get("interleave", "").lower() or ("bsq" if bands == 1 else "")
+    layout = entries.get("interleave", "").partition(";")[0].strip().lower() or ("bsq" if bands == 1 else "")
     if layout not in _LAYOUTS:
         raise ReadError(
             f"{path}: interleave = {layout!r}; it must be bsq, bil or bip. "
@@ -124,11 +193,11 @@ def read_header(path: Path, own_wavelengths: bool = False) -> Header:
     stored = [0, 0, 0]
     for axis, size in zip(axes, (bands, lines, samples), strict=True):
         stored[axis] = size
-    notes: list[str] = []
+    notes = [f"'{key}' stands twice in the header; the last value was taken" for key in twice]
     if "byte order" not in entries or not entries["byte order"]:
         notes.append("the header names no byte order; little-endian was assumed")
     description = _spectral_fields(path, entries, bands, own_wavelengths, notes)
-    description |= _value_fields(entries, bands, dtype, notes) | _geometry(entries, notes)
+    description |= _value_fields(entries, bands, dtype, notes) | map_fields(entries, notes)
     rest = {key: value for key, value in entries.items() if key not in _LONG_LISTS}
     description["metadata"] = {"header": rest, "notes": tuple(notes)} | _band_names(entries, bands)
     return Header(
@@ -151,14 +220,14 @@ def _refuse_unsupported(path: Path, entries: Mapping[str, str]) -> None:
             )
     if entries.get("file compression", "0").strip("0. "):
         raise ReadError(f"{path}: the data are compressed (file compression); export them uncompressed.")
-    if entries.get("file type", "").lower().startswith(("tiff", "jp2", "hdf", "nitf")):
+    if entries.get("file type", "").lower().startswith(_FOREIGN):
         raise ReadError(
             f"{path}: file type = {entries['file type']}; this header describes another format. Open that file itself."
         )
 
 
 def _count(path: Path, entries: Mapping[str, str], key: str, default: int | None = None, least: int = 1) -> int:
-    text = entries.get(key, "")
+    text = entries.get(key, "").partition(";")[0].strip()
     if not text:
         if default is None:
             raise ReadError(f"{path}: '{key}' is missing; an ENVI header must give it. Add it, or get the header anew.")
@@ -183,15 +252,23 @@ def _data_type(path: Path, entries: Mapping[str, str]) -> int:
 
 
 def _list(text: str) -> list[str]:
-    return [item.strip() for item in re.split(r"[,\n]", text) if item.strip()]
+    """Return the items between commas or line ends; those between blanks where a list of numbers has no commas."""
+    items = [item.strip() for item in re.split(r"[,\n]", text) if item.strip()]
+    if numbers(items) is None:
+        split = text.replace(",", " ").replace(";", " ").split()
+        if numbers(split) is not None:
+            return split
+    return items
 
 
-def _per_band(entries: Mapping[str, str], key: str, bands: int, notes: list[str]) -> NDArray[np.float64] | None:
+def _per_band(
+    entries: Mapping[str, str], key: str, bands: int, notes: list[str], words: Mapping[str, str] | None = None
+) -> NDArray[np.float64] | None:
     """Return the numbers of an optional list, or None with a note where it does not fit."""
     items = _list(entries.get(key, ""))
     if not items:
         return None
-    values = numbers(items)
+    values = numbers([(words or {}).get(item.lower(), item) for item in items])
     if values is None or values.size != bands:
         notes.append(f"'{key}' was left out: {len(items)} entries, of which {bands} must be numbers")
         return None
@@ -202,26 +279,42 @@ def _spectral_fields(
     path: Path, entries: Mapping[str, str], bands: int, own_wavelengths: bool, notes: list[str]
 ) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    items = [] if own_wavelengths else _list(entries.get("wavelength", ""))
-    if items:
-        values = numbers(items)
-        if values is None or values.size != bands:
-            kind = (
-                "has an entry that is no number" if values is None else f"has {values.size} entries for {bands} bands"
-            )
-            raise ReadError(f"{path}: the wavelength list {kind}; correct it, or give your own with wavelengths=.")
-        converted, factor, unit, note = to_standard_unit(values, entries.get("wavelength units"))
-        if note:
-            notes.append(note)
-        if converted is not None:
-            widths = _per_band(entries, "fwhm", bands, notes)
-            fields = {"wavelengths": converted, "spectral_unit": unit}
-            fields["fwhm"] = None if widths is None else widths * factor
-    good = [{"true": "1", "false": "0"}.get(item.lower(), item) for item in _list(entries.get("bbl", ""))]
-    flags = _per_band({"bbl": ",".join(good)}, "bbl", bands, notes)
+    if not own_wavelengths:
+        values, unit = _band_centres(path, entries, bands, notes)
+        if values is not None:
+            converted, factor, unit, note = to_standard_unit(values, unit)
+            if note:
+                notes.append(note)
+            if converted is not None:
+                widths = _per_band(entries, "fwhm", bands, notes)
+                fields = {"wavelengths": converted, "spectral_unit": unit}
+                fields["fwhm"] = None if widths is None else widths * factor
+    flags = _per_band(entries, "bbl", bands, notes, {"true": "1", "false": "0"})
     if flags is not None:
         fields["good_bands"] = flags > 0
     return fields
+
+
+def _band_centres(
+    path: Path, entries: Mapping[str, str], bands: int, notes: list[str]
+) -> tuple[NDArray[np.float64] | None, str | None]:
+    """Return the wavelengths as the header gives them, and their unit: from the list, else from the band names."""
+    unit = entries.get("wavelength units")
+    items = _list(entries.get("wavelength", ""))
+    if not items:
+        named = _band_names(entries, bands).get("band_names", ())
+        values, found = wavelengths_in_names(named)
+        if values is not None:
+            notes.append("the header lists no wavelengths; they were taken from the band names")
+        return values, found or unit
+    values = numbers(items)
+    if values is None:
+        values, found = wavelengths_in_names(items)
+        unit = unit or found
+    if values is None or values.size != bands:
+        kind = "has an entry that is no number" if values is None else f"has {values.size} entries for {bands} bands"
+        raise ReadError(f"{path}: the wavelength list {kind}; correct it, or give your own with wavelengths=.")
+    return values, unit
 
 
 def _value_fields(entries: Mapping[str, str], bands: int, dtype: np.dtype[Any], notes: list[str]) -> dict[str, Any]:
@@ -231,53 +324,22 @@ def _value_fields(entries: Mapping[str, str], bands: int, dtype: np.dtype[Any], 
         fields["nodata"] = fits_dtype(ignored, dtype)
         if fields["nodata"] is None:
             notes.append(f"data ignore value = {ignored} was left out: {dtype} cannot hold it")
-    factor = numbers([entries["reflectance scale factor"]]) if entries.get("reflectance scale factor") else None
-    if factor is not None and factor[0] > 0:
+    text = entries.get("reflectance scale factor", "")
+    number = numbers([text]) if text else None
+    factor = 0.0 if number is None else float(number[0])
+    if factor > 0 and math.isfinite(1 / factor):
         # Gains lead to radiance, the factor to reflectance: a file that has both stores one of the two.
-        fields["scale"] = 1.0 / float(factor[0])
+        fields["scale"] = 1 / factor
         return fields
-    for key, name in (("data gain values", "scale"), ("data offset values", "offset")):
+    if text:
+        notes.append(f"reflectance scale factor = {text[:40]} was left out: it must be a number above 0")
+    # Reflectance before radiance, where a file tells the way to both.
+    kind = "data reflectance" if entries.get("data reflectance gain values") else "data"
+    for key, name in ((f"{kind} gain values", "scale"), (f"{kind} offset values", "offset")):
         values = _per_band(entries, key, bands, notes)
         if values is not None:
             fields[name] = float(values[0]) if np.all(values == values[0]) else values
     return fields
-
-
-def _geometry(entries: Mapping[str, str], notes: list[str]) -> dict[str, Any]:
-    """Return affine, pixel size and reference system of 'map info'."""
-    fields: dict[str, Any] = {}
-    info = _list(entries.get("map info", ""))
-    named = dict(part.lower().split("=", 1) for part in info if "=" in part)
-    plain = [part for part in info if "=" not in part]
-    values = numbers(plain[1:7]) if len(plain) >= 7 else None
-    if info and (values is None or not (values[4] > 0 and values[5] > 0)):
-        notes.append("'map info' was left out: it does not hold a reference pixel, its place and a pixel size")
-    elif values is not None:
-        column, row, east, north, width, height = (float(v) for v in values)
-        turn = numbers([named.get("rotation", "0")])
-        angle = math.radians(float(turn[0])) if turn is not None else 0.0
-        a, b = math.cos(angle) * width, -math.sin(angle) * height
-        d, e = -math.sin(angle) * width, -math.cos(angle) * height
-        # Reference pixels count from 1 at the outer corner of the first pixel.
-        x, y = column - 1, row - 1
-        fields = {"affine": (a, b, east - a * x - b * y, d, e, north - d * x - e * y), "pixel_size": (height, width)}
-    system = entries.get("coordinate system string", "") or _epsg(plain)
-    if system:
-        fields["crs"] = system
-    return fields
-
-
-def _epsg(info: list[str]) -> str | None:
-    """Return the EPSG code of a 'map info' on WGS 84."""
-    if not any(part.lower().replace("-", "").replace(" ", "") == "wgs84" for part in info):
-        return None
-    if info[0].lower().startswith("geographic"):
-        return "EPSG:4326"
-    zone = numbers(info[7:8])
-    if info[0].lower() != "utm" or zone is None or not 1 <= zone[0] <= 60:
-        return None
-    south = len(info) > 8 and info[8].lower().startswith("s")
-    return f"EPSG:{327 if south else 326}{int(zone[0]):02d}"
 
 
 def _band_names(entries: Mapping[str, str], bands: int) -> dict[str, Any]:

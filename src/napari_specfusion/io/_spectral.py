@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fits_dtype", "numbers", "to_standard_unit", "wavelength_in_name"]
+__all__ = ["fits_dtype", "numbers", "to_standard_unit", "wavelength_in_name", "wavelengths_in_names"]
 
 _NANOMETRES = {
     "nm": 1.0,
@@ -21,6 +21,9 @@ _NANOMETRES = {
     "micron": 1e3,
     "micrometer": 1e3,
     "micrometre": 1e3,
+    "cm": 1e7,
+    "centimeter": 1e7,
+    "centimetre": 1e7,
     "mm": 1e6,
     "millimeter": 1e6,
     "millimetre": 1e6,
@@ -31,9 +34,16 @@ _NANOMETRES = {
     "å": 0.1,
     "a": 0.1,
 }
-_WAVENUMBERS = {"cm-1", "1/cm", "cm^-1", "cm⁻¹", "wavenumber", "rel. 1/cm", "raman shift"}
+_WAVENUMBERS = {"cm-1", "cm -1", "1/cm", "cm^-1", "cm⁻¹", "wavenumber", "rel. 1/cm", "raman shift"}
 _UNKNOWN = {"", "unknown", "none", "n/a", "na"}
-_IN_NAME = re.compile(r"(\d+(?:\.\d+)?)\s*nm", re.IGNORECASE)
+# Lengths are bounded, and a number begins where no other ends: long names cost no more than reading them once.
+_NUMBER = r"(?<!\d)(?<!\d\.)(\d{1,9}(?:\.\d{1,15})?)"
+_IN_NAME = re.compile(_NUMBER + r"\s{0,3}nm", re.IGNORECASE)
+_WITH_UNIT = re.compile(
+    _NUMBER + r"\s{0,3}(nm|nanomet(?:er|re)s?|[uµμ]m|micromet(?:er|re)s?|microns?|cm-1|cm\^-1|cm⁻¹|1/cm)(?![a-z])",
+    re.IGNORECASE,
+)
+_BRACKETS = re.compile(r"[(\[]([^()\[\]]{1,20})[)\]]$")
 
 
 def to_standard_unit(
@@ -45,6 +55,8 @@ def to_standard_unit(
     no wavelength (an index, a frequency) are dropped: None.
     """
     word = (unit or "").strip().lower()
+    bracketed = _BRACKETS.search(word)  # "wavelength (nm)"
+    word = bracketed[1].strip() if bracketed else word
     singular = word if word in _NANOMETRES else word.removesuffix("s")
     if singular in _NANOMETRES:
         factor = _NANOMETRES[singular]
@@ -52,7 +64,12 @@ def to_standard_unit(
     if word in _WAVENUMBERS or singular in _WAVENUMBERS:
         return values, 1.0, "cm-1", None
     if word not in _UNKNOWN:
-        return None, 1.0, "nm", f"wavelengths in {unit!r} were left out: only nm, um and cm-1 and their kin are known"
+        return (
+            None,
+            1.0,
+            "nm",
+            f"wavelengths in {(unit or '')[:40]!r} were left out: only nm, um and cm-1 and their kin are known",
+        )
     middle = float(np.median(values)) if values.size else 0.0
     if 0 < middle < 100:
         return values * 1e3, 1e3, "nm", "wavelengths had no unit and were taken for micrometres by their size"
@@ -76,6 +93,27 @@ def wavelength_in_name(name: str) -> float | None:
     return float(found[-1]) if found else None
 
 
+def wavelengths_in_names(names: Sequence[str]) -> tuple[NDArray[np.float64] | None, str | None]:
+    """Return the wavelengths that the names of the bands hold and their unit, or None where one lacks it.
+
+    Names are ``"Band 1 (450.5 nm)"`` and the like, each with its wavelength last and all in one unit; or bare numbers
+    that rise or fall from band to band and are no count, with None as their unit.
+    """
+    if not names:
+        return None, None
+    found = [_WITH_UNIT.findall(name) for name in names]
+    if all(found):
+        units = {hits[-1][1].lower() for hits in found}
+        return (numbers(hits[-1][0] for hits in found), units.pop()) if len(units) == 1 else (None, None)
+    bare = numbers(names)
+    if bare is None or bare.size < 2:
+        return None, None
+    steps = np.diff(bare)
+    counts = bool(np.all(steps == 1)) and bare[0] in (0, 1)
+    ordered = bool(np.all(steps > 0) or np.all(steps < 0))
+    return (bare, None) if ordered and not counts and bare.min() > 0 else (None, None)
+
+
 def fits_dtype(value: Any, dtype: np.dtype[Any]) -> float | None:
     """Return the fill value `value` as a number if data of `dtype` can hold it; else None."""
     try:
@@ -83,7 +121,10 @@ def fits_dtype(value: Any, dtype: np.dtype[Any]) -> float | None:
     except ValueError:
         return None
     if dtype.kind == "f":
-        return number if not np.isfinite(number) or abs(number) <= float(np.finfo(dtype).max) else None
+        # Headers round the largest number up, out of the type's range: what it becomes when stored decides.
+        with np.errstate(over="ignore"):
+            held = not np.isfinite(number) or bool(np.isfinite(dtype.type(number)))
+        return number if held else None
     if dtype.kind not in "iu" or not np.isfinite(number):
         return None
     limits = np.iinfo(dtype)

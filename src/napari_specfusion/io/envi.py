@@ -47,9 +47,13 @@ def read_envi(path: Path, *, data: str | Path | None = None, wavelengths: object
     data_path = Path(data) if data is not None else _find_data(header_path, header)
     if not data_path.is_file():
         raise ReadError(f"{data_path} does not exist; give the data file of {header_path.name} with data=.")
-    _check_size(data_path, header)
+    description = dict(header.description)
+    surplus = _surplus(data_path, header)
+    if surplus:
+        notes = (*description["metadata"]["notes"], f"{surplus} bytes after the image were left out")
+        description["metadata"] = {**description["metadata"], "notes": notes}
     array = MappedArray(str(data_path), header.dtype, header.stored_shape, header.offset, header.axes)
-    return lazy_cube(array, data_path, name=_stem(header_path), **header.description)
+    return lazy_cube(array, data_path, name=_stem(header_path), **description)
 
 
 def find_header(path: Path) -> Path | None:
@@ -63,7 +67,11 @@ def _find_data(header_path: Path, header: Header) -> Path:
     """Return the file beside `header_path` that fits best: of the size that the header says, else the largest."""
     stem = header_path.name[: -len(".hdr")].lower()
     wanted = {stem + suffix for suffix in _SIBLINGS}
-    found = sorted(p for p in _neighbours(header_path) if p.name.lower() in wanted and p.is_file())
+    beside = sorted(p for p in _neighbours(header_path) if p.name.lower().startswith(stem) and p.is_file())
+    found = [p for p in beside if p.name.lower() in wanted]
+    if not found:
+        # Any other ending will do where the size is right to the byte.
+        found = [p for p in beside if p.stem.lower() == stem and p.stat().st_size == header.data_bytes]
     if not found:
         raise ReadError(
             f"No data file lies beside {header_path}: looked for {header_path.stem} with one of "
@@ -76,7 +84,8 @@ def _neighbours(path: Path) -> list[Path]:
     return list(path.parent.iterdir()) if path.parent.is_dir() else []
 
 
-def _check_size(data_path: Path, header: Header) -> None:
+def _surplus(data_path: Path, header: Header) -> int:
+    """Return how many bytes more the data have than the header says; raise a ReadError if they have less."""
     actual = data_path.stat().st_size
     if actual < header.data_bytes:
         raise ReadError(
@@ -84,6 +93,7 @@ def _check_size(data_path: Path, header: Header) -> None:
             f"(shape {header.stored_shape}, {header.dtype}, offset {header.offset}); "
             "the file was cut short or the header is wrong: get both anew or correct the header."
         )
+    return actual - header.data_bytes
 
 
 def _stem(header_path: Path) -> str:
