@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_specfusion.degrade import PROTOCOLS
+from napari_specfusion.degrade import PROTOCOLS, simulate
 from napari_specfusion.engine import fuse
 from napari_specfusion.errors import ReadError
 from napari_specfusion.examples import Example, Examples, open_references
@@ -28,8 +28,6 @@ def reference() -> Cube:
 
 
 def test_the_base_is_what_fuse_gives_blind(reference: Cube) -> None:
-    from napari_specfusion.degrade import simulate
-
     example = Example.of(reference, 4, "lso", "rgb", "subspace")
     pair = simulate(reference, 4).replace(psf=None, shift=None, srf=None, reference=None)
     np.testing.assert_allclose(example.base.numpy(), fuse(pair, model="subspace", tile=None).read(), atol=1e-6)
@@ -96,3 +94,16 @@ def test_references_are_reflectance_with_wavelengths(tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(ReadError, match="no cube"):
         open_references(empty)
+
+
+def test_a_quarter_of_the_crops_comes_from_one_scale_down(reference: Cube) -> None:
+    examples = Examples.of([reference], 4, protocols=("lso",), both_scales=True)
+    (whole,), (small,) = examples.pairs, examples.small
+    assert small.truth.shape == (31, 32, 32)
+    assert small.guide.shape == (3, 32, 32)
+    pair = simulate(reference, 4)
+    np.testing.assert_allclose(small.truth.numpy(), pair.hsi.read(), atol=1e-6)
+    batch = examples.batch(np.random.default_rng(3), 400, 8)
+    levels = {name: set(image.flatten().tolist()) for name, image in (("whole", whole.truth), ("small", small.truth))}
+    found = [next(name for name, seen in levels.items() if float(crop[0, 0, 0]) in seen) for crop in batch.truth]
+    assert 0.15 < found.count("small") / len(found) < 0.35

@@ -17,6 +17,7 @@ from napari_specfusion.cube import Cube
 from napari_specfusion.engine import fuse
 from napari_specfusion.errors import Cancelled, ModelError, OutputError, SceneError
 from napari_specfusion.metrics import evaluate
+from napari_specfusion.models.registry import NETWORKS
 from napari_specfusion.models.trained import Trained, load_trained
 from napari_specfusion.sample_data import sample_scene
 from napari_specfusion.training import TrainingOptions, TrainingProgress, train
@@ -24,7 +25,7 @@ from napari_specfusion.training import TrainingOptions, TrainingProgress, train
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHORT = TrainingOptions(steps=6, batch=2, patch=16, validate_every=2, protocols=("lso",))
+SHORT = TrainingOptions(steps=6, batch=2, patch=8, validate_every=2, protocols=("lso",))
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +200,7 @@ def test_sizes_may_differ_but_bands_may_not(scenes: list[Cube], tmp_path: Path) 
         train(fewer, tmp_path / "bands", SHORT, validation=1)
     tiny = [scenes[0].crop(slice(0, 12), slice(0, 64)), *scenes[1:]]
     with pytest.raises(SceneError, match=r"part 0 has 12 x 64 pixels"):
-        train(tiny, tmp_path / "tiny", dataclasses.replace(SHORT, batch=32), validation=["part 3"])
+        train(tiny, tmp_path / "tiny", dataclasses.replace(SHORT, batch=32, patch=16), validation=["part 3"])
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,16 @@ def test_scenes_for_validation_must_be_some(scenes: list[Cube], tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"steps": 0}, {"patch": 18}, {"base": "glp"}, {"loss": "l2"}, {"protocols": ()}, {"rate": 0.0}, {"batch": -1}],
+    [
+        {"steps": 0},
+        {"patch": 18},
+        {"directions": 0},
+        {"base": "glp"},
+        {"loss": "l2"},
+        {"protocols": ()},
+        {"rate": 0.0},
+        {"batch": -1},
+    ],
 )
 def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(ModelError):
@@ -234,3 +244,30 @@ def test_the_rate_warms_up_and_falls() -> None:
     assert rates[0] < rates[50] < rates[99]
     assert max(rates) <= options.rate
     assert rates[-1] == pytest.approx(training.FINAL_RATE * options.rate, rel=0.01)
+
+
+def test_weights_to_begin_with(run: tuple[Path, Trained], scenes: list[Cube], tmp_path: Path) -> None:
+    begun = dataclasses.replace(SHORT, steps=1, validate_every=1, rate=1e-9)
+    again = train(scenes, tmp_path / "again", begun, validation=1, start=run[1])
+    for a, b in zip(weights_of(again), weights_of(run[1]), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+    np.testing.assert_array_equal(again.residual.basis, run[1].residual.basis)
+    assert again.training.steps == run[1].training.steps + 1
+    eight = train(scenes, tmp_path / "eight", dataclasses.replace(begun, ratio=8), validation=1, start=run[1])
+    assert eight.ratio == 8
+    fewer = [cube.select(range(20)) for cube in scenes]
+    with pytest.raises(ModelError, match="was trained for 31 bands"):
+        train(fewer, tmp_path / "fewer", begun, validation=1, start=run[1])
+    with pytest.raises(ModelError, match="no specsolver-s"):
+        other = dataclasses.replace(begun, model="specsolver-s")
+        train(scenes, tmp_path / "other", other, validation=1, start=run[1])
+    with pytest.raises(OutputError, match="another start"):
+        train(scenes, tmp_path / "again", begun, validation=1)
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_every_network_can_be_trained(scenes: list[Cube], tmp_path: Path, model: str) -> None:
+    options = dataclasses.replace(SHORT, model=model, steps=1, batch=1, both_scales=False)
+    trained = train([cube.crop(slice(0, 32), slice(0, 32)) for cube in scenes], tmp_path, options, validation=1)
+    assert trained.training.model == model
+    assert load_trained(tmp_path / "weights.safetensors").training == trained.training

@@ -93,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0, help="of the weights and the crops (%(default)s)")
     train.add_argument("--validate-every", type=int, default=250, metavar="STEPS", help="(%(default)s)")
     train.add_argument("--validation", nargs="+", metavar="SCENE", help="scenes kept for validation (two are picked)")
+    train.add_argument("--start", metavar="FILE", help="weights to begin with, of train; any ratio")
+    train.add_argument("--one-scale", action="store_true", help="leave out the pairs one scale down")
     train.add_argument(
         "--white", type=commands.positive, default=65535.0, help="stored integer of reflectance 1 (%(default)g)"
     )

@@ -119,22 +119,25 @@ def fit_files(options: argparse.Namespace) -> int:
 
 def train_files(options: argparse.Namespace) -> int:
     """Train a network on the cubes in a folder."""
+    from napari_specfusion.models.trained import load_trained
     from napari_specfusion.terminal import ProgressLine
     from napari_specfusion.training import TrainingOptions, train
 
     chosen = TrainingOptions(
-        options.model,
-        options.ratio,
-        options.base,
-        tuple(options.protocol),
-        options.loss,
-        options.steps,
-        options.batch,
-        options.patch,
-        options.rate,
-        options.seed,
-        options.validate_every,
+        model=options.model,
+        ratio=options.ratio,
+        base=options.base,
+        protocols=tuple(options.protocol),
+        loss=options.loss,
+        both_scales=not options.one_scale,
+        steps=options.steps,
+        batch=options.batch,
+        patch=options.patch,
+        rate=options.rate,
+        seed=options.seed,
+        validate_every=options.validate_every,
     )
+    start = None if options.start is None else load_trained(options.start)
     with ProgressLine(f"Training {options.model} x{options.ratio}") as line:
         trained = train(
             options.data,
@@ -142,6 +145,7 @@ def train_files(options: argparse.Namespace) -> int:
             chosen,
             srf=options.srf,
             validation=options.validation or 2,
+            start=start,
             white=options.white,
             device=options.device,
             compile_network=options.compile,

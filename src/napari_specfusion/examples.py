@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +18,7 @@ from napari_specfusion.errors import ModelError, ReadError, SceneError
 from napari_specfusion.io import find_reader, open_cube
 from napari_specfusion.models.methods import METHODS
 from napari_specfusion.tiles import Box, Tile
+from napari_specfusion.wald import reduced
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Example", "Examples", "open_references"]
 
 CAVE_BANDS = 31
+SMALL_SHARE = 0.25
 CAVE_WAVELENGTHS = np.linspace(400.0, 700.0, CAVE_BANDS)
 
 
@@ -108,6 +112,32 @@ class Example:
             base_of(pair, base).to(device),
         )
 
+    @classmethod
+    def one_scale_down(
+        cls, reference: Cube, ratio: int, protocol: str, srf: Any, base: str, device: str = "cpu"
+    ) -> Example:
+        """Simulate a pair, degrade it once more, and run the base on that; the truth is the pair's cube.
+
+        Raises
+        ------
+        SceneError
+            If too little is left.
+        """
+        import torch
+
+        pair = simulate(reference, ratio, srf=srf, protocol=protocol).replace(
+            psf=None, shift=None, srf=None, reference=None
+        )
+        small = reduced(pair)
+        assert small.reference is not None
+        return cls(
+            reference.name,
+            protocol,
+            torch.as_tensor(small.guide.read().astype(np.float32)).to(device),
+            torch.as_tensor(small.reference.read().astype(np.float32)).to(device),
+            base_of(small.replace(reference=None), base).to(device),
+        )
+
 
 def base_of(scene: Scene, method: str) -> torch.Tensor:
     """Return the result ``(B, H, W)`` of a method on a small scene, whole."""
@@ -131,6 +161,9 @@ class Examples:
         The pairs.
     ratio
         Of all of them.
+    small
+        The pairs one scale down; a quarter of the crops come from those that are large enough. What a network does
+        there decides whether it is chosen for a scene, and one that has seen full resolution alone fails there.
     base
         The method below the network. ``"bicubic"`` is done anew for every crop, after it is turned: its result shows
         on which side of the cells the LR pixels lie, and a turned one would show another side.
@@ -139,6 +172,7 @@ class Examples:
     pairs: Sequence[Example]
     ratio: int
     base: str
+    small: Sequence[Example] = ()
 
     @classmethod
     def of(
@@ -149,6 +183,7 @@ class Examples:
         srf: Srf | str | Path = "rgb",
         protocols: Sequence[str] = tuple(PROTOCOLS),
         base: str = "subspace",
+        both_scales: bool = False,
         device: str = "cpu",
     ) -> Examples:
         """Simulate every reference by every protocol.
@@ -173,7 +208,12 @@ class Examples:
                     "cubes of one sensor."
                 )
         made = [Example.of(cube, ratio, name, srf, base, device) for cube in references for name in protocols]
-        return cls(made, ratio, base)
+        small: list[Example] = []
+        for cube, name in product(references if both_scales else (), protocols):
+            # a pair may be too small for that
+            with suppress(SceneError):
+                small.append(Example.one_scale_down(cube, ratio, name, srf, base, device))
+        return cls(made, ratio, base, small)
 
     def batch(self, rng: np.random.Generator, count: int, side: int) -> Batch:
         """Return `count` random crops of `side` pixels, turned by quarters and mirrored at random."""
@@ -183,7 +223,9 @@ class Examples:
         return Batch(*(torch.stack(images) for images in zip(*crops, strict=True)))
 
     def _crop(self, rng: np.random.Generator, side: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        pair = self.pairs[int(rng.integers(len(self.pairs)))]
+        small = [pair for pair in self.small if min(pair.truth.shape[1:]) >= side]
+        pairs = small if small and rng.random() < SMALL_SHARE else self.pairs
+        pair = pairs[int(rng.integers(len(pairs)))]
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
         sampling = _sampling(pair.protocol, self.ratio) if self.base == "bicubic" else None
         margin = 0 if sampling is None else _margin(sampling)

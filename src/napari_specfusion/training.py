@@ -49,6 +49,7 @@ ANGLE_WEIGHT = 0.1
 NUMBERS_CROPS = 256
 REPORT_SECONDS = 5.0
 TINY = 1e-9
+KEPT_NUMBERS = ("basis", "centre", "spread", "guide_centre", "guide_spread", "size")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class TrainingOptions:
         How the pairs are simulated.
     loss
         ``"l1"``, or ``"l1+sam"`` with a spectral angle beside it.
+    both_scales
+        Whether to train on the pairs one scale down, too: a quarter of the crops. Only over ``"subspace"``.
     directions
         Spectral directions along which the network works, at most: the leading ones of the training scenes.
     steps, batch, patch
@@ -82,6 +85,7 @@ class TrainingOptions:
     base: str = "subspace"
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
     loss: str = "l1"
+    both_scales: bool = True
     directions: int = 12
     steps: int = 4000
     batch: int = 8
@@ -148,6 +152,7 @@ def train(
     *,
     srf: Srf | str | Path = "rgb",
     validation: int | Sequence[str] = 2,
+    start: Trained | None = None,
     white: float = 65535.0,
     device: str = "auto",
     mixed_precision: bool | None = None,
@@ -171,6 +176,8 @@ def train(
         Response of the guide's camera: an `Srf`, a name or a CSV file.
     validation
         Scenes to keep for validation: how many, spread evenly over the names, or which.
+    start
+        Weights to begin with, in place of random ones: of the same network, bands and guide bands; any ratio.
     white
         Stored integer that stands for reflectance 1, for files that do not say so themselves.
     device
@@ -209,6 +216,7 @@ def train(
         srf=srf,
         protocols=options.protocols,
         base=options.base,
+        both_scales=options.both_scales and options.base != "bicubic",
         device=place,
     )
     exams = [
@@ -217,9 +225,13 @@ def train(
         if cube.name in kept
         for name in options.protocols
     ]
-    run = _Run(options, lessons, exams, place, mixed_precision, compile_network)
-    facts = {**asdict(options), "scenes": sorted(cube.name for cube in references), "validation": sorted(kept)}
-    # what is read back is compared with what was written: tuples come back as they are
+    run = _Run(options, lessons, exams, place, mixed_precision, compile_network, start)
+    facts = {
+        **asdict(options),
+        "scenes": sorted(cube.name for cube in references),
+        "validation": sorted(kept),
+        "start": "random weights" if start is None else f"{start.name}, {start.training.steps} steps",
+    }
     run.restore(folder.read_state(), facts)
     first = references[0]
     response = as_srf(srf, first.wavelengths, first.bands)
@@ -244,7 +256,8 @@ def train(
         module.load_state_dict(best.weights)
         residual = replace(run.residual, module=module.cpu().eval())
         scores = {"psnr": best.psnr, "sam": best.sam, "base_psnr": run.base_psnr, "base_sam": run.base_sam}
-        described = replace(description, steps=best.step, scores=scores)
+        before = 0 if start is None else start.training.steps
+        described = replace(description, steps=before + best.step, scores=scores)
         return Trained(residual, described, f"{options.model} x{options.ratio}")
 
     folder.check_space(run.size)
@@ -306,6 +319,7 @@ class _Run:
         device: str,
         mixed_precision: bool | None,
         compile_network: bool,
+        start: Trained | None,
     ) -> None:
         import torch
 
@@ -313,8 +327,25 @@ class _Run:
         torch.manual_seed(options.seed)
         rng = np.random.default_rng([options.seed, 2**32 - 1])
         self.residual, self.unit = _numbers(lessons.batch(rng, NUMBERS_CROPS, options.patch), options)
+        if start is not None:
+            numbers = start.residual
+            if (len(numbers.basis), len(numbers.guide_centre)) != (len(self.unit), len(lessons.pairs[0].guide)):
+                raise ModelError(
+                    f"{start.name} was trained for {len(numbers.basis)} bands and {len(numbers.guide_centre)} guide "
+                    f"bands, the scenes have {len(self.unit)} and {len(lessons.pairs[0].guide)}; start from random "
+                    "weights."
+                )
+            # what the weights mean depends on their directions; how far the base is off, on the ratio
+            self.residual = replace(self.residual, **{k: getattr(numbers, k) for k in KEPT_NUMBERS})
         self.network = self.fresh().to(device)
         _start_at_zero(self.network)
+        if start is not None:
+            try:
+                self.network.load_state_dict(start.residual.module.state_dict())
+            except RuntimeError as error:
+                raise ModelError(
+                    f"{start.name} is no {options.model} of the sizes wanted; start from random weights."
+                ) from error
         self.averaged = copy.deepcopy(self.network)
         self.called: Any = torch.compile(self.network) if compile_network else self.network
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=options.rate, weight_decay=1e-4)
