@@ -20,11 +20,13 @@ FACES = {"__main__", "widgets"}
 
 # Data flows one way: a part imports only parts that stand above it, or itself.
 ORDER = (
-    "__init__ errors source formulas painting picture pyramid terminal still_life tiles srf scene cube io degrade "
+    "__init__ errors source formulas painting picture pyramid terminal still_life tiles srf scene cube io references degrade "
     "moments calibration wald device feed job windowed runner store metrics models choice engine lessons fitting "
     "examples training sample_data own_process contenders bench_table bench_cave _bench_io bench demo widgets "
     "commands __main__"
 ).split()
+# `cube.save` alone leads back, inside of itself: a cube is saved more often than a function for it is found.
+BACK_DOORS = {"cube": {"io"}}
 
 
 def loaded_by(code: str) -> set[str]:
@@ -89,10 +91,17 @@ def test_imports_go_one_way(file: Path) -> None:
     imported = set(runtime_imports(ast.parse(file.read_text(encoding="utf-8"))))
     part = part_of(file)
     parts = {name.split(".")[1] for name in imported if name.startswith("napari_specfusion.")}
-    wrong = parts - set(ORDER[: ORDER.index(part) + 1])
+    wrong = parts - set(ORDER[: ORDER.index(part) + 1]) - BACK_DOORS.get(part, set())
     if part not in FACES:
         wrong |= (parts & FACES) | ({name.partition(".")[0] for name in imported} & GUI)
     assert not wrong, f"{part} must not import {', '.join(sorted(wrong))}"
+
+
+def test_back_doors_open_in_one_function_only() -> None:
+    tree = ast.parse((SOURCE / "cube.py").read_text(encoding="utf-8"))
+    save = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "save")
+    to_files = [name for name in runtime_imports(tree) if name.startswith("napari_specfusion.io")]
+    assert to_files == list(runtime_imports(save)) == ["napari_specfusion.io.save"]
 
 
 def test_the_table_of_parts_is_up_to_date() -> None:

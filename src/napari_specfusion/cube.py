@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,7 @@ from napari_specfusion.source import ArraySource, BandSource, WindowSource
 if TYPE_CHECKING:
     from typing import Self
 
+    from napari_specfusion.io.save import Saved
     from napari_specfusion.source import Source
 
 __all__ = ["Cube"]
@@ -259,6 +261,35 @@ class Cube:
             return 0.0, 1.0
         low, high = np.percentile(sample, [1, 99])
         return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+
+    # --- files ---------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False, **options: Any) -> Saved:
+        """Write the cube to a file: its stored values bit by bit, and what they mean.
+
+        Parameters
+        ----------
+        path
+            Where to: ``.hdr`` (ENVI), ``.tif``, ``.ome.tif``, ``.zarr``, ``.npz`` or ``.mat``.
+        overwrite
+            Whether to replace what lies there.
+        **options
+            Whatever else `napari_specfusion.io.save_cube` takes, such as ``progress`` or ``interleave="bip"``.
+
+        Returns
+        -------
+        Saved
+            The paths that were written, and what to know about them.
+
+        Raises
+        ------
+        OutputError
+            If the format is unknown or cannot hold the cube, or the files cannot be written.
+        """
+        # Files know cubes, not the other way round; this door alone leads back, and opens when it is used.
+        from napari_specfusion.io.save import save_cube
+
+        return save_cube(self, path, overwrite=overwrite, **options)
 
     # --- napari, without importing it -----------------------------------------
 
