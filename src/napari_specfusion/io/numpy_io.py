@@ -11,6 +11,7 @@ import numpy as np
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io._axes import band_axis_of, bands_first
 from napari_specfusion.io._lazy import MappedArray, lazy_cube
+from napari_specfusion.io._own_entry import LONGEST, OWN_KEY
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._spectral import numbers
 from napari_specfusion.io._variables import Variable, choose_variable, spectral_axis
@@ -85,10 +86,13 @@ def read_npz(path: Path, *, variable: str | None = None, band_axis: int | None =
     # numpy leaves a file that it opened itself open where it is no archive.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         variables = [_header(archive, name) for name in archive.files]
-        chosen = choose_variable(variables, variable, path)
+        entry = _own_entry(archive) if variable in {None, "data"} else None
+        chosen = choose_variable(variables, variable if entry is None else "data", path)
         found = spectral_axis(variables, chosen.shape, lambda name: archive[name])
         data = archive[chosen.name]
         fields: dict[str, Any] = {"name": path.stem}
+        if entry is not None:
+            fields["metadata"] = {OWN_KEY: entry}
         if data.ndim == 2:
             return lazy_cube(data[None], path, **fields)
         count = np.size(wavelengths) if wavelengths is not None else None if found is None else found[0].size
@@ -102,6 +106,15 @@ def read_npz(path: Path, *, variable: str | None = None, band_axis: int | None =
             if values is not None:
                 fields[key] = values
     return lazy_cube(np.moveaxis(data, axis, 0), path, **fields)
+
+
+def _own_entry(archive: Any) -> str | None:
+    """Return what this package wrote beside the array of an archive of its own, or None."""
+    name = f"{OWN_KEY}.npy"
+    if not {OWN_KEY, "data"} <= set(archive.files) or archive.zip.getinfo(name).file_size > LONGEST:
+        return None
+    entry = archive[OWN_KEY]
+    return str(entry) if entry.dtype.kind == "U" and entry.ndim == 0 else None
 
 
 def _header(archive: Any, name: str) -> Variable:
