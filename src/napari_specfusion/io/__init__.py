@@ -13,9 +13,22 @@ from numpy.typing import ArrayLike, NDArray
 from napari_specfusion.cube import Cube
 from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
 from napari_specfusion.io import envi, gdal, matlab, numpy_io, pictures, tiff, zarr_io
+from napari_specfusion.io._own_entry import restored
 from napari_specfusion.io._registry import Reader
+from napari_specfusion.io.save import WRITERS, Saved, SaveProgress, Writer, save_cube
 
-__all__ = ["READERS", "Reader", "as_cube", "find_reader", "open_cube"]
+__all__ = [
+    "READERS",
+    "WRITERS",
+    "Reader",
+    "SaveProgress",
+    "Saved",
+    "Writer",
+    "as_cube",
+    "find_reader",
+    "open_cube",
+    "save_cube",
+]
 
 READERS: dict[str, Reader] = {
     "envi": envi.READER,
@@ -88,7 +101,7 @@ def open_cube(
     if wavelengths is not None and "wavelengths" in takes:
         options["wavelengths"] = wavelengths
     try:
-        cube = chosen.read(path, **options)
+        cube = restored(chosen.read(path, **options))
         return _described(cube, name, wavelengths, spectral_unit)
     except CubeError as error:
         raise ReadError(f"{path}: {error}") from error
