@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_specfusion.io import as_cube, open_cube
     from napari_specfusion.metrics import Quality, evaluate
     from napari_specfusion.models import create_model, list_models, list_weights, load_checkpoint, load_weights
+    from napari_specfusion.references import check_references, find_references, reflectance
     from napari_specfusion.sample_data import sample_scene
     from napari_specfusion.scene import Finding, Scene
     from napari_specfusion.training import TrainingOptions, train
@@ -36,9 +37,11 @@ __all__ = [
     "TrainingOptions",
     "as_cube",
     "calibrate",
+    "check_references",
     "choose",
     "create_model",
     "evaluate",
+    "find_references",
     "fit",
     "fuse",
     "list_models",
@@ -47,6 +50,7 @@ __all__ = [
     "load_weights",
     "open_cube",
     "open_in",
+    "reflectance",
     "sample_scene",
     "show_in",
     "show_rgb",
@@ -65,9 +69,11 @@ _HOME = {
     "TrainingOptions": "training",
     "as_cube": "io",
     "calibrate": "calibration",
+    "check_references": "references",
     "choose": "choice",
     "create_model": "models",
     "evaluate": "metrics",
+    "find_references": "references",
     "fit": "fitting",
     "fuse": "engine",
     "list_models": "models",
@@ -76,6 +82,7 @@ _HOME = {
     "load_weights": "models",
     "open_cube": "io",
     "open_in": "widgets._console",
+    "reflectance": "references",
     "sample_scene": "sample_data",
     "show_in": "widgets._console",
     "show_rgb": "widgets._console",

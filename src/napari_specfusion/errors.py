@@ -33,7 +33,7 @@ class SceneError(SpecFusionError):
 
 
 class CalibrationError(SpecFusionError):
-    """PSF, shift or SRF cannot be estimated from the pair."""
+    """PSF, shift or SRF cannot be estimated from the pair, or reflectance from the references."""
 
 
 class ModelError(SpecFusionError):
