@@ -15,6 +15,7 @@ from napari_specfusion.cube import Cube
 from napari_specfusion.models import METHODS, create_model, save_checkpoint
 from napari_specfusion.sample_data import sample_scene
 from napari_specfusion.widgets._console import open_in, show_in
+from napari_specfusion.models.weights import list_weights
 from napari_specfusion.widgets._fuse_options import METHOD_CHOICES, FuseOptions, describe_progress
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def ready(qtbot: Any, fuse: Any) -> None:
     qtbot.waitUntil(lambda: fuse.preflight.done and fuse._inspection is None, timeout=TIMEOUT)
 
 
+def pick(fuse: Any, method: str) -> None:
+    fuse.method_combo.setCurrentIndex(fuse.method_combo.findData(method))
+
+
 def finished(qtbot: Any, fuse: Any) -> None:
     qtbot.waitUntil(lambda: fuse._run is None, timeout=TIMEOUT)
 
@@ -68,6 +73,7 @@ def test_from_two_files_to_a_fused_layer(viewer: Any, pair_files: Any, dock: Cal
     guide = open_in(viewer, pair_files[1])
     fuse = dock("Fuse")
     ready(qtbot, fuse)
+    pick(fuse, "subspace")
     assert fuse.cube_combo.currentText() == "cube" and fuse.guide_combo.currentText() == "guide"
     assert fuse.preflight.verdict[0] == "good"
     assert dict(fuse.preflight.facts)["Shift (y, x)"].startswith("-1.5")
@@ -91,6 +97,7 @@ def test_the_result_grows_and_cancel_takes_it_away(
 ) -> None:
     fuse = dock("Fuse")
     ready(qtbot, fuse)
+    pick(fuse, "subspace")
     fuse.tile_combo.addItem("32 px", 32)
     fuse.tile_combo.setCurrentIndex(fuse.tile_combo.count() - 1)
     fuse.start()
@@ -112,6 +119,7 @@ def test_closing_the_window_ends_the_run(
 ) -> None:
     fuse = dock("Fuse")
     ready(qtbot, fuse)
+    pick(fuse, "subspace")
     fuse.start()
     run = fuse._run
     qtbot.waitUntil(lambda: "fused subspace" in pair_in.layers, timeout=TIMEOUT)
@@ -165,7 +173,7 @@ def test_a_result_on_disk(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, 
     fuse = dock("Fuse")
     ready(qtbot, fuse)
     fuse.out_edit.set_path(tmp_path / "fused.zarr")
-    fuse.method_combo.setCurrentIndex(fuse.method_combo.findData("bicubic"))
+    pick(fuse, "bicubic")
     fuse.start()
     finished(qtbot, fuse)
     assert (tmp_path / "fused.zarr" / "zarr.json").is_file()
@@ -176,6 +184,7 @@ def test_trouble_is_told_once(pair_in: Any, dock: Callable[[str], Any], qtbot: A
     (tmp_path / "file").touch()
     fuse = dock("Fuse")
     ready(qtbot, fuse)
+    pick(fuse, "subspace")
     fuse.out_edit.set_path(tmp_path / "file" / "fused.zarr")
     before = len(notification_manager.records)
     fuse.start()
@@ -194,7 +203,7 @@ def test_a_network_is_fitted_on_the_scene(
     show_in(viewer, pair.hsi.replace(name="cube"))
     fuse = dock("Fuse")
     ready(qtbot, fuse)
-    fuse.method_combo.setCurrentIndex(fuse.method_combo.findData("fit"))
+    pick(fuse, "fit")
     fuse.minutes_spin.setValue(0.1)
     fuse.start()
     qtbot.waitUntil(lambda: "Fitting" in fuse.status.text(), timeout=TIMEOUT)
@@ -208,7 +217,7 @@ def test_weights_from_a_file(pair_in: Any, dock: Callable[[str], Any], qtbot: An
     save_checkpoint(create_model("lso", 31, 3, 4, width=8, heads=2, features=8, blocks=1), tmp_path / "w.safetensors")
     fuse = dock("Fuse")
     ready(qtbot, fuse)
-    fuse.method_combo.setCurrentIndex(fuse.method_combo.findData("weights"))
+    pick(fuse, "weights")
     fuse.weights_edit.line.setText(str(tmp_path / "w.safetensors"))
     fuse.start()
     finished(qtbot, fuse)
@@ -221,15 +230,43 @@ def test_fields_follow_the_method(viewer: Any, dock: Callable[[str], Any]) -> No
     assert not fuse.run_button.isEnabled() and fuse.findings.headline == "Choose a cube and a guide."
     visible = {}
     for key in METHOD_CHOICES:
-        fuse.method_combo.setCurrentIndex(fuse.method_combo.findData(key))
+        pick(fuse, key)
         visible[key] = fuse.minutes_spin.isVisible(), fuse.weights_edit.isVisible()
     assert visible.pop("fit") == (True, False) and visible.pop("weights") == (False, True)
     assert set(visible.values()) == {(False, False)}
 
 
-def test_every_method_is_on_offer() -> None:
-    assert set(METHOD_CHOICES) == {*METHODS, "fit", "weights"}
-    assert FuseOptions().method in METHODS
+def test_every_method_is_on_offer(viewer: Any, dock: Callable[[str], Any]) -> None:
+    assert set(METHOD_CHOICES) == {*METHODS, "auto", "fit", "weights"}
+    assert FuseOptions().method == "auto"
+    combo = dock("Fuse").method_combo
+    assert {combo.itemData(n) for n in range(combo.count())} == {*METHOD_CHOICES, *list_weights()}
+
+
+def test_the_automatic_choice_says_what_it_took_and_why(pair_in: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    fuse.start()
+    finished(qtbot, fuse)
+    name = next(layer.name for layer in pair_in.layers if layer.name.startswith("fused"))
+    assert name.removeprefix("fused ") in {*METHODS, *list_weights()}
+    assert f"{name.removeprefix('fused ')} was chosen" in fuse.status.text()
+
+
+def test_weights_that_do_not_fit_the_pair_cannot_be_chosen(
+    viewer: Any, dock: Callable[[str], Any], qtbot: Any
+) -> None:
+    pair = sample_scene(96, 3)
+    show_in(viewer, pair.guide.replace(name="guide"))
+    show_in(viewer, pair.hsi.replace(name="cube"))
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    combo = fuse.method_combo
+    for name in list_weights():
+        item = combo.model().item(combo.findData(name))
+        assert not item.isEnabled()
+        assert "ratio is 3" in item.toolTip()
+    assert combo.model().item(combo.findData("subspace")).isEnabled()
 
 
 def test_layers_come_and_go(pair_in: Any, dock: Callable[[str], Any], qtbot: Any) -> None:

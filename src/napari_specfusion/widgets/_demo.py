@@ -14,7 +14,7 @@ from napari_specfusion.widgets._commands import sample_pair
 __all__ = ["Story", "run_demo", "show_demo"]
 
 PLUGIN = "napari-specfusion"
-METHOD = "subspace"
+METHOD = "auto"
 GLANCE = 100
 WINDOW = (1600, 950)
 DOCK_WIDTH = 460
@@ -99,11 +99,12 @@ def _story(viewer: napari.viewer.Viewer, fuse: Any, spectra: Any, quality: Any) 
     fuse.method_combo.setCurrentIndex(fuse.method_combo.findData(METHOD))
     fuse.start()
     yield fuse.progress.isHidden
-    name = f"fused {METHOD}"
-    if name not in viewer.layers or "reference" not in viewer.layers:
+    # named after the method that was chosen
+    fused = next((layer for layer in viewer.layers if layer.name.startswith("fused")), None)
+    if fused is None or "reference" not in viewer.layers:
         # stopped, or somebody tidied up meanwhile: the window is theirs
         return
-    fused, reference = viewer.layers[name], viewer.layers["reference"]
+    reference = viewer.layers["reference"]
     viewer.layers.selection.active = fused
     viewer.dims.set_current_step(0, fused.data.shape[0] // 2)
     height, width = fused.data.shape[-2:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -23,15 +23,19 @@ from napari_specfusion.widgets._combo import LayerCombo
 from napari_specfusion.widgets._findings import FindingsPanel
 from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form, single_timer
 from napari_specfusion.widgets._fuse_options import (
+    AUTO,
     DEVICES,
     FIT,
     METHOD_CHOICES,
     TILES,
     WEIGHTS,
+    Choice,
     Fused,
     FuseOptions,
     describe_progress,
     run_fusion,
+    trained_choices,
+    unfit_weights,
 )
 from napari_specfusion.widgets._layers import is_cube, is_image, is_unplaced, place_over, suggest_pair
 from napari_specfusion.widgets._panel import Panel
@@ -48,6 +52,11 @@ __all__ = ["FuseWidget"]
 
 INSPECT_DELAY = 200
 REFRESH_INTERVAL = 330
+
+
+def _in_order(methods: Mapping[str, Choice], trained: Mapping[str, Choice]) -> dict[str, Choice]:
+    """Return all entries, the trained networks behind the automatic choice."""
+    return {AUTO: methods[AUTO], **trained, **{key: choice for key, choice in methods.items() if key != AUTO}}
 
 
 class FuseWidget(Panel):
@@ -83,9 +92,9 @@ class FuseWidget(Panel):
         self.ratio_spin.setToolTip(
             "Guide pixels per cube pixel. Leave it at the lowest value to take it from the sizes."
         )
-        self.method_combo = choice_combo({key: choice.title for key, choice in METHOD_CHOICES.items()})
-        for index, choice in enumerate(METHOD_CHOICES.values()):
-            self.method_combo.setItemData(index, choice.tip, Qt.ItemDataRole.ToolTipRole)
+        self._choices = _in_order(METHOD_CHOICES, trained_choices())
+        self.method_combo = choice_combo({key: choice.title for key, choice in self._choices.items()})
+        self._offer_methods()
         self.method_tip = QLabel()
         self.method_tip.setWordWrap(True)
         self.minutes_spin = QDoubleSpinBox()
@@ -190,9 +199,19 @@ class FuseWidget(Panel):
 
     def _show_method(self) -> None:
         method = self.method_combo.currentData()
-        self.method_tip.setText(METHOD_CHOICES[method].tip)
+        self.method_tip.setText(self._choices[method].tip)
         self.method_form.setRowVisible(self.minutes_spin, method == FIT)
         self.method_form.setRowVisible(self.weights_edit, method == WEIGHTS)
+
+    def _offer_methods(self) -> None:
+        """Let only those networks be chosen that fit the pair, and say why others do not."""
+        unfit = unfit_weights(self.preflight.scene)
+        model: Any = self.method_combo.model()
+        for index, (key, choice) in enumerate(self._choices.items()):
+            model.item(index).setEnabled(key not in unfit)
+            self.method_combo.setItemData(index, unfit.get(key, choice.tip), Qt.ItemDataRole.ToolTipRole)
+        if self.method_combo.currentData() in unfit:
+            choose(self.method_combo, AUTO)
 
     # --- listening to the viewer ------------------------------------------------------
 
@@ -261,6 +280,7 @@ class FuseWidget(Panel):
 
     def _show_preflight(self, preflight: Preflight) -> None:
         self.preflight = preflight
+        self._offer_methods()
         self.findings.show_verdict(*preflight.verdict, preflight.facts, preflight.findings)
         self.run_button.setEnabled(preflight.can_run and self._run is None)
 
@@ -330,6 +350,7 @@ class FuseWidget(Panel):
             data, keywords, _ = fused.cube.layer_data()
             self._result.data = data
             self._result.metadata = keywords["metadata"]
+            self._result.name = f"fused {fused.cube.metadata.get('method', self._result_name)}"
         self.progress.setValue(1000)
         self.status.setText(f"Done. {fused.message}".strip())
 

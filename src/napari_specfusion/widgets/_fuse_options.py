@@ -9,16 +9,33 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_specfusion.engine import FusionProgress, fuse
 from napari_specfusion.errors import FusionError
+from napari_specfusion.models.methods import AUTO
+from napari_specfusion.models.weights import list_weights, load_weights, shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_specfusion.cube import Cube
     from napari_specfusion.fitting import FitProgress
+    from napari_specfusion.models.trained import Trained
     from napari_specfusion.scene import Scene
     from napari_specfusion.widgets._worker import Report, ShouldStop
 
-__all__ = ["DEVICES", "METHOD_CHOICES", "TILES", "Choice", "FuseOptions", "Fused", "describe_progress", "run_fusion"]
+__all__ = [
+    "AUTO",
+    "DEVICES",
+    "FIT",
+    "METHOD_CHOICES",
+    "TILES",
+    "WEIGHTS",
+    "Choice",
+    "FuseOptions",
+    "Fused",
+    "describe_progress",
+    "run_fusion",
+    "trained_choices",
+    "unfit_weights",
+]
 
 FIT, WEIGHTS = "fit", "weights"
 
@@ -32,6 +49,9 @@ class Choice:
 
 
 METHOD_CHOICES: Mapping[str, Choice] = {
+    AUTO: Choice(
+        "Automatic", "Tries the methods, and the trained networks that fit, on the pair itself one scale down."
+    ),
     "subspace": Choice(
         "Subspace least squares", "Fits both images in the cube's spectral subspace. The best without training."
     ),
@@ -45,6 +65,31 @@ METHOD_CHOICES: Mapping[str, Choice] = {
     ),
     WEIGHTS: Choice("Network from a weight file", "Runs weights that were trained before (.safetensors, .pth)."),
 }
+
+
+def trained_choices() -> dict[str, Choice]:
+    """Return an entry for each of the networks whose weights come with the package."""
+    return {name: _trained_choice(shipped_weights(name)) for name in list_weights()}
+
+
+def _trained_choice(weights: Trained) -> Choice:
+    told = weights.training
+    bands = f"{len(told.wavelengths)} bands, {min(told.wavelengths):g} to {max(told.wavelengths):g} nm"
+    gain = told.scores["psnr"] - told.scores["base_psnr"]
+    return Choice(
+        f"Network {weights.name}",
+        f"Trained on {len(told.data)} scenes for {bands}, ratio {weights.ratio}; {gain:+.1f} dB over {told.base} on "
+        "scenes it had not seen. A guide of another camera is adapted.",
+    )
+
+
+def unfit_weights(scene: Scene | None) -> dict[str, str]:
+    """Return why weights that come with the package cannot be used for a scene, by name."""
+    if scene is None:
+        return {}
+    reasons = {name: shipped_weights(name).misfit(scene) for name in list_weights()}
+    return {name: reason for name, reason in reasons.items() if reason}
+
 
 TILES: Mapping[int | str | None, str] = {
     "auto": "Automatic",
@@ -64,7 +109,7 @@ class FuseOptions:
     Attributes
     ----------
     method
-        A key of `METHOD_CHOICES`.
+        A key of `METHOD_CHOICES` or `trained_choices`.
     minutes
         How long to fit, where the method is fitted.
     weights
@@ -75,7 +120,7 @@ class FuseOptions:
         Folder of the result (``.zarr``); None keeps it in memory.
     """
 
-    method: str = "subspace"
+    method: str = AUTO
     minutes: float = 3.0
     weights: Path | None = None
     tile: int | Literal["auto"] | None = "auto"
@@ -97,7 +142,7 @@ def run_fusion(scene: Scene, options: FuseOptions, report: Report, should_stop: 
     Raises
     ------
     SpecFusionError
-        As `fit`, `load_checkpoint` and `fuse` do.
+        As `fit`, `load_weights` and `fuse` do.
     """
     model, message = _model(scene, options, report, should_stop)
     cube = fuse(
@@ -109,7 +154,7 @@ def run_fusion(scene: Scene, options: FuseOptions, report: Report, should_stop: 
         progress=report,
         should_stop=should_stop,
     )
-    return Fused(cube, message)
+    return Fused(cube, message or str(cube.metadata.get("choice", "")))
 
 
 def _model(scene: Scene, options: FuseOptions, report: Report, should_stop: ShouldStop) -> tuple[Any, str]:
@@ -120,11 +165,9 @@ def _model(scene: Scene, options: FuseOptions, report: Report, should_stop: Shou
         fitted = fit(scene, minutes=options.minutes, callback=report, should_stop=should_stop, device=device)
         return fitted, fitted.message
     if options.method == WEIGHTS:
-        from napari_specfusion.models import load_checkpoint
-
         if options.weights is None:
             raise FusionError("No weight file is chosen; choose one, or another method.")
-        return load_checkpoint(options.weights, ratio=scene.factor), f"Weights: {options.weights.name}."
+        return load_weights(options.weights, ratio=scene.factor), f"Weights: {options.weights.name}."
     return options.method, ""
 
 
