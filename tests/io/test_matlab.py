@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 import sys
+import tracemalloc
+import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.io import savemat
 
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io import open_cube
+from napari_specfusion.io._lazy import MappedArray
 
 CUBE = np.arange(6 * 7 * 8, dtype=np.float32).reshape(6, 7, 8)
 
@@ -100,6 +108,136 @@ def test_nothing_to_open(version: str, tmp_path: Path) -> None:
 
 def test_version_4(tmp_path: Path) -> None:
     same(save(tmp_path / "a.mat", "4", image=CUBE[0]), CUBE[:1], variable="image")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("nested", [False, True])
+def test_struct(nested: bool, compressed: bool, tmp_path: Path) -> None:
+    record: Any = {
+        "cube": CUBE,
+        "wavenumbers": np.linspace(500, 1800, 8),
+        "note": "text",
+        "parts": [[1, "a"], {"b": 2}],
+    }
+    path = tmp_path / "a.mat"
+    savemat(path, {"run": {"inner": record} if nested else record, "n": 3.0}, do_compression=compressed)
+    same(path, CUBE.transpose(2, 0, 1))
+    cube = open_cube(path)
+    assert (cube.name, cube.spectral_unit) == ("cube", "cm-1")
+    np.testing.assert_allclose(cube.wavelengths, np.linspace(500, 1800, 8))
+    name = "run.inner.cube" if nested else "run.cube"
+    same(path, CUBE.transpose(2, 0, 1), variable=name)
+    with pytest.raises(ReadError, match=rf"choose among {name} \(6 x 7 x 8\)"):
+        open_cube(path, variable="run.nothing")
+
+
+def test_struct_of_version_7_3(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        group = file.create_group("run")
+        group.create_dataset("cube", data=CUBE.T).attrs["MATLAB_class"] = np.bytes_("single")
+        group.create_dataset("raman_shift", data=np.linspace(500, 1800, 8)).attrs["MATLAB_class"] = np.bytes_("double")
+    same(path, CUBE.transpose(2, 0, 1))
+    assert open_cube(path).spectral_unit == "cm-1"
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f4", "f8", ">u2"])
+def test_uncompressed_numbers_stay_in_the_file(dtype: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.mat", "5", first=1.0, data=CUBE.astype(dtype), last="text")
+    same(path, CUBE.astype(dtype).transpose(2, 0, 1))
+    source = open_cube(path).source
+    assert source is not None and isinstance(source.array, MappedArray)
+    compressed = tmp_path / "b.mat"
+    savemat(compressed, {"data": CUBE.astype(dtype)}, do_compression=True)
+    same(compressed, CUBE.astype(dtype).transpose(2, 0, 1))
+
+
+def tag(code: int, content: bytes) -> bytes:
+    return struct.pack("<II", code, len(content)) + content + bytes(-len(content) % 8)
+
+
+def matrix(kind: int, shape: tuple[int, ...], *rest: bytes, name: bytes = b"x") -> bytes:
+    head = tag(6, struct.pack("<II", kind, 0)) + tag(5, struct.pack(f"<{len(shape)}i", *shape)) + tag(1, name)
+    return tag(14, head + b"".join(rest))
+
+
+def file_5(path: Path, *elements: bytes) -> Path:
+    path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + b"".join(elements))
+    return path
+
+
+def nest(depth: int) -> bytes:
+    inside = matrix(6, (1, 1), tag(9, bytes(8)), name=b"")
+    for _ in range(depth):
+        inside = matrix(1, (1, 1), inside, name=b"")
+    return (
+        matrix(1, (1, 1), inside)
+        if depth < 1000
+        else matrix(2, (1, 1), tag(5, b"\4\0\0\0"), tag(1, b"f\0\0\0"), inside)
+    )
+
+
+def packed(element: bytes) -> bytes:
+    inner = zlib.compress(element, 9)
+    return struct.pack("<II", 15, len(inner)) + inner
+
+
+HOSTILE = {
+    "bomb": packed(
+        struct.pack("<II", 14, 0xFFFFFF00) + matrix(9, (20000, 20000, 1), tag(2, b""))[8:56] + bytes(1 << 22)
+    ),
+    "bomb of numbers": packed(
+        struct.pack("<II", 14, 900_000_056)
+        + matrix(9, (30000, 30000, 1))[8:]
+        + struct.pack("<II", 2, 900_000_000)
+        + bytes(1 << 20)
+    ),
+    "absurd shape": matrix(6, (1 << 30, 1 << 30, 1 << 30), tag(9, bytes(64))),
+    "negative shape": matrix(6, (-4, -4, 4), tag(9, bytes(512))),
+    "deep struct": nest(2000),
+    "cells that are not there": matrix(2, (1, 1), tag(5, b"\4\0\0\0"), tag(1, b"f\0\0\0"), matrix(1, (1 << 30, 1))),
+    "struct without fields": matrix(2, (1 << 30, 1), tag(5, b"\4\0\0\0"), tag(1, b"")),
+    "text that is not there": matrix(
+        2, (1, 1), tag(5, b"\4\0\0\0"), tag(1, b"f\0\0\0"), matrix(4, (1, 1 << 30), tag(16, b""))
+    ),
+    "function": matrix(2, (1, 1), tag(5, b"\4\0\0\0"), tag(1, b"f\0\0\0"), matrix(16, (1, 1))),
+    "nothing": b"",
+    "no zlib": struct.pack("<II", 15, 64) + bytes(64),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile(case: str, tmp_path: Path) -> None:
+    path = file_5(tmp_path / "a.mat", HOSTILE[case])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReadError, match=r"a\.mat"):
+            np.asarray(open_cube(path).data)
+        assert tracemalloc.get_traced_memory()[1] < 50e6 + 4 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("head", [(0, -1, -1, 0, 2), (0, 1 << 30, 1 << 30, 0, 2), (0, 2, 2, 0, -8), (9999, 2, 2, 0, 2)])
+def test_hostile_version_4(head: tuple[int, ...], tmp_path: Path) -> None:
+    (tmp_path / "a.mat").write_bytes(struct.pack("<5i", *head) + b"x\0" + bytes(32))
+    with pytest.raises(ReadError, match=r"a\.mat"):
+        open_cube(tmp_path / "a.mat")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_is_a_read_error(data: st.DataObject, tmp_path: Path) -> None:
+    compressed = data.draw(st.booleans())
+    path = tmp_path / "a.mat"
+    savemat(path, {"s": {"cube": CUBE, "t": "text"}, "wl": np.arange(8.0)}, do_compression=compressed)
+    raw = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, min(len(raw), 600) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(raw)
+    with contextlib.suppress(ReadError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy has remarks of its own
+        np.asarray(open_cube(path).data)
 
 
 def test_complex(tmp_path: Path) -> None:

@@ -18,8 +18,12 @@ __all__ = ["Variable", "choose_unfolded", "choose_variable", "image_size", "spec
 
 _WAVELENGTH_NAMES = {
     "bandcenters", "center", "centers", "lam", "lambda", "lambdas", "wave", "wavelength", "wavelengths",
-    "wavelength_nm", "wavelengths_nm", "wavenumber", "wavenumbers", "waves", "wl", "wls", "wvl",
+    "wavelength_nm", "wavelengths_nm", "waves", "wl", "wls", "wvl",
 }  # fmt: skip
+_SHIFT_NAMES = {
+    "raman_shift", "raman_shifts", "ramanshift", "shift", "shifts", "shift_cm", "wavenumber", "wavenumbers",
+}  # fmt: skip
+_MOST_LISTED = 20
 _SIZE_NAMES = (
     ("nrow", "ncol"), ("nrows", "ncols"), ("rows", "cols"), ("rows", "columns"), ("row", "col"), ("height", "width"),
     ("h", "w"), ("ny", "nx"), ("lines", "samples"), ("m", "n"),
@@ -33,6 +37,16 @@ class Variable:
     name: str
     shape: tuple[int, ...]
     numeric: bool
+
+    @property
+    def field(self) -> str:
+        """Its own name, without that of the struct it is in."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def is_size(self) -> bool:
+        """Whether its name is one of those that height and width go by."""
+        return any(self.field.lower() in pair for pair in _SIZE_NAMES)
 
     @property
     def is_image(self) -> bool:
@@ -108,12 +122,13 @@ def spectral_axis(
     """
     for variable in variables:
         vector = variable.numeric and math.prod(variable.shape) == max(variable.shape, default=0)
-        if not vector or variable.name.lower() not in _WAVELENGTH_NAMES or math.prod(variable.shape) not in shape:
+        name = variable.field.lower()
+        if not vector or name not in _WAVELENGTH_NAMES | _SHIFT_NAMES or math.prod(variable.shape) not in shape:
             continue
         values = numbers(np.ravel(load(variable.name)))
         if values is None or not (np.all(np.diff(values) > 0) or np.all(np.diff(values) < 0)):
             continue
-        unit = "cm-1" if variable.name.lower().startswith("wavenumber") else None
+        unit = "cm-1" if name in _SHIFT_NAMES else "nm" if name.endswith("_nm") else None
         converted, _, unit_name, _ = to_standard_unit(values, unit)
         if converted is not None:
             return converted, unit_name
@@ -126,4 +141,6 @@ def _describe(variable: Variable) -> str:
 
 
 def _list(variables: Sequence[Variable]) -> str:
-    return ", ".join(map(_describe, variables)) or "none"
+    rest = len(variables) - _MOST_LISTED
+    listed = ", ".join(map(_describe, variables[:_MOST_LISTED])) or "none"
+    return f"{listed} and {rest} more" if rest > 0 else listed
