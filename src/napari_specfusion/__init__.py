@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_specfusion.engine import fuse
     from napari_specfusion.errors import SpecFusionError
     from napari_specfusion.fitting import fit
-    from napari_specfusion.io import as_cube, open_cube
+    from napari_specfusion.io import as_cube, open_cube, open_scene
     from napari_specfusion.metrics import Quality, evaluate
     from napari_specfusion.models import create_model, list_models, list_weights, load_checkpoint, load_weights
     from napari_specfusion.references import check_references, find_references, reflectance
@@ -50,6 +50,7 @@ __all__ = [
     "load_weights",
     "open_cube",
     "open_in",
+    "open_scene",
     "reflectance",
     "sample_scene",
     "show_in",
@@ -82,6 +83,7 @@ _HOME = {
     "load_weights": "models",
     "open_cube": "io",
     "open_in": "widgets._console",
+    "open_scene": "io",
     "reflectance": "references",
     "sample_scene": "sample_data",
     "show_in": "widgets._console",

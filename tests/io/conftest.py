@@ -45,6 +45,27 @@ def _gdal(folder: Path, values: NDArray[np.uint16]) -> Path:
     return folder / "scene.jp2"
 
 
+def _hdf5(folder: Path, values: NDArray[np.uint16]) -> Path:
+    h5py = pytest.importorskip("h5py", reason="HDF5 comes with the extra hdf")
+
+    with h5py.File(folder / "scene.h5", "w") as file:
+        file.create_dataset("entry/data", data=values, chunks=(3, 4, 5), compression="gzip")
+    return folder / "scene.h5"
+
+
+def _enmap(folder: Path, values: NDArray[np.uint16]) -> Path:
+    import tifffile
+
+    tifffile.imwrite(folder / "scene-SPECTRAL_IMAGE.TIF", values, photometric="minisblack", planarconfig="separate")
+    bands = "".join(
+        f"<bandID number='{n}'><wavelengthCenterOfBand>{400 + n}</wavelengthCenterOfBand></bandID>"
+        for n in range(1, len(values) + 1)
+    )
+    metadata = folder / "scene-METADATA.XML"
+    metadata.write_text(f"<level_X><bandCharacterisation>{bands}</bandCharacterisation></level_X>")
+    return metadata
+
+
 def _matlab(folder: Path, values: NDArray[np.uint16]) -> Path:
     from scipy.io import savemat
 
@@ -90,6 +111,8 @@ MAKERS: dict[str, Maker] = {
     "envi": _envi,
     "tiff": _tiff,
     "gdal": _gdal,
+    "hdf5": _hdf5,
+    "enmap": _enmap,
     "matlab": _matlab,
     "npy": _npy,
     "npz": _npz,

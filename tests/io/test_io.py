@@ -35,7 +35,7 @@ def test_pixels_come_back_by_every_way(key: str, make_file: MakeFile, values: Va
     want = expected(key, values)
     assert cube.shape == want.shape
     assert cube.dtype == np.uint16
-    assert cube.wavelengths is None
+    assert (cube.wavelengths is None) == (key != "enmap"), "a product says what its bands are"
     np.testing.assert_array_equal(cube.data.compute(), want)
     np.testing.assert_array_equal(cube.read(slice(2, 8), slice(1, 12)), want[:, 2:8, 1:12])
     np.testing.assert_array_equal(cube.spectrum(3, 12), want[:, 3, 12])
@@ -116,7 +116,7 @@ def test_unknown_option(key: str, make_file: MakeFile) -> None:
 def test_unknown_format(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear reader")
-    with pytest.raises(ReadError, match=r"no known format; name one with reader=: envi, tiff"):
+    with pytest.raises(ReadError, match=r"no known format; name one with reader=: envi, enmap, tiff"):
         open_cube(path)
     with pytest.raises(ReadError, match="no reader is called 'word'"):
         open_cube(path, reader="word")
@@ -185,6 +185,7 @@ REAL = [
     ("formats/wiser/caltech_425_7_7_nm", {}, (425, 7, 7), (376.86, 2500.54)),
     ("formats/wiser/caltech_4_100_150_nm.hdr", {}, (4, 150, 150), (472.02, 852.68)),
     ("formats/wiser/caltech_4_100_150_nm_epsg4087.tif", {}, (4, 139, 168), (472.02, 852.68)),
+    ("formats/neon_hdf5/ex.h5", {}, (426, 30, 30), (383.534, 2511.89)),
     ("formats/aviris_ng/ang20170323t202244_rdn_7000-7010.hdr", {}, (425, 10, 10), (376.86, 2500.54)),
 ]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -12,10 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_specfusion.cube import Cube
 from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
-from napari_specfusion.io import envi, gdal, matlab, numpy_io, pictures, tiff, zarr_io
+from napari_specfusion.io import enmap, envi, gdal, hdf_io, matlab, numpy_io, pictures, tiff, zarr_io
 from napari_specfusion.io._own_entry import restored
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io.save import WRITERS, Saved, SaveProgress, Writer, save_cube
+
+if TYPE_CHECKING:
+    from napari_specfusion.scene import Scene
 
 __all__ = [
     "READERS",
@@ -27,13 +32,17 @@ __all__ = [
     "as_cube",
     "find_reader",
     "open_cube",
+    "open_scene",
     "save_cube",
 ]
 
 READERS: dict[str, Reader] = {
     "envi": envi.READER,
+    # its files are TIFFs too, with a name of their own
+    "enmap": enmap.READER,
     "tiff": tiff.READER,
     "gdal": gdal.READER,
+    "hdf5": hdf_io.READER,
     "matlab": matlab.READER,
     "npy": numpy_io.NPY_READER,
     "npz": numpy_io.NPZ_READER,
@@ -58,8 +67,8 @@ def open_cube(
     Parameters
     ----------
     path
-        An ENVI header or data file, a TIFF, a MATLAB, NPY or NPZ file, a picture, a Zarr store, or a folder of one
-        picture per band.
+        An ENVI header or data file, a TIFF or another raster that GDAL knows, a MATLAB, NPY or NPZ file, a picture,
+        a Zarr store, HDF5 or NetCDF 4, an EnMAP or DESIS product, or a folder of one picture per band.
     reader
         A key of `READERS`; None chooses by the name, then by the first bytes.
     name
@@ -83,14 +92,7 @@ def open_cube(
     """
     path = Path(path)
     wavelengths = _checked(wavelengths)
-    if not path.exists():
-        raise ReadError(f"{path} does not exist; check the path.")
-    key = reader if reader is not None else find_reader(path)
-    if key not in READERS:
-        known = ", ".join(READERS)
-        asked = f"no reader is called {reader!r}" if reader is not None else f"{path} is of no known format"
-        raise ReadError(f"{asked}; name one with reader=: {known}.")
-    chosen = READERS[key]
+    chosen = _reader_of(path, reader)
     takes = chosen.options
     unknown = [option for option in options if option not in takes]
     if unknown:
@@ -100,16 +102,62 @@ def open_cube(
         )
     if wavelengths is not None and "wavelengths" in takes:
         options["wavelengths"] = wavelengths
+    with _reading(path, chosen):
+        return _described(restored(chosen.read(path, **options)), name, wavelengths, spectral_unit)
+
+
+def open_scene(path: str | os.PathLike[str], *, reader: str | None = None) -> Scene:
+    """Open a product that holds a sharper image beside its cube, such as PRISMA's, as a pair ready to be fused.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reader
+        A key of `READERS`; None chooses by the name, then by the first bytes.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read, or holds no pair.
+    SceneError
+        If the two images in it do not make a pair.
+    """
+    path = Path(path)
+    chosen = _reader_of(path, reader)
+    with _reading(path, chosen):
+        scene = None if chosen.read_scene is None else chosen.read_scene(path)
+    if scene is None:
+        raise ReadError(
+            f"{path} holds no sharper image beside its cube; open both files: Scene(open_cube(cube), open_cube(guide))."
+        )
+    return scene
+
+
+def _reader_of(path: Path, reader: str | None) -> Reader:
+    """Return the reader called `reader`, or the one that fits the file."""
+    if not path.exists():
+        raise ReadError(f"{path} does not exist; check the path.")
+    key = reader if reader is not None else find_reader(path)
+    if key not in READERS:
+        known = ", ".join(READERS)
+        asked = f"no reader is called {reader!r}" if reader is not None else f"{path} is of no known format"
+        raise ReadError(f"{asked}; name one with reader=: {known}.")
+    return READERS[key]
+
+
+@contextmanager
+def _reading(path: Path, reader: Reader) -> Iterator[None]:
+    """Turn whatever goes wrong while `path` is read into words."""
     try:
-        cube = restored(chosen.read(path, **options))
-        return _described(cube, name, wavelengths, spectral_unit)
+        yield
     except CubeError as error:
         raise ReadError(f"{path}: {error}") from error
     except SpecFusionError:
         raise
     except Exception as error:  # whatever the format's library raises on damaged data
         raise ReadError(
-            f"{path} cannot be read as {chosen.title} ({type(error).__name__}: {error}); it is damaged, cut short "
+            f"{path} cannot be read as {reader.title} ({type(error).__name__}: {error}); it is damaged, cut short "
             "or of another format: copy it anew, or name the format with reader=."
         ) from error
 

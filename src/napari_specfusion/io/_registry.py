@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
+    from napari_specfusion.scene import Scene
 
 __all__ = ["Reader"]
 
@@ -29,12 +30,15 @@ class Reader:
         ``read(path, *, options...) -> Cube``, lazy.
     magic
         First bytes that tell the format where the name does not.
+    read_scene
+        ``read_scene(path) -> Scene | None``, where a file may hold a sharper image beside its cube.
     """
 
     title: str
     patterns: tuple[str, ...]
     read: Callable[..., Cube]
     magic: tuple[bytes, ...] = ()
+    read_scene: Callable[[Path], Scene | None] | None = None
 
     def claims(self, path: Path) -> bool:
         """Whether the name of `path` is one of this reader's."""
