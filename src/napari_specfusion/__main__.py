@@ -111,6 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("estimates", metavar="ESTIMATE", nargs="+", help="cubes on the same pixels")
     evaluate.add_argument("--ratio", type=commands.ratio, required=True, help="guide pixels per cube pixel, for ERGAS")
 
+    convert = names.add_parser("convert", help="write a cube in another format")
+    convert.set_defaults(run=commands.convert_file)
+    convert.add_argument("cube", metavar="IN", help="a cube in any format that can be read")
+    convert.add_argument("out", metavar="OUT", help="what to write: .hdr, .tif, .ome.tif, .zarr, .npz or .mat")
+    convert.add_argument("--reader", help="format of IN, where its name does not say it")
+    convert.add_argument("--interleave", choices=("bsq", "bil", "bip"), help="order of the numbers in an ENVI file")
+    convert.add_argument("--overwrite", action="store_true", help="replace what lies there")
+
     names.add_parser("bench", help="measure speed and quality; bench --help lists what", add_help=False)
     return parser
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "bench",
     "check_files",
+    "convert_file",
     "demo_headless",
     "evaluate_files",
     "fit_files",
@@ -184,6 +185,25 @@ def evaluate_files(options: argparse.Namespace) -> int:
     reference = open_cube(options.reference)
     table = {path: evaluate(reference, open_cube(path), options.ratio) for path in options.estimates}
     print(format_table(table))
+    return 0
+
+
+def convert_file(options: argparse.Namespace) -> int:
+    """Write a cube in another format."""
+    from napari_specfusion.io import open_cube, save_cube
+    from napari_specfusion.terminal import ProgressLine
+
+    cube = open_cube(options.cube, reader=options.reader)
+    chosen = {} if options.interleave is None else {"interleave": options.interleave}
+    with ProgressLine(f"Writing {options.out}") as line:
+        saved = save_cube(
+            cube,
+            options.out,
+            overwrite=options.overwrite,
+            progress=lambda event: line.update(event.done / event.total, event.remaining),
+            **chosen,
+        )
+    print("\n".join([str(cube), *(f"note: {note}" for note in saved.notes), f"written to {saved.paths[-1]}"]))
     return 0
 
 
