@@ -22,8 +22,8 @@ FACES = {"__main__", "widgets"}
 ORDER = (
     "__init__ errors source formulas painting picture pyramid terminal still_life tiles srf scene cube io references degrade "
     "moments calibration wald device feed job windowed runner store metrics models choice engine "
-    "lessons fitting examples training sample_data own_process contenders bench_table bench_cave _bench_io bench demo widgets "
-    "commands __main__"
+    "lessons fitting examples training sample_data own_process contenders bench_table bench_cave _bench_io bench demo "
+    "widgets commands __main__"
 ).split()
 # `cube.save` alone leads back, inside of itself: a cube is saved more often than a function for it is found.
 BACK_DOORS = {"cube": {"io"}}
