@@ -20,8 +20,8 @@ FACES = {"__main__", "widgets"}
 
 # Data flows one way: a part imports only parts that stand above it, or itself.
 ORDER = (
-    "__init__ errors source formulas painting picture pyramid terminal still_life tiles srf scene cube io references degrade "
-    "moments calibration wald device feed job windowed runner store metrics models choice engine "
+    "__init__ errors source formulas painting picture pyramid terminal still_life tiles srf scene cube io "
+    "references degrade moments calibration wald device feed job windowed runner store metrics models choice engine "
     "lessons fitting examples training sample_data own_process contenders bench_table bench_cave _bench_io bench demo "
     "widgets commands __main__"
 ).split()
