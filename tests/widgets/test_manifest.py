@@ -26,7 +26,48 @@ def test_every_widget_has_its_command() -> None:
 
 def test_ordinary_pictures_are_left_to_others() -> None:
     patterns = {p for reader in MANIFEST.contributions.readers for p in reader.filename_patterns}
-    assert not patterns & {"*", "*.tif", "*.tiff", "*.png", "*.jpg", "*.h5", "*.nc", "*.zarr"}
+    assert not patterns & {"*", "*.tif", "*.tiff", "*.png", "*.jpg", "*.h5", "*.zarr"}
+
+
+def readers_of(name: str) -> set[str]:
+    """Return the plugins that napari would ask about a file of this name."""
+    from napari.plugins import _initialize_plugins
+    from npe2 import PluginManager
+
+    _initialize_plugins()
+    return {reader.plugin_name for reader in PluginManager.instance().iter_compatible_readers(name)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "photo.tif", "stack.TIFF", "image.png", "data.h5", "table.xml", "a-b-c.xml", "A-METADATA.xml", "a_b.tif",
+        "my_basic_model.h5", "scan_reflectance.h5", "IMAGE-SPECTRAL_IMAGE.tif",
+    ],
+)  # fmt: skip
+def test_nobody_is_asked_about_ordinary_files(name: str) -> None:
+    assert "napari-specfusion" not in readers_of(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PRS_L2D_STD_20201107101404_20201107101408_0001.he5",
+        "EMIT_L2A_RFL_001_20230316T045133_2307503_005.nc",
+        "NEON_D17_SOAP_DP3_298000_4107000_reflectance.h5",
+        "NEON_D02_SERC_DP3_368000_4306000_bidirectional_reflectance.h5",
+        "20250504_092952_87_4001_basic_sr_hdf5.h5",
+        "20250511_074311_00_4001_ortho_radiance_hdf5.h5",
+        "ENMAP01-____L2A-DT0000001867_20220724T104526Z_008_V010302_20230628T165614Z-SPECTRAL_IMAGE.TIF",
+        "ENMAP01-____L2A-DT0000001867_20220724T104526Z_008_V010302_20230628T165614Z-METADATA.XML",
+        "DESIS-HSI-L2A-DT1203190212_025-20191203T021128-V0210-SPECTRAL_IMAGE.tif",
+        "DESIS-HSI-L2A-DT1203190212_025-20191203T021128-V0210-METADATA.xml",
+    ],
+)
+def test_products_are_claimed_by_their_names(name: str) -> None:
+    assert "napari-specfusion" in readers_of(name)
+    if name.endswith((".he5", ".nc")):
+        assert readers_of(name) == {"napari-specfusion"}, "no question is asked"
 
 
 def test_a_file_is_read_by_the_plugin(viewer: Any, pair_files: tuple[Path, Path]) -> None:

@@ -71,3 +71,26 @@ def test_a_result_can_be_dropped_again(viewer: Any, tmp_path: Path) -> None:
     cube = Cube.from_layer(layer)
     np.testing.assert_array_equal(cube.read(), fused.read())
     np.testing.assert_array_equal(cube.wavelengths, pair.hsi.wavelengths)
+
+
+def test_a_product_with_a_sharper_image_opens_as_both(viewer: Any, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "PRS_L2D.he5", "w") as file:
+        for name, ends in (("VNIR", (900, 400)), ("SWIR", (2400, 1000))):
+            file[f"HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/{name}_Cube"] = np.full((4, 5, 3), 7, "u2")
+            file.attrs[f"List_Cw_{name.title()}"] = np.linspace(*ends, 5)
+        file["HDFEOS/SWATHS/PRS_L2D_PCO/Data Fields/Cube"] = np.arange(1, 24 * 18 + 1, dtype="u2").reshape(24, 18)
+    pan, cube = viewer.open(tmp_path / "PRS_L2D.he5", plugin="napari-specfusion")
+    assert pan.data.shape == (24, 18)
+    assert cube.data.shape == (10, 4, 3)
+    np.testing.assert_allclose(cube.data_to_world((0, 0, 0))[1:], (2.5, 2.5))
+    np.testing.assert_allclose(Cube.from_layer(cube).wavelengths[[0, -1]], (400, 2400))
+    np.testing.assert_array_equal(cube.scale[1:], (6, 6))
+
+
+def test_netcdf_of_anyone(viewer: Any, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "scan.nc", "w") as file:
+        file["cube"], file["wavelength"] = np.ones((4, 5, 6), "f4"), np.linspace(400, 900, 6)
+    [layer] = viewer.open(tmp_path / "scan.nc", plugin="napari-specfusion")
+    assert layer.data.shape == (6, 4, 5)

@@ -1,4 +1,4 @@
-"""Drag and drop: napari's reader hook over `open_cube`. Nothing is imported from napari."""
+"""Drag and drop: napari's reader hook over `open_cube` and `open_scene`."""
 
 from __future__ import annotations
 
@@ -34,4 +34,24 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None
 def _read(path: Any) -> list[LayerData]:
     from napari_specfusion.io import open_cube
 
-    return [open_cube(path[0] if isinstance(path, list) else path).layer_data()]
+    path = Path(path[0] if isinstance(path, list) else path)
+    return _read_pair(path) or [open_cube(path).layer_data()]
+
+
+def _read_pair(path: Path) -> list[LayerData]:
+    """Return guide and cube of a product that holds both, the cube lying over the guide; else nothing."""
+    from napari_specfusion.errors import ReadError, SceneError
+    from napari_specfusion.io import READERS, find_reader, open_scene
+
+    key = find_reader(path)
+    if key is None or READERS[key].read_scene is None:
+        return []
+    try:
+        scene = open_scene(path)
+    except (ReadError, SceneError):  # there is no pair in it; if the cube cannot be read, opening that says why
+        return []
+    from napari_specfusion.widgets._layers import cell_transform, layer_data
+
+    size, place = cell_transform(scene.factor, scene.shift)
+    data, keywords, kind = scene.hsi.layer_data()
+    return [layer_data(scene.guide), (data, keywords | {"scale": (1.0, *size), "translate": (0.0, *place)}, kind)]
