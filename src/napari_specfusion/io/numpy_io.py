@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import struct
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io._axes import band_axis_of, bands_first
+from napari_specfusion.io._bounds import LoadedArray, check_inflation
 from napari_specfusion.io._lazy import MappedArray, lazy_cube
 from napari_specfusion.io._own_entry import LONGEST, OWN_KEY
 from napari_specfusion.io._registry import Reader
@@ -20,6 +26,12 @@ if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
 
 __all__ = ["NPY_READER", "NPZ_READER", "read_npy", "read_npz"]
+
+_MAGIC = b"\x93NUMPY"
+_MOST_MEMBERS = 10_000
+# of the header in front of each member of an archive
+_LOCAL_HEADER, _NAME_LENGTH = 30, 26
+_ENCRYPTED = 1
 
 
 def read_npy(path: Path, *, band_axis: int | None = None, wavelengths: Any = None) -> Cube:
@@ -39,6 +51,11 @@ def read_npy(path: Path, *, band_axis: int | None = None, wavelengths: Any = Non
     ReadError
         If the file is damaged, holds Python objects, or has not two or three axes.
     """
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise ReadError(
+                f"{path} is no NPY file; save plain numbers with numpy.save, or name the format with reader=."
+            )
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
@@ -65,7 +82,7 @@ def read_npy(path: Path, *, band_axis: int | None = None, wavelengths: Any = Non
 
 
 def read_npz(path: Path, *, variable: str | None = None, band_axis: int | None = None, wavelengths: Any = None) -> Cube:
-    """Open one array of an NPZ file; that one is loaded.
+    """Open one array of an NPZ file: lazily, or unpacked when its first pixel is needed where it is compressed.
 
     Parameters
     ----------
@@ -83,47 +100,123 @@ def read_npz(path: Path, *, variable: str | None = None, band_axis: int | None =
     ReadError
         If no array, or several with equal right, could be the cube, or it holds Python objects.
     """
-    # numpy leaves a file that it opened itself open where it is no archive.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        variables = [_header(archive, name) for name in archive.files]
-        entry = _own_entry(archive) if variable in {None, "data"} else None
+    with zipfile.ZipFile(path) as archive:
+        members = _members(path, archive)
+
+        def load(name: str) -> NDArray[Any]:
+            return _load(path, archive, members[name])
+
+        variables = [member.variable for member in members.values()]
+        entry = _own_entry(members, load) if variable in {None, "data"} else None
         chosen = choose_variable(variables, variable if entry is None else "data", path)
-        found = spectral_axis(variables, chosen.shape, lambda name: archive[name])
-        data = archive[chosen.name]
+        found = spectral_axis(variables, chosen.shape, load)
         fields: dict[str, Any] = {"name": path.stem}
         if entry is not None:
             fields["metadata"] = {OWN_KEY: entry}
-        if data.ndim == 2:
-            return lazy_cube(data[None], path, **fields)
+        flat = len(chosen.shape) == 2
+        shape = _three((1, *chosen.shape) if flat else chosen.shape)
         count = np.size(wavelengths) if wavelengths is not None else None if found is None else found[0].size
-        axis = band_axis_of(data.shape, count, 0, band_axis, path)
-        bands = data.shape[axis]
+        axis = 0 if flat else band_axis_of(shape, count, 0, band_axis, path)
+        bands = shape[axis]
         if found is not None and found[0].size == bands:
             fields |= {"wavelengths": found[0], "spectral_unit": found[1]}
         for key in ("fwhm", "good_bands"):
-            held = next((v for v in variables if v.name == key and v.numeric and v.shape == (bands,)), None)
-            values = None if held is None else numbers(archive[key])
+            held = members.get(key)
+            values = numbers(load(key)) if held and held.variable.numeric and held.shape == (bands,) else None
             if values is not None:
                 fields[key] = values
-    return lazy_cube(np.moveaxis(data, axis, 0), path, **fields)
+        array = _array(path, archive, members[chosen.name], bands_first(axis))
+    return lazy_cube(array, path, **fields)
 
 
-def _own_entry(archive: Any) -> str | None:
+@dataclass(frozen=True)
+class _Member:
+    """An array of an archive: what its header says, and how many bytes that takes."""
+
+    info: zipfile.ZipInfo
+    name: str
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    header: int
+
+    @property
+    def variable(self) -> Variable:
+        return Variable(self.name, self.shape, self.dtype.kind in "biuf")
+
+
+@dataclass(frozen=True, eq=False)
+class NpzArray(LoadedArray):
+    """A compressed array of an archive, unpacked when it is needed."""
+
+    member: str
+
+    def _load(self) -> NDArray[Any]:
+        path = Path(self.path)
+        with zipfile.ZipFile(path) as archive:
+            values = _load(path, archive, _members(path, archive)[self.member])
+        return values[None] if values.ndim == 2 else values
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, _Member]:
+    """Return the arrays of an archive by name, from their headers alone."""
+    infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+    if len(infos) > _MOST_MEMBERS:
+        raise ReadError(f"{path} holds {len(infos)} arrays; save the cube in an archive of its own.")
+    found = {}
+    for info in infos:
+        with archive.open(info) as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = read(member)
+            name = info.filename.removesuffix(".npy")
+            found[name] = _Member(info, name, tuple(map(int, shape)), fortran, dtype, member.tell())
+    return found
+
+
+def _load(path: Path, archive: zipfile.ZipFile, member: _Member) -> NDArray[Any]:
+    _check(path, member)
+    with archive.open(member.info) as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+
+
+def _check(path: Path, member: _Member) -> None:
+    needed = member.header + math.prod(member.shape) * member.dtype.itemsize
+    if not member.dtype.hasobject and needed != member.info.file_size:
+        raise ReadError(
+            f"{path}: {member.name} claims the shape {member.shape}, {needed} bytes, but holds "
+            f"{member.info.file_size}; it is damaged, get it anew."
+        )
+    check_inflation(path, member.name, member.info.compress_size, member.info.file_size)
+
+
+def _array(path: Path, archive: zipfile.ZipFile, member: _Member, order: tuple[int, int, int]) -> Any:
+    """Return the array in the order (bands, y, x): mapped where the archive only stores it."""
+    _check(path, member)
+    shape = _three((1, *member.shape) if len(member.shape) == 2 else member.shape)
+    plain = member.info.compress_type == zipfile.ZIP_STORED and not member.info.flag_bits & _ENCRYPTED
+    if not plain or member.info.file_size != member.info.compress_size:
+        return NpzArray(str(path), shape, member.dtype.str, order, member.name)
+    with path.open("rb") as file:
+        file.seek(member.info.header_offset + _NAME_LENGTH)
+        name, extra = struct.unpack("<HH", file.read(4))
+    offset = member.info.header_offset + _LOCAL_HEADER + name + extra + member.header
+    if offset + math.prod(shape) * member.dtype.itemsize > path.stat().st_size:
+        raise ReadError(f"{path} ends before {member.name} does; it was cut short, get it anew.")
+    if member.fortran and len(member.shape) == 3:
+        return MappedArray(str(path), member.dtype.str, _three(shape[::-1]), offset, _three(2 - a for a in order))
+    if member.fortran:
+        return MappedArray(str(path), member.dtype.str, _three((1, *member.shape[::-1])), offset, (0, 2, 1))
+    return MappedArray(str(path), member.dtype.str, shape, offset, order)
+
+
+def _own_entry(members: Mapping[str, _Member], load: Callable[[str], NDArray[Any]]) -> str | None:
     """Return what this package wrote beside the array of an archive of its own, or None."""
-    name = f"{OWN_KEY}.npy"
-    if not {OWN_KEY, "data"} <= set(archive.files) or archive.zip.getinfo(name).file_size > LONGEST:
+    if not {OWN_KEY, "data"} <= set(members) or members[OWN_KEY].info.file_size > LONGEST:
         return None
-    entry = archive[OWN_KEY]
-    return str(entry) if entry.dtype.kind == "U" and entry.ndim == 0 else None
-
-
-def _header(archive: Any, name: str) -> Variable:
-    """Return name, shape and kind of a member, without unpacking its numbers."""
-    with archive.zip.open(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name) as member:
-        version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(member)
-    return Variable(name, shape, dtype.kind in "biuf")
+    if members[OWN_KEY].dtype.kind != "U" or members[OWN_KEY].shape:
+        return None
+    return str(load(OWN_KEY))
 
 
 def _three(values: Iterable[int]) -> tuple[int, int, int]:
@@ -131,5 +224,5 @@ def _three(values: Iterable[int]) -> tuple[int, int, int]:
     return bands, height, width
 
 
-NPY_READER = Reader(title="NPY", patterns=("*.npy",), read=read_npy, magic=(b"\x93NUMPY",))
+NPY_READER = Reader(title="NPY", patterns=("*.npy",), read=read_npy, magic=(_MAGIC,))
 NPZ_READER = Reader(title="NPZ", patterns=("*.npz",), read=read_npz, magic=(b"PK\x03\x04",))
