@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_specfusion import Cube, open_cube
+from napari_specfusion.__main__ import main
 from napari_specfusion.errors import CalibrationError
 from napari_specfusion.references import check_references, find_references, reflectance
 
@@ -362,3 +363,18 @@ def test_nothing_is_read_of_the_cube_before_it_is_used() -> None:
     assert not read
     np.testing.assert_allclose(cube.values[2].compute(), TRUTH[2])
     assert read == [LINES * COLUMNS]
+
+
+def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = capture(tmp_path, raw="tint = 20.0\n", white="tint = 10.0\n")
+    out = tmp_path / "leaf.hdr"
+    assert main(["calibrate", str(raw.parent), "--out", str(out), "--panel", "0.5"]) == 0
+    assert "note: The cube was taken with an integration time of 20" in capsys.readouterr().out
+    np.testing.assert_allclose(open_cube(out).read(), TRUTH / 4, rtol=0, atol=2e-4)
+    again = ["calibrate", str(raw), "--out", str(out), "--times", "1", "1"]
+    assert main(again) == 2  # it is there already
+    assert main([*again, "--overwrite"]) == 0
+    np.testing.assert_allclose(open_cube(out).read(), TRUTH, rtol=0, atol=2e-4)
+    swapped = ["--white", str(raw.parent / "DARKREF_leaf.hdr"), "--dark", str(raw.parent / "WHITEREF_leaf.hdr")]
+    assert main([*again, *swapped, "--overwrite"]) == 2
+    assert "wrong way round" in capsys.readouterr().err

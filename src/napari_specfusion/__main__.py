@@ -119,6 +119,28 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--interleave", choices=("bsq", "bil", "bip"), help="order of the numbers in an ENVI file")
     convert.add_argument("--overwrite", action="store_true", help="replace what lies there")
 
+    calibrate = names.add_parser("calibrate", help="turn counts into reflectance with white and dark references")
+    calibrate.set_defaults(run=commands.calibrate_file)
+    calibrate.add_argument("raw", metavar="RAW", help="a cube in counts, or the folder of a Specim capture")
+    calibrate.add_argument("--out", required=True, help="what to write: .hdr, .tif, .ome.tif, .zarr, .npz or .mat")
+    calibrate.add_argument("--white", help="white reference (WHITEREF_ beside RAW)")
+    calibrate.add_argument("--dark", help="dark reference (DARKREF_ beside RAW)")
+    calibrate.add_argument(
+        "--panel", type=commands.positive, default=1.0, help="reflectance of the panel (%(default)g)"
+    )
+    calibrate.add_argument(
+        "--times",
+        nargs=2,
+        type=commands.positive,
+        metavar=("RAW", "WHITE"),
+        help="integration times, where they differ",
+    )
+    calibrate.add_argument(
+        "--dead", choices=("nan", "interpolate"), default="nan", help="what becomes of dead pixels (%(default)s)"
+    )
+    calibrate.add_argument("--saturation", type=commands.positive, help="count at which the sensor is full")
+    calibrate.add_argument("--overwrite", action="store_true", help="replace what lies there")
+
     names.add_parser("bench", help="measure speed and quality; bench --help lists what", add_help=False)
     return parser
 

@@ -13,10 +13,12 @@ from napari_specfusion.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari_specfusion.cube import Cube
     from napari_specfusion.scene import Finding, Scene
 
 __all__ = [
     "bench",
+    "calibrate_file",
     "check_files",
     "convert_file",
     "demo_headless",
@@ -190,21 +192,28 @@ def evaluate_files(options: argparse.Namespace) -> int:
 
 def convert_file(options: argparse.Namespace) -> int:
     """Write a cube in another format."""
-    from napari_specfusion.io import open_cube, save_cube
-    from napari_specfusion.terminal import ProgressLine
+    from napari_specfusion.io import open_cube
 
-    cube = open_cube(options.cube, reader=options.reader)
     chosen = {} if options.interleave is None else {"interleave": options.interleave}
-    with ProgressLine(f"Writing {options.out}") as line:
-        saved = save_cube(
-            cube,
-            options.out,
-            overwrite=options.overwrite,
-            progress=lambda event: line.update(event.done / event.total, event.remaining),
-            **chosen,
-        )
-    print("\n".join([str(cube), *(f"note: {note}" for note in saved.notes), f"written to {saved.paths[-1]}"]))
-    return 0
+    return _save(open_cube(options.cube, reader=options.reader), options, **chosen)
+
+
+def calibrate_file(options: argparse.Namespace) -> int:
+    """Turn the counts of a file into reflectance."""
+    from napari_specfusion.references import reflectance
+
+    cube = reflectance(
+        options.raw,
+        options.white,
+        options.dark,
+        panel=options.panel,
+        times=options.times and tuple(options.times),
+        dead=options.dead,
+        saturation=options.saturation,
+    )
+    for message in cube.metadata["findings"]:
+        print(f"note: {message}")
+    return _save(cube, options)
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -219,6 +228,22 @@ def bench(options: argparse.Namespace) -> int:
 
 
 # --- what they share ---------------------------------------------------------------
+
+
+def _save(cube: Cube, options: argparse.Namespace, **chosen: Any) -> int:
+    from napari_specfusion.io import save_cube
+    from napari_specfusion.terminal import ProgressLine
+
+    with ProgressLine(f"Writing {options.out}") as line:
+        saved = save_cube(
+            cube,
+            options.out,
+            overwrite=options.overwrite,
+            progress=lambda event: line.update(event.done / event.total, event.remaining),
+            **chosen,
+        )
+    print("\n".join([str(cube), *(f"note: {note}" for note in saved.notes), f"written to {saved.paths[-1]}"]))
+    return 0
 
 
 def _scene(options: argparse.Namespace) -> Scene:
