@@ -202,11 +202,12 @@ def _known_system(crs: str) -> tuple[str, ...]:
 def _wkt(crs: str) -> str | None:
     try:
         from rasterio.crs import CRS
+        from rasterio.enums import WktVersion
         from rasterio.errors import CRSError
     except ImportError:
         return None
     try:
-        return str(CRS.from_user_input(crs).to_wkt(morph_to_esri_dialect=True))
+        return str(CRS.from_user_input(crs).to_wkt(version=WktVersion.WKT1_ESRI))
     except CRSError:
         return None
 

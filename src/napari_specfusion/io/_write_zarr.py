@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.io._blocks import BLOCK_BYTES, Watch, file_arrays, plan, reads_by_bands, stored_blocks
+from napari_specfusion.io import _blocks
+from napari_specfusion.io._blocks import Watch, file_arrays, plan, reads_by_bands, stored_blocks
 from napari_specfusion.io._lazy import MappedArray
 from napari_specfusion.io._own_entry import OWN_KEY, plain_fields
 from napari_specfusion.io._raw import stored_dtype
@@ -105,7 +106,7 @@ def _by_bands(cube: Cube) -> bool:
 
 def _side(column_bytes: int, levels: int) -> int:
     """Return the side of the squares that blocks consist of: a power of two that all levels halve evenly."""
-    fitting = next((side for side in _SIDES if side * side * column_bytes <= BLOCK_BYTES), _SIDES[-1])
+    fitting = next((side for side in _SIDES if side * side * column_bytes <= _blocks.BLOCK_BYTES), _SIDES[-1])
     return int(max(fitting, 2 ** (levels - 1)))
 
 
