@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import zarr
 
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io import open_cube
+from napari_specfusion.io.zarr_io import _KNOWN_CODECS, _codecs
 
 CUBE = np.arange(5 * 6 * 7, dtype=np.float32).reshape(5, 6, 7)
 
@@ -89,3 +92,116 @@ def test_no_image(tmp_path: Path) -> None:
         open_cube(tmp_path / "group.zarr")
     with pytest.raises(ReadError, match="wavelengths has 2 entries"):
         open_cube(save(tmp_path / "lies.zarr", CUBE, "cyx", wavelengths=[1.0, 2.0]))
+
+
+def array_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path / "zarr.json").read_text())
+    return found
+
+
+def test_wavelengths_in_the_labels_of_the_channels(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.zarr", CUBE, "cyx")
+    ome = zarr.open_group(path).attrs["ome"]
+    channels = [{"label": f"Raman {1000 + 10 * i} cm-1"} for i in range(5)]
+    zarr.open_group(path, mode="a").attrs["ome"] = ome | {"omero": {"channels": channels}}
+    cube = open_cube(path)
+    assert cube.spectral_unit == "cm-1"
+    np.testing.assert_allclose(cube.wavelengths, 1000 + 10 * np.arange(5))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_group_of_arrays(version: int, tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path / "g.zarr", zarr_format=version)
+    group.create_array("cube", data=CUBE.transpose(1, 2, 0), chunks=(3, 4, 5))
+    group.create_array("mask", data=CUBE[0])
+    group.create_array("wavelength", data=np.linspace(700, 400, 5))
+    cube = open_cube(tmp_path / "g.zarr")
+    np.testing.assert_array_equal(cube.data.compute(), CUBE[::-1])
+    np.testing.assert_allclose(cube.wavelengths, np.linspace(400, 700, 5))
+    assert open_cube(tmp_path / "g.zarr", variable="mask").shape == (1, 6, 7)
+    with pytest.raises(ReadError, match="no variable 'cub'; choose among"):
+        open_cube(tmp_path / "g.zarr", variable="cub")
+
+
+def test_first_image_of_several(tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path / "g.zarr")
+    group.attrs["ome"] = {"version": "0.5", "bioformats2raw.layout": 3}
+    save(tmp_path / "g.zarr" / "0", CUBE, "cyx")
+    np.testing.assert_array_equal(open_cube(tmp_path / "g.zarr").data.compute(), CUBE)
+
+
+def test_sharded_and_missing_chunks(tmp_path: Path) -> None:
+    array = zarr.create_array(
+        tmp_path / "x.zarr", shape=(8, 64, 64), dtype="f4", chunks=(2, 16, 16), shards=(8, 32, 32), fill_value=7.0
+    )
+    array[:, :32] = 1.0
+    cube = open_cube(tmp_path / "x.zarr")
+    np.testing.assert_array_equal(cube.spectrum(40, 3), 7.0)
+    np.testing.assert_array_equal(cube.spectrum(4, 63), 1.0)
+
+
+@pytest.mark.parametrize("level", ["../secret", "a/../../secret", "/../secret", "link"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_no_way_out(level: str, version: str, tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "secret", data=CUBE)
+    path = save(tmp_path / "x.zarr", CUBE, "cyx", version)
+    (path / "link").symlink_to(tmp_path / "secret", target_is_directory=True)
+    group = zarr.open_group(path, mode="a")
+    image = {"axes": list("cyx"), "datasets": [{"path": level}]}
+    if version == "0.5":
+        group.attrs["ome"] = {"multiscales": [image]}
+    else:
+        group.attrs["multiscales"] = [image]
+    with pytest.raises(ReadError, match="outside the folder"):
+        open_cube(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks"),
+    [
+        ([10**12, 10**6, 10**6], [1, 1, 1]),
+        ([10**9, 4, 4], [1, 4, 4]),
+        ([4, 10**6, 10**6], [4, 10**6, 10**6]),
+        ([-4, 6, 7], [4, 4, 4]),
+        ([5, 6, 7], [0, 4, 4]),
+        ([5, 6], [10**18, 4, 4]),
+    ],
+)
+def test_absurd_sizes(shape: list[int], chunks: list[int], tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "x.zarr", data=CUBE, chunks=(4, 4, 4))
+    metadata = array_json(tmp_path / "x.zarr")
+    metadata["shape"] = shape
+    metadata["chunk_grid"]["configuration"]["chunk_shape"] = chunks
+    (tmp_path / "x.zarr" / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(ReadError, match=r"x\.zarr"):
+        open_cube(tmp_path / "x.zarr")
+
+
+def test_a_large_empty_array_opens_at_once(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "x.zarr", shape=(500, 100_000, 100_000), dtype="f4", chunks=(1, 64, 64), fill_value=3)
+    cube = open_cube(tmp_path / "x.zarr")
+    assert cube.data.npartitions <= 20_000
+    assert cube.spectrum(99_999, 5).tolist() == [3.0] * 500
+
+
+@pytest.mark.parametrize("place", ["compressor", "filters"])
+def test_pickled_chunks_are_never_unpacked(place: str, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    path = tmp_path / "x.zarr"
+    zarr.create_array(path, data=CUBE, zarr_format=2, chunks=(5, 6, 7), compressors=None)
+    metadata = json.loads((path / ".zarray").read_text())
+    metadata[place] = {"id": "pickle"} if place == "compressor" else [{"id": "pickle"}]
+    (path / ".zarray").write_text(json.dumps(metadata))
+    (path / "0.0.0").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(ReadError, match=r"x\.zarr"):
+        np.asarray(open_cube(path).data)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_codecs_are_looked_at_wherever_they_stand() -> None:
+    inner = {"codecs": [{"name": "bytes"}, {"name": "numcodecs.pickle"}], "index_codecs": [{"name": "crc32c"}]}
+    assert _codecs({"codecs": [{"name": "sharding_indexed", "configuration": inner}]}) - _KNOWN_CODECS == {"pickle"}
+    assert _codecs({"compressor": None, "filters": [{"id": "pickle"}]}) == {"pickle"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,28 +14,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.io._axes import band_axis_of, bands_first
+from napari_specfusion.io._bounds import check_shape
 from napari_specfusion.io._lazy import BlockArray, Box, lazy_cube
 from napari_specfusion.io._registry import Reader
+from napari_specfusion.io._spectral import to_standard_unit, wavelengths_in_names
+from napari_specfusion.io._variables import Variable, choose_variable, spectral_axis
 
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
 
 __all__ = ["READER", "read_zarr"]
 
+_MOST_CHUNKS, _MOST_ARRAYS = 20_000, 1000
+_LARGEST_CHUNK = 2 << 30
+# "pickle" is not among them: unpacking it would run whatever the file says.
+_KNOWN_CODECS = {
+    "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "cast_value", "crc32", "crc32c", "delta", "endian",
+    "fixedscaleoffset", "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "pcodec", "quantize",
+    "scale_offset", "sharding_indexed", "shuffle", "transpose", "zfpy", "zlib", "zstd",
+}  # fmt: skip
 _MARKERS = ("zarr.json", ".zgroup", ".zarray")
 _KEY = "specfusion"
 _LISTS = {"wavelengths": np.float64, "fwhm": np.float64, "good_bands": np.bool_}
 
 
-def read_zarr(path: Path) -> Cube:
+def read_zarr(path: Path, *, variable: str | None = None) -> Cube:
     """Open the finest level of an OME-Zarr image, or a Zarr array ``(bands, y, x)``.
 
-    The description of the bands comes from the attribute "specfusion", as this package writes it.
+    The description of the bands comes from the attribute "specfusion", as this package writes it; else wavelengths come
+    from the labels of the channels, or from an array of such a name beside the cube.
+
+    Parameters
+    ----------
+    path
+        The store.
+    variable
+        Name of the array in a group that is no OME-Zarr image; None takes the largest with three axes.
 
     Raises
     ------
     ReadError
-        If the folder is no Zarr store, or its image has not the axes c, y and x.
+        If the folder is no Zarr store, its image has not the axes c, y and x, or its metadata lead out of the folder or
+        claim absurd sizes.
     """
     import zarr
 
@@ -41,11 +64,15 @@ def read_zarr(path: Path) -> Cube:
         raise ReadError(f"{path} is no Zarr store: it holds no {' or '.join(_MARKERS)}. Choose the folder that does.")
     store = zarr.open(path, mode="r")
     attributes = dict(store.attrs)
-    level, axes = ("", "cyx") if isinstance(store, zarr.Array) else _finest(path, attributes)
-    found = store if isinstance(store, zarr.Array) else store[level]
-    if not isinstance(found, zarr.Array):
-        raise ReadError(f"{path}: level {level!r} is no array; the store is damaged or was never finished.")
-    shape = tuple(found.shape)
+    fields: dict[str, Any] = {}
+    if isinstance(store, zarr.Array):
+        level, axes = "", "cyx"
+    elif variable is None and (image := _image(path, store, attributes)) is not None:
+        level, axes, fields = image
+    else:
+        level, axes, fields = _choose(path, store, variable)
+    found = _inside(path, store, level)
+    shape = tuple(int(n) for n in found.shape)
     if shape and len(shape) == 2:
         axes = "yx"
     if len(axes) != len(shape):
@@ -63,8 +90,12 @@ def read_zarr(path: Path) -> Cube:
         level=level,
         dropped=tuple(i for i in range(len(shape)) if i not in kept),
     )
+    check_shape(path, array.shape)
+    if fields.get("wavelengths") is not None and len(fields["wavelengths"]) != array.shape[0]:
+        fields = {}
+    fields |= _description(path, attributes)
     chunks = _three(tuple(int(found.chunks[i]) for i in order))
-    return lazy_cube(array, path, chunks=_merged(array.shape, chunks), **_description(path, attributes))
+    return lazy_cube(array, path, chunks=_merged(array.shape, chunks), **fields)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +127,101 @@ def _three(values: tuple[int, ...], axes: bool = False) -> tuple[int, int, int]:
     return bands, height, width
 
 
-def _finest(path: Path, attributes: Mapping[str, Any]) -> tuple[str, str]:
-    """Return path and axes of level 0, from the metadata of OME-Zarr 0.5 or 0.4."""
-    try:
+def _inside(path: Path, store: Any, level: str) -> Any:
+    """Return an array of the store, once what its metadata ask for is known to be harmless."""
+    import zarr
+
+    parts = [part for part in level.split("/") if part]
+    if ".." in parts or "\\" in level or not (path / Path(*parts)).resolve().is_relative_to(path.resolve()):
+        raise ReadError(f"{path}: its metadata point to {level!r}, outside the folder, which is not followed.")
+    found = store if not parts else store.get("/".join(parts))
+    if not isinstance(found, zarr.Array):
+        raise ReadError(f"{path}: level {level!r} is no array; the store is damaged or was never finished.")
+    unknown = sorted(_codecs(found.metadata.to_dict()) - _KNOWN_CODECS)
+    if unknown:
+        raise ReadError(
+            f"{path}: level {level!r} is packed with {', '.join(unknown)}, which is not unpacked here; save it with "
+            "one of Zarr's own codecs."
+        )
+    size = math.prod(found.chunks) * np.dtype(found.dtype).itemsize
+    if size > _LARGEST_CHUNK:
+        raise ReadError(
+            f"{path}: level {level!r} has chunks of {tuple(found.chunks)}, {size / 2**30:.0f} GB each; save it with "
+            f"chunks below {_LARGEST_CHUNK >> 30} GB."
+        )
+    return found
+
+
+def _codecs(metadata: Any) -> set[str]:
+    """Return the names of the codecs in an array's metadata of either version, those inside of others included."""
+    found: set[str] = set()
+    waiting = [metadata.get(key) for key in ("codecs", "compressor", "filters")]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, list | tuple):
+            waiting += entry
+        elif isinstance(entry, Mapping):
+            found.add(str(entry.get("name", entry.get("id"))).removeprefix("numcodecs."))
+            inner = entry.get("configuration")
+            if isinstance(inner, Mapping):
+                waiting += [inner.get("codecs"), inner.get("index_codecs")]
+    return found
+
+
+def _image(path: Path, store: Any, attributes: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
+    """Return path, axes and description of level 0, from the metadata of OME-Zarr 0.5 or 0.4; None without them."""
+    ome = attributes.get("ome", attributes)
+    prefix = ""
+    if isinstance(ome, Mapping) and "multiscales" not in ome and "bioformats2raw.layout" in ome and "0" in store:
+        # a folder of images; the first one
+        attributes, prefix = dict(store["0"].attrs), "0/"
         ome = attributes.get("ome", attributes)
+    if not isinstance(ome, Mapping) or "multiscales" not in ome:
+        return None
+    try:
         image = ome["multiscales"][0]
-        names = [axis["name"] if isinstance(axis, Mapping) else axis for axis in image["axes"]]
-        return str(image["datasets"][0]["path"]), "".join(str(name).lower()[:1] for name in names)
-    except (KeyError, IndexError, TypeError) as error:
+        # versions up to 0.3 had plain names, and before that five axes in this order
+        names = [axis["name"] if isinstance(axis, Mapping) else axis for axis in image.get("axes", "tczyx")]
+        level = str(image["datasets"][0]["path"])
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
         raise ReadError(
             f"{path} is a Zarr group without an OME-Zarr image ({error!r} is missing); open the array inside it."
         ) from error
+    return prefix + level, "".join(str(name).lower()[:1] for name in names), _channels(ome.get("omero"))
+
+
+def _channels(omero: Any) -> dict[str, Any]:
+    """Return the wavelengths in the labels of the channels."""
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    labels = [str(c.get("label")) for c in channels if isinstance(c, Mapping)] if isinstance(channels, list) else []
+    values, unit = wavelengths_in_names(labels)
+    if values is None or unit is None:
+        return {}
+    converted, _, unit_name, _ = to_standard_unit(values, unit)
+    return {} if converted is None else {"wavelengths": converted, "spectral_unit": unit_name}
+
+
+def _choose(path: Path, store: Any, variable: str | None) -> tuple[str, str, dict[str, Any]]:
+    """Return name, axes and description of the cube among the arrays of a group."""
+    import zarr
+
+    members = itertools.islice(store.members(max_depth=2), _MOST_ARRAYS)
+    arrays = {name: item for name, item in members if isinstance(item, zarr.Array)}
+    variables = [Variable(n, tuple(map(int, a.shape)), np.dtype(a.dtype).kind in "biuf") for n, a in arrays.items()]
+    if variable is None and not any(v.is_image for v in variables):
+        raise ReadError(
+            f"{path} is a Zarr group without an OME-Zarr image ('multiscales' is missing) or an array of two or three "
+            "axes; open the folder inside it that has one."
+        )
+    chosen = choose_variable(variables, variable, path)
+    found = spectral_axis(variables, chosen.shape, lambda name: _inside(path, store, name)[...])
+    axes = "cyx"
+    if found is None:
+        return chosen.name, axes, {}
+    if len(chosen.shape) == 3:
+        axis = band_axis_of(chosen.shape, found[0].size, 0, None, path)
+        axes = "".join("cyx"[bands_first(axis).index(i)] for i in range(3))
+    return chosen.name, axes, {"wavelengths": found[0], "spectral_unit": found[1]}
 
 
 def _description(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,10 +249,13 @@ def _description(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _merged(shape: tuple[int, int, int], chunks: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return dask chunks of whole Zarr chunks, enlarged where there would be very many."""
-    bands, height, width = chunks
-    while -(-shape[0] // bands) * -(-shape[1] // height) * -(-shape[2] // width) > 20_000 and height < shape[1]:
-        height, width = height * 2, width * 2
-    return min(bands, shape[0]), min(height, shape[1]), min(width, shape[2])
+    bands, height, width = (min(n, size) for n, size in zip(chunks, shape, strict=True))
+    while -(-shape[0] // bands) * -(-shape[1] // height) * -(-shape[2] // width) > _MOST_CHUNKS:
+        if height < shape[1] or width < shape[2]:
+            height, width = min(2 * height, shape[1]), min(2 * width, shape[2])
+        else:
+            bands = min(2 * bands, shape[0])
+    return bands, height, width
 
 
 READER = Reader(title="Zarr", patterns=("*.zarr",), read=read_zarr)
