@@ -158,21 +158,27 @@ def _mean_of_integers(block: NDArray[Any]) -> NDArray[Any]:
         block = np.pad(block, [(0, 0), *odd], mode="edge")
     bands, height, width = block.shape
     halved = np.empty((bands, height // 2, width // 2), block.dtype)
-    wide = block.dtype.itemsize < 8
     for band in range(bands):
         # a few rows at a time stay in the processor's cache
         for y in range(0, height, _ROWS_AT_ONCE):
             part = block[band, y : y + _ROWS_AT_ONCE]
-            corners = [part[row::2, column::2] for row in (0, 1) for column in (0, 1)]
-            # of the widest integers, which cannot be added up, a quarter each
-            total = corners[0].astype(f"{block.dtype.kind}{2 * block.dtype.itemsize}") if wide else corners[0] >> 2
-            for corner in corners[1:]:
-                total += corner if wide else corner >> 2
-            if wide:
-                total += 2
-                total >>= 2
-            halved[band, y // 2 : y // 2 + len(total)] = total
+            mean = _rounded_mean([part[row::2, column::2] for row in (0, 1) for column in (0, 1)])
+            halved[band, y // 2 : y // 2 + len(mean)] = mean
     return halved
+
+
+def _rounded_mean(four: list[NDArray[Any]]) -> NDArray[Any]:
+    dtype = four[0].dtype
+    if dtype.itemsize == 8:
+        # nothing wider is there to add them up in: quarters, and what they leave
+        rest = sum((corner & 3 for corner in four[1:]), four[0] & 3)
+        return np.asarray(sum((corner >> 2 for corner in four[1:]), four[0] >> 2) + ((rest + 2) >> 2))
+    total = four[0].astype(f"{dtype.kind}{2 * dtype.itemsize}")
+    for corner in four[1:]:
+        total += corner
+    total += 2
+    total >>= 2
+    return total
 
 
 WRITER = Writer("OME-Zarr", (".zarr",), _write, room=1.4)
