@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import struct
+import zlib
 from pathlib import Path
 
+import imagecodecs
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+from PIL import Image, PngImagePlugin
 
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io import open_cube
@@ -105,3 +110,93 @@ def test_jpeg(tmp_path: Path) -> None:
     cube = open_cube(tmp_path / "guide.JPG")
     assert cube.shape == (3, 16, 16)
     assert abs(cube.spectrum(8, 8) - 90).max() < 3
+
+
+def test_sixteen_bit_colours_keep_their_bits(tmp_path: Path) -> None:
+    values = RANDOM.integers(0, 65535, (6, 7, 3)).astype(np.uint16)
+    (tmp_path / "guide.png").write_bytes(imagecodecs.png_encode(values))
+    cube = open_cube(tmp_path / "guide.png")
+    np.testing.assert_array_equal(cube.data.compute(), np.moveaxis(values, -1, 0))
+    assert "transfer" not in cube.metadata
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_palette(transparent: bool, tmp_path: Path) -> None:
+    colours = Image.fromarray(RANDOM.integers(0, 255, (6, 7, 3)).astype(np.uint8)).quantize(16)
+    colours.save(tmp_path / "guide.png", **({"transparency": 0} if transparent else {}))
+    cube = open_cube(tmp_path / "guide.png")
+    np.testing.assert_array_equal(cube.data.compute(), np.moveaxis(np.asarray(colours.convert("RGB")), -1, 0))
+
+
+def test_printing_colours_become_red_green_blue(tmp_path: Path) -> None:
+    Image.new("CMYK", (16, 16), (255, 0, 0, 0)).save(tmp_path / "guide.jpg")
+    np.testing.assert_allclose(open_cube(tmp_path / "guide.jpg").spectrum(8, 8), [0, 255, 255], atol=3)
+
+
+def test_gamma_is_told_and_undone_on_request(tmp_path: Path) -> None:
+    ramp = np.arange(256, dtype=np.uint8)[None].repeat(4, 0)
+    imageio.imwrite(tmp_path / "guide.png", np.stack([ramp] * 3, -1))
+    assert open_cube(tmp_path / "guide.png").metadata["transfer"] == "sRGB"
+    light = open_cube(tmp_path / "guide.png", linear=True)
+    assert light.dtype == np.float32
+    assert light.metadata["transfer"] == "linear"
+    found = light.read()[0, 0]
+    assert (found[0], found[255]) == (0, 1)
+    # half of the light is stored as 188, see any table of sRGB
+    assert found[188] == pytest.approx(0.5029, abs=1e-4)
+    assert found[10] == pytest.approx(10 / 255 / 12.92)
+    np.testing.assert_array_equal(light.data[:, :, ::5].compute(), light.read()[:, :, ::5])
+    np.testing.assert_array_equal(light.spectrum(2, 188), found[[188] * 3])
+
+
+def test_a_picture_that_says_it_is_linear(tmp_path: Path) -> None:
+    image = Image.fromarray(np.full((4, 4, 3), 51, np.uint8))
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add(b"gAMA", struct.pack(">I", 100_000))
+    image.save(tmp_path / "guide.png", pnginfo=chunks)
+    assert open_cube(tmp_path / "guide.png").metadata["transfer"] == "linear"
+    np.testing.assert_allclose(open_cube(tmp_path / "guide.png", linear=True).spectrum(0, 0), 0.2)
+
+
+def test_bomb(tmp_path: Path) -> None:
+    # 60000 x 60000 grey pixels in 3.6 MB of zeros, and the same claim with nothing behind it
+    for name, rows in (("bomb.png", 2000), ("claim.png", 1)):
+        head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+        body = zlib.compress(bytes(60_001 * rows), 9)
+        chunks = ((b"IHDR", head), (b"IDAT", body), (b"IEND", b""))
+        packed = b"".join(
+            struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c)) for kind, c in chunks
+        )
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + packed)
+        with pytest.raises(ReadError, match="more than images shrink to"):
+            open_cube(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("names", "wavelengths", "unit"),
+    [
+        (["450nm", "550nm", "1000nm"], [450, 550, 1000], "nm"),
+        (["a 450.5 nm", "a 550.5 nm", "a 650 nm"], [450.5, 550.5, 650], "nm"),
+        (["band_450", "band_550", "band_650"], [450, 550, 650], "nm"),
+        (["450.5", "451.5", "460"], None, None),
+        (["0.45um", "0.55um", "0.65um"], [450, 550, 650], "nm"),
+        (["map 1003cm-1", "map 1450cm-1", "map 990cm-1"], [990, 1003, 1450], "cm-1"),
+        (["band_1", "band_2", "band_10"], None, None),
+        (["IMG_0450", "IMG_0451", "IMG_0452"], None, None),
+        (["450nm", "450nm_b", "550nm"], None, None),
+        (["450nm", "dark", "550nm"], None, None),
+    ],
+)
+def test_wavelengths_in_names(
+    names: list[str], wavelengths: list[float] | None, unit: str | None, tmp_path: Path
+) -> None:
+    for number, name in enumerate(names):
+        imageio.imwrite(tmp_path / f"{name}.png", np.full((4, 5), number, np.uint8))
+    cube = open_cube(tmp_path)
+    if wavelengths is None:
+        assert cube.wavelengths is None
+    else:
+        np.testing.assert_allclose(cube.wavelengths, wavelengths)
+        assert cube.spectral_unit == unit
+        order = np.argsort([float(re.findall(r"[\d.]+", name)[0]) for name in names])
+        np.testing.assert_array_equal(cube.spectrum(0, 0), order)

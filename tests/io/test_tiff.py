@@ -285,3 +285,28 @@ def test_missing_codec_names_the_remedy(stack: Values, tmp_path: Path, monkeypat
     monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", Nothing())
     with pytest.raises(ReadError, match="pip install imagecodecs"):
         open_cube(tmp_path / "s.tif")
+
+
+def test_gamma_is_told_and_undone_on_request(tmp_path: Path) -> None:
+    picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3) * 4
+    tifffile.imwrite(tmp_path / "rgb.tif", picture, photometric="rgb")
+    assert open_cube(tmp_path / "rgb.tif").metadata["transfer"] == "sRGB"
+    light = open_cube(tmp_path / "rgb.tif", linear=True)
+    assert light.metadata["transfer"] == "linear"
+    np.testing.assert_allclose(light.spectrum(3, 3)[0], ((picture[3, 3, 0] / 255 + 0.055) / 1.055) ** 2.4, rtol=1e-6)
+    np.testing.assert_array_equal(light.data.compute(), light.read())
+    tifffile.imwrite(tmp_path / "f.tif", picture.astype("f4"), photometric="rgb")
+    assert "transfer" not in open_cube(tmp_path / "f.tif").metadata
+    with pytest.raises(ReadError, match="float32 values; linear=True undoes"):
+        open_cube(tmp_path / "f.tif", linear=True)
+
+
+@pytest.mark.parametrize("tags", [{"ImageWidth": 60_000, "ImageLength": 60_000, "RowsPerStrip": 60_000}])
+def test_claims_without_pixels(tags: dict[str, int], stack: Values, tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, stack[0].repeat(2, 0), compression="zlib", metadata=None, rowsperstrip=100)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        for name, value in tags.items():
+            tiff.pages.first.tags[name].overwrite(value)
+    with pytest.raises(ReadError, match=r"s\.tif"):
+        open_cube(path).spectrum(0, 0)

@@ -116,9 +116,8 @@ class SegmentArray(BlockArray):
 
     def _decode(self, page: SegmentPage, number: int) -> NDArray[Any]:
         samples = self.stored_shape[0] if self.layout == "contiguous" else 1
-        empty = np.full((*self.segment, samples), self.fill, self.dtype)
         if page.sizes[number] == 0:
-            return empty
+            return np.full((*self.segment, samples), self.fill, self.dtype)
         with open(page.path, "rb") as file:
             file.seek(page.offsets[number])
             data = file.read(page.sizes[number])
@@ -126,4 +125,6 @@ class SegmentArray(BlockArray):
             raise ReadError(f"{page.path} ends before strip or tile {number}; the file was cut short, get it anew.")
         decode, tables = self._decoder
         block, _, _ = decode(data, number, **tables)
-        return empty if block is None else np.asarray(block[0], self.dtype)
+        if block is None:
+            return np.full((*self.segment, samples), self.fill, self.dtype)
+        return np.asarray(block[0], self.dtype)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import struct
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,32 +17,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.io._bounds import LoadedArray, check_inflation
 from napari_specfusion.io._lazy import BlockArray, BlockCache, Box, lazy_cube
 from napari_specfusion.io._registry import Reader
-from napari_specfusion.io._spectral import wavelength_in_name
+from napari_specfusion.io._spectral import numbers, to_standard_unit, wavelengths_in_names
+from napari_specfusion.io._tiff_segments import quiet_tifffile
+from napari_specfusion.io._transfer import LINEAR, SRGB, linearised
 
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
 
 __all__ = ["FOLDER_READER", "PICTURE_READER", "read_folder", "read_picture"]
 
+_TIFF = {".tif", ".tiff"}
+# kind of colour in a PNG file: grey, colours, a palette of colours; each may come with transparency
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_BARE = re.compile(r"(?<![\d.])(\d{3,5}(?:\.\d{1,3})?)$")
+_limit_lock = threading.Lock()
 _ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 _CAVE = re.compile(r"(?P<scene>.+)_ms_(?P<band>\d{2})\.png", re.IGNORECASE)
 _CAVE_BANDS = 31
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 
-def read_picture(path: Path) -> Cube:
-    """Open a grey or colour picture as a cube of one or three bands, values as stored; transparency is dropped.
+def read_picture(path: Path, *, linear: bool = False) -> Cube:
+    """Open a grey or colour picture as a cube of one or three bands; it is decoded when its first pixel is needed.
+
+    Values are as stored, transparency is dropped. Where the picture has the gamma of sRGB, as cameras and screens do,
+    ``metadata["transfer"]`` says "sRGB".
+
+    Parameters
+    ----------
+    path
+        The file.
+    linear
+        Whether to undo that gamma: the values are light then, from 0 to 1.
 
     Raises
     ------
     ReadError
-        If the file is no picture.
+        If the file is no picture, or claims a size out of all proportion to its own.
     """
-    values = _pixels(path)
-    bands_first = values[None] if values.ndim == 2 else np.moveaxis(values[..., : _colours(values.shape[2])], -1, 0)
-    return lazy_cube(np.ascontiguousarray(bands_first), path, name=path.stem)
+    head = _head(path)
+    bands = 1 if head.channels in {1, 2} else 3
+    array: Any = PictureArray(str(path), (bands, *head.shape), head.dtype.str, (0, 1, 2))
+    transfer = head.transfer
+    if linear:
+        array, transfer = linearised(array, transfer, path), LINEAR
+    return lazy_cube(array, path, name=path.stem, metadata={} if transfer is None else {"transfer": transfer})
 
 
 def read_folder(path: Path) -> Cube:
@@ -46,7 +72,8 @@ def read_folder(path: Path) -> Cube:
 
     Folders of the CAVE data base (``<scene>_ms_01.png`` to ``_31.png``) get their wavelengths, 400 to 700 nm, and
     are scaled to reflectance; other ones are sorted by the numbers in the file names, and take wavelengths from names
-    such as ``rock_450nm.png``. Colour pictures give their luminance. A folder with nothing but a folder is entered.
+    such as ``rock_450nm.png``, ``1003 cm-1.tif`` or ``band_450.png``. Colour pictures give their luminance. A folder
+    with nothing but a folder is entered.
 
     Raises
     ------
@@ -54,12 +81,13 @@ def read_folder(path: Path) -> Cube:
         If there are no pictures, or their sizes or data types differ.
     """
     files = _band_files(path)
-    shape, dtype = _outline(files[0])
+    first = _head(files[0])
+    shape, dtype = first.shape, first.dtype
     for file in files[1:]:
-        other = _outline(file)
-        if other != (shape, dtype):
+        other = _head(file)
+        if (other.shape, other.dtype) != (shape, dtype):
             raise ReadError(
-                f"{file} is {other[0][0]} x {other[0][1]} {other[1]}, but {files[0].name} is "
+                f"{file} is {other.shape[0]} x {other.shape[1]} {other.dtype}, but {files[0].name} is "
                 f"{shape[0]} x {shape[1]} {dtype}; the pictures of a cube must be alike: take the odd one out."
             )
     fields: dict[str, Any] = {"name": path.name}
@@ -68,10 +96,7 @@ def read_folder(path: Path) -> Cube:
         fields = {"name": cave["scene"], "wavelengths": np.linspace(400.0, 700.0, _CAVE_BANDS)}
         fields["scale"] = 1.0 / float(np.iinfo(dtype).max)
     else:
-        found = [wavelength_in_name(file.stem) for file in files]
-        values = [value for value in found if value is not None]
-        if len(set(values)) == len(files):
-            fields["wavelengths"] = np.array(values)
+        fields |= _wavelengths([file.stem for file in files])
     stored = (len(files), *shape)
     array = PictureStack(str(files[0].parent), stored, dtype.str, (0, 1, 2), tuple(file.name for file in files))
     return lazy_cube(array, files[0].parent, **fields)
@@ -99,18 +124,99 @@ class PictureStack(BlockArray):
         return picture
 
 
-def _pixels(path: Path) -> NDArray[Any]:
-    """Return the picture ``(y, x)`` or ``(y, x, channels)``."""
+@dataclass(frozen=True, eq=False)
+class PictureArray(LoadedArray):
+    """One picture: grey, or red, green and blue."""
+
+    def _load(self) -> NDArray[Any]:
+        values = _pixels(Path(self.path))
+        bands = values[None] if values.ndim == 2 else np.moveaxis(values[..., : _colours(values.shape[2])], -1, 0)
+        return np.ascontiguousarray(bands[: self.stored_shape[0]])
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What a picture says of itself before its pixels."""
+
+    shape: tuple[int, int]
+    channels: int
+    dtype: np.dtype[Any]
+    transfer: str | None = None
+
+
+def _head(path: Path) -> _Head:
+    """Return what the head of a picture says, without decoding it.
+
+    Raises
+    ------
+    ReadError
+        If it is no picture, or claims a size out of all proportion to the file's.
+    """
     try:
-        if path.suffix.lower() in {".tif", ".tiff"}:
+        head = _tiff_head(path) if path.suffix.lower() in _TIFF else _other_head(path)
+    except Exception as error:  # every decoder has errors of its own
+        raise ReadError(f"{path} cannot be read as a picture ({error}); it is damaged or of another format.") from error
+    size = head.shape[0] * head.shape[1] * head.channels * head.dtype.itemsize
+    check_inflation(path, "the picture", path.stat().st_size, size)
+    return head
+
+
+def _tiff_head(path: Path) -> _Head:
+    import tifffile
+
+    with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        shape = int(page.imagelength), int(page.imagewidth)
+        return _Head(shape, int(page.samplesperpixel), np.dtype(str(page.dtype)))
+
+
+def _other_head(path: Path) -> _Head:
+    with _opened(path) as picture:
+        shape = picture.height, picture.width
+        if picture.format == "PNG":
+            # Pillow has no mode for 16-bit colours: width, height, depth and kind of colour stand in the first chunk
+            with path.open("rb") as file:
+                depth, colour = struct.unpack("BB", file.read(26)[24:])
+            channels = _PNG_CHANNELS[colour]
+        else:
+            depth = {"I;16": 16, "I;16B": 16}.get(picture.mode, 8)
+            channels = 1 if picture.mode in {"1", "L", "I;16", "I;16B"} else 3
+        gamma = picture.info.get("gamma")
+        if gamma is not None and abs(gamma - 1) < 0.01 and "srgb" not in picture.info:
+            transfer: str | None = LINEAR
+        elif (depth <= 8 and channels >= 3) or picture.format == "JPEG" or "srgb" in picture.info or gamma:
+            transfer = SRGB
+        else:
+            transfer = None
+    return _Head(shape, channels, np.dtype(np.uint16 if depth == 16 else np.uint8), transfer)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a picture with Pillow, whose limit on pixels gives way to the one here, on growth."""
+    from PIL import Image
+
+    with _limit_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            picture = Image.open(path, formats=("PNG", "JPEG", "BMP", "MPO"))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with picture:
+        yield picture
+
+
+def _pixels(path: Path) -> NDArray[Any]:
+    """Return the picture ``(y, x)`` or ``(y, x, channels)``; a palette's colours are looked up."""
+    _head(path)
+    try:
+        if path.suffix.lower() in _TIFF:
             import tifffile
 
-            values = np.squeeze(tifffile.imread(path))
+            with quiet_tifffile():
+                values = np.squeeze(tifffile.imread(path))
         else:
-            import imageio.v3 as imageio
-
-            with path.open("rb") as file:
-                values = np.asarray(imageio.imread(file))
+            values = _decoded(path)
     except Exception as error:  # every decoder has errors of its own
         raise ReadError(f"{path} cannot be read as a picture ({error}); it is damaged or of another format.") from error
     if values.ndim not in {2, 3} or (values.ndim == 3 and values.shape[2] > 4):
@@ -118,22 +224,39 @@ def _pixels(path: Path) -> NDArray[Any]:
     return values
 
 
-def _outline(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
-    """Return height, width and data type from the picture's head, without decoding it."""
-    try:
-        if path.suffix.lower() in {".tif", ".tiff"}:
-            import tifffile
+def _decoded(path: Path) -> NDArray[Any]:
+    with _opened(path) as picture:
+        if picture.format == "PNG":
+            import imagecodecs
 
-            with tifffile.TiffFile(path) as tiff:
-                page = tiff.pages.first
-                return (int(page.imagelength), int(page.imagewidth)), np.dtype(str(page.dtype))
-        import imageio.v3 as imageio
+            return np.asarray(imagecodecs.png_decode(path.read_bytes()))
+        if picture.mode not in {"L", "RGB", "RGBA", "LA", "I;16", "I;16B"}:
+            picture = picture.convert("L" if picture.mode == "1" else "RGB")
+        values = np.asarray(picture)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
-        with path.open("rb") as file:
-            found = imageio.improps(file)
-        return (int(found.shape[0]), int(found.shape[1])), np.dtype(found.dtype)
-    except Exception as error:  # every decoder has errors of its own
-        raise ReadError(f"{path} cannot be read as a picture ({error}); it is damaged or of another format.") from error
+
+def _wavelengths(names: list[str]) -> dict[str, Any]:
+    """Return the wavelengths in the names of the bands, as arguments of `Cube`; none where one lacks it."""
+    values, unit = wavelengths_in_names(names)
+    notes: tuple[str, ...] = ()
+    if unit is None:
+        bare = [_BARE.search(name) for name in names]
+        values = numbers(match[1] if match else None for match in bare)
+        # A count goes up by one; a filter wheel or a tunable filter does not.
+        if values is None or values.min() < 200 or values.max() > 20_000 or np.min(_steps(values), initial=9) < 2:
+            return {}
+        unit, notes = "nm", ("the numbers in the names of the bands were taken for wavelengths in nm",)
+    if values is None or np.unique(values).size != values.size:
+        return {}
+    converted, _, unit_name, note = to_standard_unit(values, unit)
+    if converted is None:
+        return {"metadata": {"notes": (note,)}}
+    return {"wavelengths": converted, "spectral_unit": unit_name} | ({"metadata": {"notes": notes}} if notes else {})
+
+
+def _steps(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.diff(np.sort(values))
 
 
 def _colours(channels: int) -> int:

@@ -10,10 +10,12 @@ import numpy as np
 
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io._axes import band_axis_of, bands_first
+from napari_specfusion.io._bounds import check_inflation, check_shape
 from napari_specfusion.io._lazy import MappedArray, lazy_cube
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._tiff_segments import Layout, SegmentArray, SegmentPage, quiet_tifffile
 from napari_specfusion.io._tiff_tags import describe_tags, lists_wavelengths
+from napari_specfusion.io._transfer import LINEAR, SRGB, linearised
 
 if TYPE_CHECKING:
     import tifffile
@@ -23,10 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["READER", "read_tiff"]
 
 _ALPHA = {1, 2}
+# RGB and YCbCr
+_PICTURES = {2, 6}
 _DESCRIPTION = 270
 
 
-def read_tiff(path: Path, *, series: int | None = None, band_axis: int | None = None, wavelengths: Any = None) -> Cube:
+def read_tiff(
+    path: Path,
+    *,
+    series: int | None = None,
+    band_axis: int | None = None,
+    linear: bool = False,
+    wavelengths: Any = None,
+) -> Cube:
     """Open a TIFF as a cube; pixels are read strip by strip when they are needed.
 
     Parameters
@@ -38,6 +49,9 @@ def read_tiff(path: Path, *, series: int | None = None, band_axis: int | None = 
     band_axis
         Which axis of the stored array holds the bands; None decides by the axes that the file declares,
         unless the number of wavelengths fits another axis alone.
+    linear
+        Whether to undo the gamma of a picture in colours: the values are light then, from 0 to 1. Where there may be
+        one, ``metadata["transfer"]`` says "sRGB".
     wavelengths
         Wavelengths that `open_cube` puts in; here they only help to find the band axis.
 
@@ -66,8 +80,13 @@ def read_tiff(path: Path, *, series: int | None = None, band_axis: int | None = 
         chosen_axis = band_axis_of(shape, count, declared, band_axis, path)
         description = describe_tags(tags, shape[chosen_axis], np.dtype(page.dtype), text, labels)
         array = _array(path, tiff, number, shape, axes, bands_first(chosen_axis), description.get("nodata"))
+        picture = axes[chosen_axis] == "S" and page.photometric in _PICTURES and np.dtype(page.dtype) == np.uint8
         alpha = axes[chosen_axis] == "S" and shape[chosen_axis] == 4 and set(page.extrasamples) <= _ALPHA
-    cube = lazy_cube(array, path, name=path.stem, **description)
+    transfer = SRGB if picture else None
+    lit: Any = linearised(array, transfer, path) if linear else array
+    if linear or picture:
+        description["metadata"]["transfer"] = LINEAR if linear else transfer
+    cube = lazy_cube(lit, path, name=path.stem, **description)
     return cube.select(range(3)) if alpha else cube
 
 
@@ -104,7 +123,8 @@ def _check_codec(path: Path, page: Any) -> None:
     except (KeyError, ValueError, ImportError) as error:
         name = getattr(page.compression, "name", page.compression)
         raise ReadError(
-            f"{path} is compressed with {name}, which needs the package imagecodecs: pip install imagecodecs."
+            f"{path} is compressed with {name}, which needs the package imagecodecs: pip install imagecodecs. "
+            "GDAL may know it too: reader='gdal'."
         ) from error
 
 
@@ -138,6 +158,7 @@ def _array(
         dtype = np.dtype(page.dtype).newbyteorder(tiff.byteorder).str
         return MappedArray(str(path), dtype, shape, int(series.dataoffset), order)
     pages = [p for p in series.pages if p is not None]
+    check_shape(path, shape, order[0])
     separate, samples = page.shaped[0], page.shaped[4]
     layouts: dict[Layout, bool] = {
         "contiguous": axes == "YXS" and len(pages) == separate == 1 and samples == shape[2],
@@ -146,7 +167,12 @@ def _array(
     }
     layout = next((name for name, holds in layouts.items() if holds), None)
     if layout is None or page.shaped[1] != 1:
+        check_inflation(path, "the image", path.stat().st_size, series.nbytes)
         return np.asarray(series.asarray().reshape(shape).transpose(order))
+    segment = _segment_shape(page)
+    size = math.prod(segment) * (samples if layout == "contiguous" else 1) * np.dtype(page.dtype).itemsize
+    longest = max((max(p.databytecounts, default=0) for p in pages), default=0)
+    check_inflation(path, "a strip or tile", longest, size)
     stored, moved = shape, order
     if layout == "contiguous":
         # Segments hand out planes first: stored (Y, X, S) is seen as (S, Y, X).
@@ -159,7 +185,7 @@ def _array(
         axes=moved,
         series=number,
         layout=layout,
-        segment=_segment_shape(page),
+        segment=segment,
         fill=0.0 if nodata is None else nodata,
         pages=tuple(
             SegmentPage(str(p.parent.filehandle.path), tuple(p.dataoffsets), tuple(p.databytecounts)) for p in pages
