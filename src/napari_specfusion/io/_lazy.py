@@ -111,6 +111,18 @@ class MappedArray(StoredArray):
         return np.array(mapped.transpose(self.axes)[index], dtype=self.dtype)
 
 
+def _places(index: Any, length: int) -> NDArray[np.intp]:
+    """Return the places that an index picks along an axis, in memory that grows with what it picks."""
+    if isinstance(index, slice):
+        return np.arange(*index.indices(length))
+    places = np.asarray(index)
+    if places.dtype == bool:
+        return np.flatnonzero(places)
+    if places.size and (places.min() < -length or places.max() >= length):
+        raise IndexError(f"{index} lies outside an axis of {length}")
+    return np.where(places < 0, places + length, places).astype(np.intp)
+
+
 @dataclass(frozen=True, eq=False)
 class BlockArray(StoredArray, ABC):
     """Numbers that a library hands out in boxes, seen as ``(bands, y, x)``.
@@ -135,7 +147,7 @@ class BlockArray(StoredArray, ABC):
     def __getitem__(self, index: Any) -> NDArray[Any]:
         index = index if isinstance(index, tuple) else (index,)
         index += (slice(None),) * (3 - len(index))
-        wanted = [np.arange(n)[i] for n, i in zip(self.shape, index, strict=True)]
+        wanted = [_places(i, n) for n, i in zip(self.shape, index, strict=True)]
         picks = [np.atleast_1d(w) for w in wanted]
         out = np.empty([p.size for p in picks], self.dtype)
         if out.size:
