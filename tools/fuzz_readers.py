@@ -91,7 +91,10 @@ def matlab_files(folder: Path) -> list[tuple[str, Files]]:
     ):
         out = io.BytesIO()
         savemat(out, variables, **options)
-        made.append(("scene.mat", {"scene.mat": out.getvalue()}))
+        data = out.getvalue()
+        if data.startswith(b"MATLAB"):
+            data = b"MATLAB 5.0".ljust(116) + data[116:]  # where it says when it was made
+        made.append(("scene.mat", {"scene.mat": data}))
     return made
 
 
@@ -119,7 +122,8 @@ def tiff_files(folder: Path) -> list[tuple[str, Files]]:
     ):
         out = io.BytesIO()
         tifffile.imwrite(out, data, **options)
-        made.append(("scene.tif", {"scene.tif": out.getvalue()}))
+        same = re.sub(rb"urn:uuid:[0-9a-f-]{36}", b"urn:uuid:" + b"0" * 36, out.getvalue())
+        made.append(("scene.tif", {"scene.tif": same}))
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,16 @@ def test_files_open_before_they_are_damaged(fuzz: ModuleType, tmp_path: Path) ->
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / file).write_bytes(data)
             assert open_cube(folder / name).spectrum(0, 0).size
+
+
+def test_what_is_damaged_is_the_same_at_any_time(fuzz: ModuleType, tmp_path: Path) -> None:
+    made = []
+    for folder in ("a", "b"):
+        for kind in fuzz.MAKERS:
+            (tmp_path / folder / kind).mkdir(parents=True)
+        made.append({kind: make(tmp_path / folder / kind) for kind, make in fuzz.MAKERS.items()})
+        time.sleep(2.1)  # archives and MATLAB files tell the second in which they were made
+    assert made[0] == made[1]
 
 
 def test_a_case_is_the_same_file_again(fuzz: ModuleType, tmp_path: Path) -> None:
