@@ -17,6 +17,8 @@ from napari_specfusion.cube import Cube
 from napari_specfusion.errors import Cancelled, OutputError
 from napari_specfusion.io import WRITERS, _blocks, open_cube, save_cube
 from napari_specfusion.io.save import SaveProgress, find_writer
+from napari_specfusion.store import ResultStore
+from napari_specfusion.tiles import Box
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.integers(-5, 4000, (11, 40, 50)).astype("i2")
@@ -308,6 +310,23 @@ def test_a_cube_is_not_saved_over_itself(target: Path) -> None:
     with pytest.raises(OutputError, match="read from"):
         cube.crop(slice(1, 5), slice(2, 4)).save(target, overwrite=True)
     np.testing.assert_array_equal(np.asarray(open_cube(target).data), np.asarray(PLAIN.data))
+
+
+def test_a_fused_result_is_saved_elsewhere_but_not_over_itself(tmp_path: Path) -> None:
+    store = ResultStore.create(
+        tmp_path / "fused.zarr",
+        (2, 40, 40),
+        core=(40, 40),
+        tiles=1,
+        fields={"name": "f", "wavelengths": np.array([1.0, 2.0])},
+    )
+    store.write(0, Box(0, 40, 0, 40), RNG.random((2, 40, 40)).astype("f4"))
+    cube = store.cube()
+    with pytest.raises(OutputError, match="read from"):
+        cube.save(tmp_path / "fused.zarr", overwrite=True)
+    back = open_cube(cube.save(tmp_path / "copy.hdr").paths[-1])
+    same(cube, back)
+    assert "store" not in back.metadata
 
 
 def test_an_envi_pair_keeps_the_name_of_its_data(tmp_path: Path) -> None:

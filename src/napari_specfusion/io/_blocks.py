@@ -18,10 +18,10 @@ from napari_specfusion.io._lazy import BlockArray, MappedArray
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
 
-__all__ = ["Block", "SaveProgress", "Watch", "file_arrays", "plan", "reads_by_bands", "stored_blocks"]
+__all__ = ["Block", "SaveProgress", "Watch", "contiguous", "file_arrays", "plan", "reads_by_bands", "stored_blocks"]
 
 # Three blocks are alive at once: one read, one waiting, one written.
-BLOCK_BYTES = 48 << 20
+BLOCK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,16 @@ def plan(cube: Cube, by_bands: bool, grid: tuple[int, int, int] = (1, 1, 1), lim
         for y in range(0, height, rows)
         for x in range(0, width, columns)
     ]
+
+
+def contiguous(values: NDArray[Any], row_axis: int = 1) -> NDArray[Any]:
+    """Return `values` in the order of their axes; row by row, which keeps the turning of bands in the cache."""
+    if values.flags.c_contiguous:
+        return values
+    turned = np.empty(values.shape, values.dtype)
+    for to, row in zip(np.moveaxis(turned, row_axis, 0), np.moveaxis(values, row_axis, 0), strict=True):
+        to[...] = row
+    return turned
 
 
 def stored_blocks(cube: Cube, blocks: Sequence[Block], watch: Watch) -> Iterator[tuple[Block, NDArray[Any]]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import OutputError
+from napari_specfusion.io._blocks import contiguous
 
 if TYPE_CHECKING:
     from napari_specfusion.io._blocks import Block
@@ -82,7 +83,7 @@ def fill(
     # not mapped: a full disk ends a mapped write with a signal, a plain one with an error
     with path.open("r+b") as file:
         for block, values in blocks:
-            stored = np.ascontiguousarray(values.transpose(axes).astype(dtype, copy=False))
+            stored = contiguous(values.transpose(axes).astype(dtype, copy=False), axes.index(1))
             box = [block.box[axis] for axis in axes]
             first, second, third = (s.start for s in box)
             if box[1:] == [slice(0, sizes[1]), slice(0, sizes[2])]:

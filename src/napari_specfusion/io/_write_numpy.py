@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.io._blocks import Watch, plan, reads_by_bands, stored_blocks
+from napari_specfusion.io._blocks import Watch, contiguous, plan, reads_by_bands, stored_blocks
 from napari_specfusion.io._own_entry import OWN_KEY, own_entry
 from napari_specfusion.io._raw import fill, stored_dtype
 from napari_specfusion.io._writer import Writer
@@ -46,7 +46,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
             member.write(head.getvalue())
             if by_bands:
                 for _, values in stored_blocks(cube, plan(cube, True), watch):
-                    member.write(np.ascontiguousarray(values.astype(dtype, copy=False)).data)
+                    member.write(contiguous(values.astype(dtype, copy=False)).data)
             else:
                 with spool.open("rb") as file:
                     while piece := file.read(_COPY):

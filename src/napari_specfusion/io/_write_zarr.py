@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.io import _blocks
-from napari_specfusion.io._blocks import Watch, file_arrays, plan, reads_by_bands, stored_blocks
+from napari_specfusion.io._blocks import Watch, contiguous, file_arrays, plan, reads_by_bands, stored_blocks
 from napari_specfusion.io._lazy import MappedArray
 from napari_specfusion.io._own_entry import OWN_KEY, plain_fields
 from napari_specfusion.io._raw import stored_dtype
@@ -67,7 +67,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
     blocks = plan(cube, by_bands, (group if by_bands else bands, side, side))
     with ThreadPoolExecutor(_WRITERS, "specfusion-zarr") as writers:
         for block, values in stored_blocks(cube, blocks, watch):
-            level_values = values
+            level_values = contiguous(values)
             waiting: list[Future[None]] = []
             for level, array in enumerate(arrays):
                 if level:

@@ -122,7 +122,9 @@ def find_writer(path: str | os.PathLike[str]) -> str | None:
 
 def _check_source(cube: Cube, targets: tuple[Path, ...]) -> None:
     """Refuse to replace the file that the cube is read from: the cube would read the new one as the old."""
-    sources = {str(Path(array.path).resolve()) for array in file_arrays(cube) if hasattr(array, "path")}
+    # a fused result names its folder in the metadata
+    paths = [cube.metadata.get("store"), *(getattr(array, "path", None) for array in file_arrays(cube))]
+    sources = {str(Path(found).resolve()) for found in paths if isinstance(found, str) and found}
     for target in targets:
         if str(target.resolve()) in sources:
             raise OutputError(f"{cube.name} is read from {target} itself; save it under another name.")
