@@ -98,6 +98,14 @@ def test_the_guide_of_a_real_cube_with_bands_without_data(data_dir):
     assert 0 < guide.mean() < 1
 
 
+def test_raman_shifts_are_no_wavelengths():
+    raman = reference().replace(spectral_unit="cm-1")
+    with pytest.raises(SceneError, match="bands in cm-1; give a matrix"):
+        simulate(raman, 4, srf="rgb")
+    pair = simulate(raman, 4, srf=np.full((1, 6), 1 / 6))
+    assert pair.hsi.spectral_unit == "cm-1"
+
+
 def test_rational_ratios():
     scene = simulate(reference(52), 2.5, protocol=Psf(1.5))
     assert scene.reference.shape[1:] == (50, 50) and scene.hsi.shape[1:] == (20, 20)

@@ -266,6 +266,11 @@ def simulate(
     if 0 in (height, width):
         raise SceneError(f"A reference of {cube.shape[1:]} pixels is smaller than one pixel at ratio {factor}.")
     cube = cube.crop(slice(0, height), slice(0, width))
+    if cube.wavelengths is not None and cube.spectral_unit != "nm" and isinstance(srf, str | Path):
+        raise SceneError(
+            f"The response {srf} is one over wavelengths in nm, {cube.name} has its bands in {cube.spectral_unit}; give "
+            "a matrix (guide bands, bands)."
+        )
     response = as_srf(srf, cube.wavelengths, cube.bands)
 
     sharp = cube.read().astype(np.float32, copy=False)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+from napari.plugins._npe2 import get_readers
 from npe2 import PluginManifest
 
 import napari_specfusion
@@ -68,6 +70,33 @@ def test_products_are_claimed_by_their_names(name: str) -> None:
     assert "napari-specfusion" in readers_of(name)
     if name.endswith((".he5", ".nc")):
         assert readers_of(name) == {"napari-specfusion"}, "no question is asked"
+
+
+ORDINARY = [
+    "photo.png", "photo.PNG", "photo.jpg", "scan.tif", "scan.TIFF", "stack.ome.tif", "Image_001_405nm.tif", "array.npy",
+    "arrays.npz", "data.h5", "table.csv", "map.jp2", "film.avi", "NEON_D17_photo.tif", "EnMAP.tif", "PRISMA.tif",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_nothing_ordinary_makes_napari_ask(name: str, viewer: Any) -> None:
+    assert "napari-specfusion" not in get_readers(name)
+
+
+@pytest.mark.parametrize("name", ["run.mat", "scene.bil", "scene.bip", "scene.bsq", "PRS_L2D_x.he5", "scene.pix"])
+def test_what_nobody_else_reads_opens_without_a_question(name: str, viewer: Any) -> None:
+    assert list(get_readers(name)) == ["napari-specfusion"]
+
+
+def test_an_ordinary_picture_is_dropped_and_opened_by_napari(viewer: Any, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "scan.tif", np.zeros((8, 9), np.uint8))
+    [layer] = viewer.open(tmp_path / "scan.tif", plugin=None)
+    assert "specfusion" not in layer.metadata
+
+
+def test_folders_are_read_by_both(viewer: Any, tmp_path: Path) -> None:
+    # npe2 compares no pattern for a folder: claiming .zarr alone is not possible, not claiming it loses wavelengths
+    assert set(get_readers(str(tmp_path))) == {"napari", "napari-specfusion"}
 
 
 def test_a_file_is_read_by_the_plugin(viewer: Any, pair_files: tuple[Path, Path]) -> None:

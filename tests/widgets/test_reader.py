@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
+import tifffile
+import zarr
+from scipy.io import savemat
 
 from napari_specfusion.cube import Cube
 from napari_specfusion.engine import fuse
 from napari_specfusion.errors import ReadError
 from napari_specfusion.sample_data import sample_scene
+from napari_specfusion.widgets._console import open_in
+from napari_specfusion.widgets._plot import AXIS_LABELS
+from napari_specfusion.widgets._probe import probe
 from napari_specfusion.widgets._reader import get_reader
 
 
@@ -94,3 +101,56 @@ def test_netcdf_of_anyone(viewer: Any, tmp_path: Path) -> None:
         file["cube"], file["wavelength"] = np.ones((4, 5, 6), "f4"), np.linspace(400, 900, 6)
     [layer] = viewer.open(tmp_path / "scan.nc", plugin="napari-specfusion")
     assert layer.data.shape == (6, 4, 5)
+
+
+def write(path: Path, values: np.ndarray) -> Path:
+    """Write ``(bands, y, x)`` in the format of the path's ending."""
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, values, photometric="minisblack")
+    elif path.suffix == ".npy":
+        np.save(path, values)
+    elif path.suffix == ".npz":
+        np.savez(path, cube=values)
+    elif path.suffix == ".png":
+        imageio.imwrite(path, np.moveaxis(values[:3], 0, -1))
+    elif path.suffix == ".mat":
+        savemat(path, {"cube": values.transpose(1, 2, 0)})
+    elif path.suffix == ".zarr":
+        zarr.create_array(path, data=values)
+    else:
+        path.mkdir()
+        for number, band in enumerate(values):
+            imageio.imwrite(path / f"band_{450 + 50 * number}.png", band)
+    return path
+
+
+@pytest.mark.parametrize("name", ["c.tif", "c.npy", "c.npz", "c.png", "c.mat", "c.zarr", "bands"])
+def test_every_format_opens_from_the_console(name: str, viewer: Any, tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 255, (5, 8, 9)).astype(np.uint8)
+    layer = open_in(viewer, write(tmp_path / name, values))
+    want = np.moveaxis(values[:3], 0, -1) if name == "c.png" else values
+    np.testing.assert_array_equal(np.asarray(layer.data), want)
+    if name in {"c.mat", "c.zarr", "bands"}:  # those that the manifest claims
+        [again] = viewer.open(tmp_path / name, plugin="napari-specfusion")
+        np.testing.assert_array_equal(np.asarray(again.data), values)
+
+
+def test_a_generic_name_cannot_be_forced_on_the_plugin(viewer: Any, tmp_path: Path) -> None:
+    # Should npe2 let a plugin read on demand what it does not claim, this is the place to say so in the docs.
+    path = write(tmp_path / "c.tif", np.zeros((5, 8, 9), np.uint8))
+    with pytest.raises(ValueError, match="not a compatible reader"):
+        viewer.open(path, plugin="napari-specfusion")
+
+
+def test_raman_shifts_arrive_as_such(viewer: Any, tmp_path: Path) -> None:
+    savemat(
+        tmp_path / "r.mat", {"map": np.zeros((6, 7, 4), np.float32), "wavenumbers": [600.0, 1003.0, 1450.0, 2900.0]}
+    )
+    [layer] = viewer.open(tmp_path / "r.mat", plugin="napari-specfusion")
+    cube = Cube.from_layer(layer)
+    assert cube.spectral_unit == "cm-1"
+    assert cube.band_at(1000) == 1
+    assert "cm-1" in repr(cube)
+    curve = probe(layer, (1, 2))
+    assert curve is not None and curve.unit == "cm-1"
+    assert AXIS_LABELS[curve.unit][0] == "Raman shift"
