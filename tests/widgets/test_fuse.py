@@ -13,9 +13,9 @@ from qtpy.QtCore import Qt
 
 from napari_specfusion.cube import Cube
 from napari_specfusion.models import METHODS, create_model, save_checkpoint
+from napari_specfusion.models.weights import list_weights
 from napari_specfusion.sample_data import sample_scene
 from napari_specfusion.widgets._console import open_in, show_in
-from napari_specfusion.models.weights import list_weights
 from napari_specfusion.widgets._fuse_options import METHOD_CHOICES, FuseOptions, describe_progress
 
 if TYPE_CHECKING:

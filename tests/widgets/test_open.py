@@ -46,6 +46,24 @@ def test_variable_and_wavelengths_can_be_given(
     assert widget.cube.shape == (6, 4, 5) and widget.cube.wavelengths[-1] == 450
 
 
+def test_a_data_set_and_its_axes_can_be_given(
+    viewer: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        file["first"], file["second"] = np.zeros((4, 5, 6)), np.zeros((7, 8, 9))
+    widget = dock("Open cube")
+    look(qtbot, widget, tmp_path / "two.h5")
+    assert widget.variable_edit.isVisible() and widget.axes_edit.isVisible() and not widget.add_button.isEnabled()
+    widget.variable_edit.setText("second")
+    widget.axes_edit.setText("yxb")
+    widget.axes_edit.editingFinished.emit()
+    qtbot.waitUntil(lambda: widget._job is None)
+    assert widget.cube.shape == (9, 7, 8)
+    look(qtbot, widget, Path("nothing.npy"))
+    assert not widget.axes_edit.isVisible()
+
+
 def test_what_cannot_be_opened_is_told_in_the_panel(
     viewer: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path
 ) -> None:

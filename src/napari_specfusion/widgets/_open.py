@@ -44,7 +44,10 @@ class OpenWidget(Panel):
         )
         self.variable_edit = QLineEdit()
         self.variable_edit.setPlaceholderText("the largest cube")
-        self.variable_edit.setToolTip("Which variable of the file holds the cube.")
+        self.variable_edit.setToolTip("Which variable or data set of the file holds the cube.")
+        self.axes_edit = QLineEdit()
+        self.axes_edit.setPlaceholderText("found out")
+        self.axes_edit.setToolTip("What its axes are, in order: y, x and b for the bands, such as yxb.")
         self.wavelengths_edit = PathEdit(
             "Choose wavelengths",
             "Text (*.txt *.csv *.dat);;All files (*)",
@@ -57,7 +60,10 @@ class OpenWidget(Panel):
         self.add_button.setToolTip("Add a layer; pixels are read when they are looked at.")
         self.add_button.clicked.connect(self.add)
         self.form = form(
-            ("File", self.path_edit), ("Variable", self.variable_edit), ("Wavelengths", self.wavelengths_edit)
+            ("File", self.path_edit),
+            ("Variable", self.variable_edit),
+            ("Axes", self.axes_edit),
+            ("Wavelengths", self.wavelengths_edit),
         )
         layout = QVBoxLayout(self)
         layout.addLayout(self.form)
@@ -71,6 +77,7 @@ class OpenWidget(Panel):
         self.path_edit.changed.connect(self.look)
         self.wavelengths_edit.changed.connect(self.look)
         self.variable_edit.editingFinished.connect(self.look)
+        self.axes_edit.editingFinished.connect(self.look)
         self._show(None)
 
     def look(self) -> None:
@@ -82,11 +89,12 @@ class OpenWidget(Panel):
         if path is None:
             self._show(None)
             return
-        variable, wavelengths = self.variable_edit.text().strip() or None, self.wavelengths_edit.path()
+        choices = {key: edit.text().strip() for key, edit in self._choices(path).items()}
+        wavelengths = self.wavelengths_edit.path()
 
         def read(report: Report, should_stop: ShouldStop) -> Cube | ReadError:
             try:
-                return _open(path, variable, wavelengths)
+                return _open(path, choices, wavelengths)
             except ReadError as error:
                 return error
 
@@ -104,7 +112,9 @@ class OpenWidget(Panel):
     def _show(self, outcome: Cube | ReadError | None) -> None:
         self.cube = None if isinstance(outcome, ReadError) else outcome
         path = self.path_edit.path()
-        self.form.setRowVisible(self.variable_edit, path is not None and "variable" in _options(path))
+        asked = {} if path is None else self._choices(path)
+        for edit in (self.variable_edit, self.axes_edit):
+            self.form.setRowVisible(edit, edit in asked.values())
         self.add_button.setEnabled(self.cube is not None)
         if outcome is None:
             self.found.show_verdict("info", "Choose a file or folder.")
@@ -113,6 +123,11 @@ class OpenWidget(Panel):
         else:
             facts, findings = describe_cube(outcome)
             self.found.show_verdict("good", outcome.name, facts, findings)
+
+    def _choices(self, path: Path) -> dict[str, QLineEdit]:
+        """Return the fields that the reader of `path` has a use for, by its names for them."""
+        fields = {"variable": self.variable_edit, "dataset": self.variable_edit, "axes": self.axes_edit}
+        return {key: edit for key, edit in fields.items() if key in _options(path)}
 
     def add(self) -> None:
         """Add the cube as a layer."""
@@ -161,10 +176,8 @@ def read_wavelengths(path: Path) -> NDArray[np.float64]:
         raise ReadError(f"{path} holds more than numbers ({error}); leave one wavelength per line.") from error
 
 
-def _open(path: Path, variable: str | None, wavelengths: Path | None) -> Cube:
-    fields: dict[str, Any] = {}
-    if variable and "variable" in _options(path):
-        fields["variable"] = variable
+def _open(path: Path, choices: dict[str, str], wavelengths: Path | None) -> Cube:
+    fields: dict[str, Any] = {key: value for key, value in choices.items() if value}
     if wavelengths is not None:
         fields["wavelengths"] = read_wavelengths(wavelengths)
     return open_cube(path, **fields)
