@@ -268,8 +268,8 @@ def simulate(
     cube = cube.crop(slice(0, height), slice(0, width))
     if cube.wavelengths is not None and cube.spectral_unit != "nm" and isinstance(srf, str | Path):
         raise SceneError(
-            f"The response {srf} is one over wavelengths in nm, {cube.name} has its bands in {cube.spectral_unit}; give "
-            "a matrix (guide bands, bands)."
+            f"The response {srf} is one over wavelengths in nm, the bands of {cube.name} lie in {cube.spectral_unit}; "
+            "give a matrix (guide bands, bands)."
         )
     response = as_srf(srf, cube.wavelengths, cube.bands)
 

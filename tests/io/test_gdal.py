@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
@@ -153,6 +154,13 @@ def test_several_images(tmp_path: Path) -> None:
         file["right"] = VALUES
     with pytest.raises(ReadError, match=r"no single image, but .*left"):
         open_cube(tmp_path / "s.h5", reader="gdal")
+
+
+def test_pages_are_images_to_gdal(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "s.tif", VALUES, photometric="minisblack", metadata=None)
+    cube = open_cube(tmp_path / "s.tif", reader="gdal")
+    assert cube.shape == (1, HEIGHT, WIDTH)
+    assert cube.metadata["notes"] == ("the file holds 5 images, of which GDAL shows the first",)
 
 
 def test_without_rasterio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,8 @@ def read_gdal(path: Path) -> Cube:
         _check_length(path, source.driver)
         dtype = np.result_type(*(np.dtype(name) for name in set(source.dtypes)))
         notes: list[str] = []
+        if source.subdatasets:
+            notes.append(f"the file holds {len(source.subdatasets)} images, of which GDAL shows the first")
         fields = gdal_fields(*_items(source), notes) | _geometry(source)
         fields["nodata"] = _nodata(source.nodatavals, dtype, notes)
         alpha = source.count in {2, 4} and source.colorinterp[-1].name == "alpha"
