@@ -453,6 +453,9 @@ def run(cases: list[Case], folder: Path, keep: Path | None = None) -> list[tuple
             what = f"more than {HANG_SECONDS:g} s" if hung else f"exit code {process.exitcode}"
             told.append((batch[len(told)], "HUNG" if hung else "CRASHED", what))
         done += told
+        for case, verdict, details in told:
+            if verdict.isupper():
+                print(f"{case} {verdict}: {details}", flush=True)
         if keep is not None:
             _keep([case for case, verdict, _ in told if verdict not in ("opened", "refused")], folder, keep)
     return done
@@ -488,10 +491,8 @@ def main(argv: list[str] | None = None) -> int:
     verdicts = sorted({verdict for _, verdict in table}, key=lambda v: (v.isupper(), v))
     for kind in dict.fromkeys(case.kind for case in cases):
         print(f"{kind:8}", *(f"{table[kind, verdict]:7} {verdict}" for verdict in verdicts))
-    found = [result for result in results if result[1].isupper()]
-    for case, verdict, details in found:
-        print(f"{case} {verdict}: {details}")
-    print(f"seed {options.seed}, {len(cases)} cases, {len(found)} findings, {time.monotonic() - start:.0f} s")
+    found = sum(verdict.isupper() for _, verdict, _ in results)
+    print(f"seed {options.seed}, {len(cases)} cases, {found} findings, {time.monotonic() - start:.0f} s")
     return int(bool(found))
 
 
