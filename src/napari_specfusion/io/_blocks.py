@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import Cancelled
+from napari_specfusion.errors import Cancelled, ReadError
 from napari_specfusion.io._lazy import BlockArray, MappedArray
 
 if TYPE_CHECKING:
@@ -166,11 +166,40 @@ def contiguous(values: NDArray[Any], row_axis: int = 1) -> NDArray[Any]:
     return turned
 
 
+def _unmapped(array: MappedArray, block: Block) -> NDArray[Any]:
+    """Return the values ``(bands, rows, columns)`` of a block by plain reading.
+
+    Pages of a mapped file count as memory of the process, and a block may touch pages all over the file.
+    """
+    place = [array.axes.index(axis) for axis in range(3)]
+    box, sizes = [block.box[axis] for axis in place], array.stored_shape
+    stored = np.empty([part.stop - part.start for part in box], array.stored_dtype)
+    runs: NDArray[Any] = stored
+    if box[2] == slice(0, sizes[2]):
+        runs = stored.reshape(1, 1, -1) if box[1] == slice(0, sizes[1]) else stored.reshape(len(stored), 1, -1)
+    first, second, third = (part.start for part in box)
+    try:
+        with open(array.path, "rb", buffering=0) as file:
+            for i, plane in enumerate(runs):
+                for j, run in enumerate(plane):
+                    start = ((first + i) * sizes[1] + second + j) * sizes[2] + third
+                    file.seek(array.offset + start * stored.itemsize)
+                    if file.readinto(run.view("u1")) != run.nbytes:
+                        raise OSError("it ends too early")
+    except OSError as error:
+        raise ReadError(
+            f"{array.path} cannot be read any more ({error}); it was moved or cut short, so open it again."
+        ) from error
+    return stored.transpose(array.axes).astype(array.dtype, copy=False)
+
+
 def stored_blocks(cube: Cube, blocks: Sequence[Block], watch: Watch) -> Iterator[tuple[Block, NDArray[Any]]]:
     """Yield each block with its stored values ``(bands, rows, columns)``; the next one is read meanwhile."""
     arrays = file_arrays(cube) if hasattr(cube.source, "array") else []
 
     def read(block: Block) -> NDArray[Any]:
+        if arrays and isinstance(arrays[0], MappedArray):
+            return _unmapped(arrays[0], block)
         if arrays:
             return np.asarray(arrays[0][block.box])
         if cube.source is not None and block.bands == slice(0, cube.bands):
