@@ -46,6 +46,18 @@ def test_fuse_writes_a_cube_that_evaluate_scores(
     assert main([*command, "--overwrite", "--tile", "whole"]) == 0
 
 
+def test_convert_writes_another_format(
+    pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["convert", pair["cube"], str(tmp_path / "cube.hdr"), "--interleave", "bip"]
+    assert main(command) == 0
+    assert "written to" in capsys.readouterr().out
+    np.testing.assert_array_equal(open_cube(tmp_path / "cube.hdr").read(), np.load(pair["cube"]))
+    assert main(command) == 2
+    assert "exists" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+
+
 def test_check_tells_in_words(pair: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", pair["cube"], pair["guide"]]) == 0
     told = capsys.readouterr().out
