@@ -67,7 +67,8 @@ def choose(
 
     Both images are degraded once more with the pair's own sampling; the cube is then what each method should return.
     The highest PSNR wins. A method must be better by 0.02 dB than the simpler ones before it, a learned one by 0.1 dB,
-    than `subspace` too; where spectral angles differ by more than a tenth, they count as well.
+    than `subspace` too; where spectral angles differ by more than a tenth, they count as well, but a learned method is
+    never taken whose PSNR lies below that of `subspace`.
 
     Parameters
     ----------
@@ -148,7 +149,11 @@ def _peak(cube: Cube) -> float:
 
 def _best(scores: Mapping[str, Quality]) -> str:
     """Return the name of the method to use; simpler ones come first."""
-    names = sorted(scores, key=lambda name: name not in METHODS)
+    # whatever its angle, a learned method must not fall behind in PSNR
+    names = sorted(
+        (n for n in scores if n in METHODS or DEFAULT not in scores or _level(scores[n]) >= _level(scores[DEFAULT])),
+        key=lambda name: name not in METHODS,
+    )
     best = names[0]
     for name in names[1:]:
         rivals = [best]

@@ -134,7 +134,7 @@ def save_checkpoint(module: torch.nn.Module, path: str | Path, **description: An
     OutputError
         If the file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     target = Path(path)
     if target.suffix != ".safetensors":
@@ -145,7 +145,7 @@ def save_checkpoint(module: torch.nn.Module, path: str | Path, **description: An
     try:
         text = json.dumps(facts | description)
         tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-        save_file(tensors, partial, metadata={DESCRIPTION: text})
+        partial.write_bytes(save(tensors, metadata={DESCRIPTION: text}))
         os.replace(partial, target)
     except Exception as error:  # safetensors has an error of its own
         partial.unlink(missing_ok=True)

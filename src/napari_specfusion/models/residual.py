@@ -157,7 +157,7 @@ def write_residual(residual: Residual, path: str | Path, key: str, description: 
         If the file cannot be written; no half a file is left.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     target = Path(path)
     if target.suffix != ".safetensors":
@@ -168,7 +168,7 @@ def write_residual(residual: Residual, path: str | Path, key: str, description: 
     facts = {name: getattr(module, name) for name in ("bands", "guide_bands", "ratio", "sizes")}
     partial = target.with_name(target.name + ".partial")
     try:
-        save_file(tensors, partial, metadata={key: json.dumps(facts | description)})
+        partial.write_bytes(save(tensors, metadata={key: json.dumps(facts | description)}))
         os.replace(partial, target)
     except Exception as error:  # safetensors raises its own and OSError
         partial.unlink(missing_ok=True)
