@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from napari_specfusion.calibration import calibrate
+from napari_specfusion.choice import choose
 from napari_specfusion.engine import fuse
 from napari_specfusion.errors import OutputError, SceneError
 from napari_specfusion.metrics import Quality, evaluate, format_table, quality_maps
+from napari_specfusion.models.weights import weights_for
 from napari_specfusion.picture import Panel, draw_panels, natural_colour, save_picture, stretch_of
 from napari_specfusion.sample_data import sample_scene
 from napari_specfusion.terminal import ProgressLine, clock
@@ -136,9 +138,14 @@ def _tell_calibration(truth: Scene, scene: Scene, stream: TextIO) -> None:
 
 
 def _methods(scene: Scene, minutes: float, stream: TextIO) -> Iterator[tuple[str, Any]]:
-    """Yield name and model of what the table compares, the best last."""
-    for name in TRAINING_FREE:
-        yield name, name
+    """Yield name and model of what the table compares; the last, fitted or chosen, is what is kept."""
+    choice = choose(scene)
+    print(choice.reason + "\n", file=stream)
+    models: dict[str, Any] = {name: name for name in TRAINING_FREE}
+    models |= {weights.name: weights for weights in weights_for(scene)}
+    chosen = models.pop(choice.method.name)
+    yield from models.items()
+    yield choice.method.name, chosen
     from napari_specfusion.fitting import fit
 
     try:
