@@ -7,15 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io._lazy import BlockArray, BlockCache, Box
+from napari_specfusion.io._tiff_pages import check_ome, check_pages
+from napari_specfusion.io._tile_pictures import check_picture
 
-__all__ = ["SegmentArray", "SegmentPage", "quiet_tifffile"]
+if TYPE_CHECKING:
+    import tifffile
+
+__all__ = ["SegmentArray", "SegmentPage", "open_tiff", "quiet_tifffile"]
 
 Layout = Literal["pages", "planar", "contiguous"]
 
@@ -35,6 +41,22 @@ def quiet_tifffile() -> Iterator[list[str]]:
         yield messages
     finally:
         logger.removeFilter(take)
+
+
+def open_tiff(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF once what its pages and its description claim is known to be harmless."""
+    import tifffile
+
+    check_pages(path)
+    tiff = tifffile.TiffFile(path)
+    try:
+        if tiff.is_ome and not check_ome(path, tiff.pages.first.description):
+            tiff.close()
+            tiff = tifffile.TiffFile(path, is_ome=False)
+    except BaseException:
+        tiff.close()
+        raise
+    return tiff
 
 
 @dataclass(frozen=True)
@@ -75,13 +97,11 @@ class SegmentArray(BlockArray):
         return BlockCache()
 
     @cached_property
-    def _decoder(self) -> tuple[Callable[..., Any], dict[str, Any]]:
-        import tifffile
-
-        with quiet_tifffile(), tifffile.TiffFile(self.path) as tiff:
+    def _decoder(self) -> tuple[Callable[..., Any], dict[str, Any], int]:
+        with quiet_tifffile(), open_tiff(Path(self.path)) as tiff:
             page = tiff.series[self.series].keyframe
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
-            return page.decode, tables
+            return page.decode, tables, int(page.compression)
 
     def _read(self, box: Box) -> NDArray[Any]:
         planes, rows, columns = box
@@ -123,7 +143,9 @@ class SegmentArray(BlockArray):
             data = file.read(page.sizes[number])
         if len(data) < page.sizes[number]:
             raise ReadError(f"{page.path} ends before strip or tile {number}; the file was cut short, get it anew.")
-        decode, tables = self._decoder
+        decode, tables, compression = self._decoder
+        whole = (tables["jpegheader"] or b"") + data
+        check_picture(Path(page.path), compression, whole, tables["jpegtables"], (*self.segment, samples))
         block, _, _ = decode(data, number, **tables)
         if block is None:
             return np.full((*self.segment, samples), self.fill, self.dtype)

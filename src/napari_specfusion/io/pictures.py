@@ -21,7 +21,7 @@ from napari_specfusion.io._bounds import LoadedArray, check_inflation
 from napari_specfusion.io._lazy import BlockArray, BlockCache, Box, lazy_cube
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._spectral import numbers, to_standard_unit, wavelengths_in_names
-from napari_specfusion.io._tiff_segments import quiet_tifffile
+from napari_specfusion.io._tiff_segments import open_tiff, quiet_tifffile
 from napari_specfusion.io._transfer import LINEAR, SRGB, linearised
 
 if TYPE_CHECKING:
@@ -162,9 +162,7 @@ def _head(path: Path) -> _Head:
 
 
 def _tiff_head(path: Path) -> _Head:
-    import tifffile
-
-    with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
+    with quiet_tifffile(), open_tiff(path) as tiff:
         page = tiff.pages.first
         shape = int(page.imagelength), int(page.imagewidth)
         return _Head(shape, int(page.samplesperpixel), np.dtype(str(page.dtype)))

@@ -13,7 +13,7 @@ from napari_specfusion.io._axes import band_axis_of, bands_first
 from napari_specfusion.io._bounds import check_inflation, check_shape
 from napari_specfusion.io._lazy import MappedArray, lazy_cube
 from napari_specfusion.io._registry import Reader
-from napari_specfusion.io._tiff_segments import Layout, SegmentArray, SegmentPage, quiet_tifffile
+from napari_specfusion.io._tiff_segments import Layout, SegmentArray, SegmentPage, open_tiff, quiet_tifffile
 from napari_specfusion.io._tiff_tags import describe_tags, lists_wavelengths
 from napari_specfusion.io._transfer import LINEAR, SRGB, linearised
 
@@ -60,9 +60,7 @@ def read_tiff(
     ReadError
         If the file is no TIFF, was cut short, needs a codec that is missing, or has more than three axes.
     """
-    import tifffile
-
-    with quiet_tifffile() as messages, tifffile.TiffFile(path) as tiff:
+    with quiet_tifffile() as messages, open_tiff(path) as tiff:
         number = _choose_series(path, tiff, series)
         chosen = tiff.series[number]
         page = chosen.keyframe
@@ -173,6 +171,14 @@ def _array(
     size = math.prod(segment) * (samples if layout == "contiguous" else 1) * np.dtype(page.dtype).itemsize
     longest = max((max(p.databytecounts, default=0) for p in pages), default=0)
     check_inflation(path, "a strip or tile", longest, size)
+    across, down = -(-int(page.imagewidth) // segment[1]), -(-int(page.imagelength) // segment[0])
+    needed = across * down * (separate if layout == "planar" else 1)
+    fewest = min((min(len(p.dataoffsets), len(p.databytecounts)) for p in pages), default=0)
+    if fewest < needed:
+        raise ReadError(
+            f"{path}: a page has {fewest} strips or tiles, but its {page.imagelength} x {page.imagewidth} pixels need "
+            f"{needed}; it is damaged, get it anew."
+        )
     stored, moved = shape, order
     if layout == "contiguous":
         # Segments hand out planes first: stored (Y, X, S) is seen as (S, Y, X).
