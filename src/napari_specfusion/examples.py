@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_specfusion.scene import Scene
     from napari_specfusion.srf import Srf
 
-__all__ = ["Batch", "Example", "Examples", "open_references"]
+__all__ = ["SMALL_SHARE", "Batch", "Example", "Examples", "open_references"]
 
 CAVE_BANDS = 31
 SMALL_SHARE = 0.25

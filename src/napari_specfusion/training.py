@@ -24,7 +24,7 @@ import numpy as np
 from napari_specfusion.degrade import PROTOCOLS
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, ModelError, OutputError
-from napari_specfusion.examples import Batch, Example, Examples, open_references
+from napari_specfusion.examples import SMALL_SHARE, Batch, Example, Examples, open_references
 from napari_specfusion.formulas import psnr, spectral_angle
 from napari_specfusion.models.registry import create_model
 from napari_specfusion.models.residual import Residual
@@ -219,12 +219,15 @@ def train(
         both_scales=options.both_scales and options.base != "bicubic",
         device=place,
     )
-    exams = [
-        Example.of(cube, options.ratio, name, srf, options.base, place)
-        for cube in references
-        if cube.name in kept
-        for name in options.protocols
-    ]
+    exams = Examples.of(
+        [cube for cube in references if cube.name in kept],
+        options.ratio,
+        srf=srf,
+        protocols=options.protocols,
+        base=options.base,
+        both_scales=bool(lessons.small),
+        device=place,
+    )
     run = _Run(options, lessons, exams, place, mixed_precision, compile_network, start)
     facts = {
         **asdict(options),
@@ -256,6 +259,8 @@ def train(
         module.load_state_dict(best.weights)
         residual = replace(run.residual, module=module.cpu().eval())
         scores = {"psnr": best.psnr, "sam": best.sam, "base_psnr": run.base_psnr, "base_sam": run.base_sam}
+        if not math.isnan(best.small_psnr):
+            scores |= {"small_psnr": best.small_psnr, "small_base_psnr": run.small_base_psnr}
         before = 0 if start is None else start.training.steps
         described = replace(description, steps=before + best.step, scores=scores)
         return Trained(residual, described, f"{options.model} x{options.ratio}")
@@ -303,8 +308,10 @@ class _Best:
     """The moving average that did best on the validation scenes."""
 
     step: int
+    grade: float
     psnr: float
     sam: float
+    small_psnr: float
     weights: dict[str, torch.Tensor]
 
 
@@ -315,7 +322,7 @@ class _Run:
         self,
         options: TrainingOptions,
         lessons: Examples,
-        exams: Sequence[Example],
+        exams: Examples,
         device: str,
         mixed_precision: bool | None,
         compile_network: bool,
@@ -355,8 +362,8 @@ class _Run:
         self.log: list[dict[str, float]] = []
         self.best: _Best | None = None
         self._losses: list[torch.Tensor] = []
-        scores = [_score(exam.base, exam.truth) for exam in exams]
-        self.base_psnr, self.base_sam = (float(np.mean(column)) for column in zip(*scores, strict=True))
+        self.base_psnr, self.base_sam = _mean_score([(exam.base, exam.truth) for exam in exams.pairs])
+        self.small_base_psnr = _mean_score([(exam.base, exam.truth) for exam in exams.small])[0]
 
     def fresh(self) -> torch.nn.Module:
         """Return a network of the kind that is trained."""
@@ -401,16 +408,9 @@ class _Run:
         return float(sum(map(float, self._losses)) / len(self._losses)) if self._losses else math.nan
 
     def look(self) -> None:
-        """Score the moving average on the validation scenes."""
-        import torch
-
-        scores = []
-        residual = replace(self.residual, module=self.averaged.eval())
-        with torch.inference_mode():
-            for exam in self.exams:
-                fused = residual.on(exam.guide[None], exam.base[None])[0]
-                scores.append(_score(fused, exam.truth))
-        quality, angle = (float(np.mean(column)) for column in zip(*scores, strict=True))
+        """Score the moving average on the validation scenes, and keep it if it is the best so far."""
+        quality, angle = self._graded(self.exams.pairs)
+        small = self._graded(self.exams.small)[0]
         row = {
             "step": self.step,
             "seconds": round(self.seconds, 2),
@@ -420,6 +420,8 @@ class _Run:
             "sam": angle,
             "base_psnr": self.base_psnr,
             "base_sam": self.base_sam,
+            "small_psnr": small,
+            "small_base_psnr": self.small_base_psnr,
         }
         self.log.append(row)
         self._losses = []
@@ -428,9 +430,19 @@ class _Run:
                 f"The network's output is not finite after {self.step} steps; train with a rate below "
                 f"{self.options.rate:g}."
             )
-        if self.best is None or quality > self.best.psnr:
+        # as the crops are shared out
+        grade = quality if math.isnan(small) else (1 - SMALL_SHARE) * quality + SMALL_SHARE * small
+        if self.best is None or grade > self.best.grade:
             weights = {key: value.detach().cpu().clone() for key, value in self.averaged.state_dict().items()}
-            self.best = _Best(self.step, quality, angle, weights)
+            self.best = _Best(self.step, grade, quality, angle, small, weights)
+
+    def _graded(self, exams: Sequence[Example]) -> tuple[float, float]:
+        """Return the moving average's mean PSNR and angle on some pairs."""
+        import torch
+
+        residual = replace(self.residual, module=self.averaged.eval())
+        with torch.inference_mode():
+            return _mean_score([(residual.on(e.guide[None], e.base[None])[0], e.truth) for e in exams])
 
     def progress(self) -> TrainingProgress:
         """Say how far it is."""
@@ -606,6 +618,14 @@ def _angle(fused: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
     one, other = functional.normalize(fused, dim=1, eps=1e-4), functional.normalize(truth, dim=1, eps=1e-4)
     return ((one - other).square().sum(1) + 1e-8).sqrt().mean() / 2
+
+
+def _mean_score(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float]:
+    """Return the means of `_score` over pairs of result and truth; NaN where there are none."""
+    if not pairs:
+        return math.nan, math.nan
+    quality, angle = (float(np.mean(column)) for column in zip(*(_score(*pair) for pair in pairs), strict=True))
+    return quality, angle
 
 
 def _score(fused: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
