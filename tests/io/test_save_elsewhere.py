@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from napari_specfusion.cube import Cube
+from napari_specfusion.io import open_cube
 
 VALUES = np.random.default_rng(1).integers(-5, 4000, (7, 40, 600)).astype("i2")
 VALUES[:, 2:4, 5:9] = -9999
@@ -242,3 +243,22 @@ def test_levels_are_means(side: tuple[int, int], dtype: str, tmp_path: Path, mon
         else:
             assert np.abs(found - mean).max() <= {"u2": 0.5, "i8": 0.5, "f4": 1e-6}[dtype]
         finer = found
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+@pytest.mark.parametrize("block", [100_000, 500_000])
+def test_levels_do_not_depend_on_the_blocks(
+    interleave: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import zarr
+
+    # two groups of bands; in the smaller blocks, parts of the image share chunks of the coarsest level
+    values = np.random.default_rng(3).integers(0, 65536, (20, 1031, 601)).astype("u2")
+    header = Cube.from_array(values).save(tmp_path / "x.hdr", interleave=interleave).paths[-1]
+    Cube.from_array(values).save(tmp_path / "whole.zarr")
+    monkeypatch.setattr("napari_specfusion.io._blocks.BLOCK_BYTES", block)
+    open_cube(header).save(tmp_path / "blocks.zarr")
+    whole, blocks = (zarr.open_group(tmp_path / f"{name}.zarr", mode="r") for name in ("whole", "blocks"))
+    np.testing.assert_array_equal(blocks["0"][:], values)
+    for level in ("1", "2"):
+        np.testing.assert_array_equal(blocks[level][:], whole[level][:])
