@@ -182,6 +182,13 @@ def packed(element: bytes) -> bytes:
     return struct.pack("<II", 15, len(inner)) + inner
 
 
+def struct_of(field: bytes) -> bytes:
+    """Return a struct of one field."""
+    return matrix(2, (1, 1), tag(5, b"\4\0\0\0"), tag(1, b"f\0\0\0"), field)
+
+
+EIGHT = matrix(6, (1, 1), tag(9, bytes(8)), name=b"")
+
 HOSTILE = {
     "bomb": packed(
         struct.pack("<II", 14, 0xFFFFFF00) + matrix(9, (20000, 20000, 1), tag(2, b""))[8:56] + bytes(1 << 22)
@@ -201,6 +208,26 @@ HOSTILE = {
         2, (1, 1), tag(5, b"\4\0\0\0"), tag(1, b"f\0\0\0"), matrix(4, (1, 1 << 30), tag(16, b""))
     ),
     "function": matrix(2, (1, 1), tag(5, b"\4\0\0\0"), tag(1, b"f\0\0\0"), matrix(16, (1, 1))),
+    "numbers of no type": struct_of(matrix(6, (1, 1), tag(8, bytes(8)), name=b"")),
+    "numbers of a type far away": struct_of(matrix(6, (1, 1), tag(60_000, bytes(8)), name=b"")),
+    "text of a type far away": struct_of(matrix(4, (1, 2), tag(255, b"a\0b\0"), name=b"")),
+    "imaginary parts of no type": struct_of(
+        tag(14, tag(6, struct.pack("<II", 0x806, 0)) + tag(5, bytes(8)) + tag(1, b"") + tag(9, b"") + tag(11, b""))
+    ),
+    "rows of a sparse one of no type": struct_of(matrix(5, (1, 1), *[tag(10, bytes(8))] * 3, name=b"")),
+    "shape of no type": struct_of(
+        tag(14, tag(6, struct.pack("<II", 6, 0)) + tag(9, struct.pack("<d", 1)) + tag(1, b"") + tag(9, bytes(8)))
+    ),
+    "flags of another length": struct_of(
+        tag(14, tag(6, struct.pack("<IIII", 6, 0, 0, 0)) + tag(5, b"\1\0\0\0" * 2) + tag(1, b"") + tag(9, bytes(8)))
+    ),
+    "names of no length": matrix(2, (1, 1), tag(5, bytes(4)), tag(1, b"f\0\0\0"), EIGHT),
+    "names of negative length": matrix(2, (1, 1), tag(5, b"\xff" * 4), tag(1, b"f\0\0\0"), EIGHT),
+    "a million fields": matrix(2, (0, 0), tag(5, b"\1\0\0\0"), tag(1, bytes(1 << 20))),
+    "another of the same name first": struct_of(matrix(6, (1, 1), tag(8, bytes(8)), name=b""))
+    + struct_of(matrix(6, (1, 1), tag(9, bytes(8)), name=b"")),
+    "another of the same name, of no kind, first": matrix(6, (1, 1), tag(8, bytes(8)))
+    + struct_of(matrix(6, (1, 1), tag(9, bytes(8)), name=b"")),
     "nothing": b"",
     "no zlib": struct.pack("<II", 15, 64) + bytes(64),
 }

@@ -6,6 +6,7 @@ first, and tells where plain numbers lie, so that large ones need not be loaded 
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zlib
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io._bounds import check_inflation
 
-__all__ = ["Element", "check_nesting", "inflated", "list_elements"]
+__all__ = ["Element", "alone", "inflated", "list_elements"]
 
 _MATRIX, _COMPRESSED = 14, 15
+# types of whole numbers in headers, of names, and of letters
+_WHOLE, _LETTERS, _TEXT = {5, 6}, {1, 16}, {1, 2, 4, 16, 17, 18}
 _CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE = 1, 2, 3, 4, 5
 _NUMERIC = range(6, 16)
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -31,7 +34,7 @@ _NAMES = {
 }  # fmt: skip
 _HEAD = 2048
 _MOST_VARIABLES = 10_000
-_DEEPEST, _MOST_PARTS = 16, 200_000
+_DEEPEST, _MOST_PARTS, _MOST_FIELDS, _MOST_AXES = 16, 200_000, 10_000, 32
 _BLOCK = 1 << 20
 
 
@@ -110,17 +113,38 @@ def inflated(path: Path, element: Element) -> NDArray[np.uint8]:
                 part = inflater.decompress(packed, element.size - read)
                 out[read : read + len(part)] = np.frombuffer(part, np.uint8)
                 read += len(part)
+            # The checksum stands behind the last number.
+            while left and not inflater.eof and (packed := file.read(min(left, _BLOCK))):
+                left -= len(packed)
+                inflater.decompress(inflater.unconsumed_tail + packed, 1)
     if read != element.size:
         raise ReadError(f"{path}: {element.name} ends early; the file was cut short or is damaged, get it anew.")
     return out
 
 
-def check_nesting(path: Path, element: Element) -> None:
-    """Raise a ReadError if a struct, object or cell array is nested too deep, or claims more than it holds."""
-    data = inflated(path, element).data
+def alone(path: Path, element: Element) -> io.BytesIO:
+    """Return a file of version 5 with nothing but one struct, object, cell array or text, known to be harmless.
+
+    A library that is given this cannot come across another variable of the same name, or one that nobody looked at.
+
+    Raises
+    ------
+    ReadError
+        If it is nested too deep, claims more than it holds, or has parts of types that do not belong there.
+    """
     with path.open("rb") as file:
-        file.seek(126)
-        order = "<" if file.read(2) == b"IM" else ">"
+        head = file.read(128)
+    order = "<" if head[126:] == b"IM" else ">"
+    data = inflated(path, element)
+    try:
+        _check_parts(path, element, data.data, order)
+    except struct.error as error:
+        raise ReadError(f"{path}: {element.name} ends within a part ({error}); it is damaged, get it anew.") from error
+    tag = b"" if element.compressed else struct.pack(f"{order}II", _MATRIX, element.size)
+    return io.BytesIO(b"".join((head, tag, data.data)))
+
+
+def _check_parts(path: Path, element: Element, data: Any, order: str) -> None:
     # Read on from part to part, as scipy does: WITec's export declares its cells shorter than they are.
     left, position, count = [1], 0, 0
     while left:
@@ -136,14 +160,24 @@ def check_nesting(path: Path, element: Element) -> None:
                 raise ReadError(f"{path}: {element.name} does not hold what it says; it is damaged, get it anew.")
             if not length:
                 continue
+        before = position
         parts, position = _take(data, position, 3, order)
-        flags = _number(data, parts[0], order)
-        kind, claimed = flags & 0xFF, math.prod(_numbers(data, parts[1], order))
+        flags, shape = _number(data, parts[0], order), _numbers(data, parts[1], order)
+        kind, claimed = flags & 0xFF, math.prod(shape)
+        # The flags are read blindly, as one tag of eight bytes with eight behind it.
+        plain = parts[0][1:] == (before + 8, before + 16) and parts[1][2] - parts[1][1] <= 4 * _MOST_AXES
+        _check_types(path, element, parts[1:], [_WHOLE, _LETTERS])
+        if not plain or min(shape, default=-1) < 0:
+            raise ReadError(
+                f"{path}: {element.name} holds a part whose head claims the shape {tuple(shape)}; it is damaged, get "
+                "it anew."
+            )
         if kind in {_CELL, _STRUCT, _OBJECT}:
-            inside, position = _count_inside(data, position, kind, claimed, order)
+            inside, position = _count_inside(path, element, data, position, kind, claimed, order)
         elif kind == _CHAR or kind == _SPARSE or kind in _NUMERIC:
             more = 1 if kind == _CHAR else (3 if kind == _SPARSE else 1) + bool(flags & 0x800)
             held, position = _take(data, position, more, order)
+            _check_types(path, element, held, [_TEXT if kind == _CHAR else set(_TYPES)] * more)
             if kind == _CHAR and claimed > held[0][2] - held[0][1]:
                 raise ReadError(f"{path}: {element.name} claims a text of {claimed} letters; it is damaged.")
         else:
@@ -165,15 +199,34 @@ def check_nesting(path: Path, element: Element) -> None:
             )
 
 
-def _count_inside(data: Any, position: int, kind: int, claimed: int, order: str) -> tuple[int, int]:
+def _count_inside(
+    path: Path, element: Element, data: Any, position: int, kind: int, claimed: int, order: str
+) -> tuple[int, int]:
     """Return how many arrays are in a cell array, struct or object, and where they begin."""
     if kind == _CELL:
         return claimed, position
     if kind == _OBJECT:
-        _, position = _take(data, position, 1, order)
+        name, position = _take(data, position, 1, order)
+        _check_types(path, element, name, [_LETTERS])
     (length, names), position = _take(data, position, 2, order)
+    _check_types(path, element, [length, names], [_WHOLE, _LETTERS])
     width = _number(data, length, order)
-    return claimed * ((names[2] - names[1]) // width if width else 0), position
+    fields = (names[2] - names[1]) // width if width else -1
+    if not 0 <= fields <= _MOST_FIELDS or length[2] - length[1] != 4 or width >= 1 << 31:
+        raise ReadError(
+            f"{path}: {element.name} claims names of {width} letters for its fields, which have "
+            f"{names[2] - names[1]} in all; it is damaged, or has more than {_MOST_FIELDS} fields: save the cube alone."
+        )
+    return claimed * fields, position
+
+
+def _check_types(path: Path, element: Element, parts: list[tuple[int, int, int]], known: list[set[int]]) -> None:
+    for (code, first, last), types in zip(parts, known, strict=True):
+        if code not in types or last < first:
+            raise ReadError(
+                f"{path}: {element.name} holds a part of type {code}, where only {', '.join(map(str, sorted(types)))} "
+                "can stand; it is damaged, get it anew."
+            )
 
 
 def _take(data: Any, position: int, count: int, order: str) -> tuple[list[tuple[int, int, int]], int]:

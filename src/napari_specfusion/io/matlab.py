@@ -17,7 +17,7 @@ from napari_specfusion.io._bounds import LoadedArray, check_inflation
 from napari_specfusion.io._hdf import HdfArray
 from napari_specfusion.io._hdf_file import child, datasets, open_hdf
 from napari_specfusion.io._lazy import MappedArray, lazy_cube
-from napari_specfusion.io._matlab_elements import Element, check_nesting, inflated, list_elements
+from napari_specfusion.io._matlab_elements import Element, alone, inflated, list_elements
 from napari_specfusion.io._own_entry import LONGEST, OWN_KEY
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._variables import Variable, choose_unfolded, choose_variable, image_size, spectral_axis
@@ -222,8 +222,7 @@ def _record(path: Path, element: Element) -> Any:
     """Return a struct or an object as a numpy record array."""
     from scipy.io import loadmat
 
-    check_nesting(path, element)
-    return loadmat(path, variable_names=[element.name], chars_as_strings=True).get(element.name)
+    return loadmat(alone(path, element), variable_names=[element.name], chars_as_strings=True).get(element.name)
 
 
 def _fields(record: Any, prefix: str, depth: int = 4) -> Iterator[tuple[str, NDArray[Any]]]:
