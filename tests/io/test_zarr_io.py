@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import pickle
+import shutil
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -205,3 +212,88 @@ def test_codecs_are_looked_at_wherever_they_stand() -> None:
     inner = {"codecs": [{"name": "bytes"}, {"name": "numcodecs.pickle"}], "index_codecs": [{"name": "crc32c"}]}
     assert _codecs({"codecs": [{"name": "sharding_indexed", "configuration": inner}]}) - _KNOWN_CODECS == {"pickle"}
     assert _codecs({"compressor": None, "filters": [{"id": "pickle"}]}) == {"pickle"}
+
+
+BOMB = bytes(96 << 20)
+
+
+def zstd_without_size(data: bytes) -> bytes:
+    """Return a frame of zstd that does not tell how long it is: one byte over and over, in blocks."""
+    head = struct.pack("<IBB", 0xFD2FB528, 0, 0x58)
+    blocks, left = b"", len(data)
+    while left:
+        part = min(left, 1 << 17)
+        left -= part
+        blocks += struct.pack("<I", part << 3 | 1 << 1 | (left == 0))[:3] + data[:1]
+    return head + blocks
+
+
+PACKED = {
+    "gzip": (gzip.compress, "gzip", numcodecs.GZip()),
+    "gzip, one after another": (lambda d: gzip.compress(d[:400]) + gzip.compress(d[400:]), "gzip", numcodecs.GZip()),
+    "zstd": (numcodecs.Zstd().encode, "zstd", numcodecs.Zstd()),
+    "zstd without a size": (zstd_without_size, "zstd", numcodecs.Zstd()),
+    "blosc": (numcodecs.Blosc("lz4").encode, "blosc", numcodecs.Blosc("lz4")),
+    "zlib": (zlib.compress, "numcodecs.zlib", numcodecs.Zlib()),
+    "bz2": (bz2.compress, "numcodecs.bz2", numcodecs.BZ2()),
+    "lzma": (lzma.compress, "numcodecs.lzma", numcodecs.LZMA()),
+    "lz4": (numcodecs.LZ4().encode, "numcodecs.lz4", numcodecs.LZ4()),
+}
+
+
+def packed_store(path: Path, kind: str, version: int, chunk: bytes, sharded: bool = False) -> None:
+    """Write a store of one chunk, 5 x 6 x 7, that holds `chunk` as it comes."""
+    _, name, codec = PACKED[kind]
+    if version == 2:
+        zarr.create_array(path, shape=CUBE.shape, dtype=CUBE.dtype, chunks=CUBE.shape, zarr_format=2, compressors=codec)
+        (path / "0.0.0").write_bytes(chunk)
+        return
+    inner = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    inner.append({"name": name, "configuration": {k: v for k, v in codec.get_config().items() if k != "id"}})
+    if name in {"gzip", "zstd", "blosc"}:
+        inner[1] = {"gzip": zarr.codecs.GzipCodec, "zstd": zarr.codecs.ZstdCodec, "blosc": zarr.codecs.BloscCodec}[
+            name
+        ]().to_dict()
+    zarr.create_array(path, shape=CUBE.shape, dtype=CUBE.dtype, chunks=CUBE.shape)
+    metadata = array_json(path)
+    metadata["codecs"] = inner
+    if sharded:
+        options = {"chunk_shape": list(CUBE.shape), "codecs": inner, "index_codecs": inner[:1], "index_location": "end"}
+        metadata["codecs"] = [{"name": "sharding_indexed", "configuration": options}]
+        chunk += struct.pack("<QQ", 0, len(chunk))
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    (path / "c" / "0" / "0").mkdir(parents=True, exist_ok=True)
+    (path / "c" / "0" / "0" / "0").write_bytes(chunk)
+
+
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs are not")
+@pytest.mark.parametrize("kind", PACKED)
+@pytest.mark.parametrize("store", ["2", "3", "sharded"])
+class TestPackedChunks:
+    def test_open(self, kind: str, store: str, tmp_path: Path) -> None:
+        plain = kind != "zstd without a size"
+        values = CUBE if plain else np.full_like(CUBE, 0)
+        chunk = bytes(PACKED[kind][0](values.tobytes()))
+        packed_store(tmp_path / "x.zarr", kind, 2 if store == "2" else 3, chunk, store == "sharded")
+        np.testing.assert_array_equal(open_cube(tmp_path / "x.zarr").data.compute(), values)
+
+    def test_bombs_are_refused(self, kind: str, store: str, tmp_path: Path) -> None:
+        chunk = bytes(PACKED[kind][0](BOMB))
+        packed_store(tmp_path / "x.zarr", kind, 2 if store == "2" else 3, chunk, store == "sharded")
+        cube = open_cube(tmp_path / "x.zarr")
+        with pytest.raises(ReadError, match=r"unpacks to more than \d+"):
+            cube.spectrum(0, 0)
+
+    def test_damaged_ones_are_refused(self, kind: str, store: str, tmp_path: Path) -> None:
+        chunk = bytes(PACKED[kind][0](CUBE.tobytes()))
+        for damaged in (chunk[:3], chunk[:8], chunk[: len(chunk) // 2], b"\xff" * 64):
+            packed_store(tmp_path / "x.zarr", kind, 2 if store == "2" else 3, damaged, store == "sharded")
+            with pytest.raises(ReadError, match=r"x\.zarr"):
+                open_cube(tmp_path / "x.zarr").spectrum(0, 0)
+            shutil.rmtree(tmp_path / "x.zarr")
+
+
+def test_shards_of_absurdly_many_chunks(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "x.zarr", shape=(8, 4096, 4096), dtype="u1", chunks=(1, 1, 1), shards=(8, 4096, 4096))
+    with pytest.raises(ReadError, match="shards of 134217728 chunks"):
+        open_cube(tmp_path / "x.zarr")

@@ -222,7 +222,8 @@ def _record(path: Path, element: Element) -> Any:
     """Return a struct or an object as a numpy record array."""
     from scipy.io import loadmat
 
-    return loadmat(alone(path, element), variable_names=[element.name], chars_as_strings=True).get(element.name)
+    file: Any = alone(path, element)
+    return loadmat(file, variable_names=[element.name], chars_as_strings=True).get(element.name)
 
 
 def _fields(record: Any, prefix: str, depth: int = 4) -> Iterator[tuple[str, NDArray[Any]]]:

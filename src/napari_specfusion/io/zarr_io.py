@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["READER", "read_zarr"]
 
 _MOST_CHUNKS, _MOST_ARRAYS = 20_000, 1000
-_LARGEST_CHUNK = 2 << 30
-# "pickle" is not among them: unpacking it would run whatever the file says.
+_LARGEST_CHUNK, _MOST_PER_SHARD = 2 << 30, 1 << 20
+# "pickle" is not among them: unpacking it would run whatever the file says. Neither are "pcodec" and "zfpy", whose
+# chunks tell of any size.
 _KNOWN_CODECS = {
     "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "cast_value", "crc32", "crc32c", "delta", "endian",
-    "fixedscaleoffset", "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "pcodec", "quantize",
-    "scale_offset", "sharding_indexed", "shuffle", "transpose", "zfpy", "zlib", "zstd",
+    "fixedscaleoffset", "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "quantize",
+    "scale_offset", "sharding_indexed", "shuffle", "transpose", "zlib", "zstd",
 }  # fmt: skip
 _MARKERS = ("zarr.json", ".zgroup", ".zarray")
 _KEY = "specfusion"
@@ -109,8 +110,10 @@ class ZarrArray(BlockArray):
     def _open(self) -> Any:
         import zarr
 
-        store = zarr.open(Path(self.path), mode="r")
-        return store if isinstance(store, zarr.Array) else store[self.level]
+        from napari_specfusion.io._zarr_chunks import bounded
+
+        store: Any = zarr.open(Path(self.path), mode="r")
+        return bounded(store if isinstance(store, zarr.Array) else store[self.level])
 
     def _read(self, box: Box) -> NDArray[Any]:
         index: list[Any] = list(box[3 - (self._open.ndim - len(self.dropped)) :])
@@ -131,6 +134,8 @@ def _inside(path: Path, store: Any, level: str) -> Any:
     """Return an array of the store, once what its metadata ask for is known to be harmless."""
     import zarr
 
+    from napari_specfusion.io._zarr_chunks import bounded
+
     parts = [part for part in level.split("/") if part]
     if ".." in parts or "\\" in level or not (path / Path(*parts)).resolve().is_relative_to(path.resolve()):
         raise ReadError(f"{path}: its metadata point to {level!r}, outside the folder, which is not followed.")
@@ -149,7 +154,12 @@ def _inside(path: Path, store: Any, level: str) -> Any:
             f"{path}: level {level!r} has chunks of {tuple(found.chunks)}, {size / 2**30:.0f} GB each; save it with "
             f"chunks below {_LARGEST_CHUNK >> 30} GB."
         )
-    return found
+    per_shard = math.prod(n // max(1, m) for n, m in zip(found.shards or (), found.chunks, strict=False))
+    if per_shard > _MOST_PER_SHARD:
+        raise ReadError(
+            f"{path}: level {level!r} has shards of {per_shard} chunks; save it with {_MOST_PER_SHARD} at most."
+        )
+    return bounded(found)
 
 
 def _codecs(metadata: Any) -> set[str]:
