@@ -1,9 +1,11 @@
-"""Time and memory of the networks, and of opening large files."""
+"""Time and memory of the networks, and of large files."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -162,6 +164,19 @@ def _print_envi(options: argparse.Namespace) -> None:
         print("  ".join(f"{v:>12.3f}" if isinstance(v, float) else f"{v!s:>12}" for v in row.values()))
 
 
+def _print_io(options: argparse.Namespace) -> None:
+    from napari_specfusion._bench_io import INTERLEAVES, bench_files, bench_open
+
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        opened = bench_open(options.bands, options.side, Path(folder))
+        print("opening, s: " + ", ".join(f"{name} {seconds:.3f}" for name, seconds in opened.items()), flush=True)
+        for interleave in INTERLEAVES:
+            found = bench_files(interleave, options.bands, options.side, Path(folder), options.repeats)
+            load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+            print(f"{found.pop('interleave')}, {found.pop('gigabytes'):.1f} GB, {os.cpu_count()} cores{load}")
+            print("\n".join(f"  {key:<18} {value:10.3f}" for key, value in found.items()), flush=True)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m napari_specfusion bench", description="Measure speed and quality; `cave` has its own --help."
@@ -179,5 +194,11 @@ def _parser() -> argparse.ArgumentParser:
     envi.set_defaults(run=_print_envi)
     envi.add_argument("--bands", type=int, default=224, help="bands (%(default)s)")
     envi.add_argument("--side", type=int, default=2160, help="rows and columns (%(default)s)")
+    io = names.add_parser("io", help="large files: opening, reading and converting, against plain access to the disk")
+    io.set_defaults(run=_print_io)
+    io.add_argument("--bands", type=int, default=224, help="bands (%(default)s)")
+    io.add_argument("--side", type=int, default=2160, help="rows and columns (%(default)s)")
+    io.add_argument("--repeats", type=int, default=3, help="take the best of so many (%(default)s)")
+    io.add_argument("--folder", help="on the disk to measure, with 7 GB of room (the system's folder for such files)")
     names.add_parser("cave", help="quality and time of the methods on sharp cubes; has its own --help")
     return parser
