@@ -114,7 +114,8 @@ def bench_files(interleave: str, bands: int, side: int, folder: Path, repeats: i
     dict
         ``open_s``; ``band`` and ``spectrum``, warm and cold: the time through a cube over that through a memory map of
         numpy, both for stored values in memory, where cold means that the system was told to forget the file (NaN
-        where it takes no such orders), and in ms that of the cube alone; ``copy_s``, a plain copy of the file, and ``convert_s``, saving it as OME-Zarr in a process of its own, both from a cold file until the disk
+        where it takes no such orders), and in ms that of the cube alone; ``copy_s``, a plain copy of the file, and
+        ``convert_s``, saving it as OME-Zarr in a process of its own, both from a cold file until the disk
         has all; ``cpu_s`` and ``memory_mb`` of the conversion, libraries included; and ``speed``, the speed of the
         conversion over that of the copy.
     """

@@ -49,7 +49,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
     bands, height, width = cube.shape
     levels = level_count(cube.shape)
     group = math.ceil(bands / math.ceil(bands / CHUNK_BANDS))
-    side = _side((group if by_bands else bands) * dtype.itemsize, levels)
+    side = _side((group if by_bands else bands) * dtype.itemsize, levels, width if by_bands else 0)
     store = zarr.create_group(parts[0], zarr_format=3)
     pyramid = []
     for level in range(levels):
@@ -162,10 +162,14 @@ def _by_bands(cube: Cube) -> bool:
     return reads_by_bands(cube)
 
 
-def _side(column_bytes: int, levels: int) -> int:
-    """Return the side of the squares that blocks consist of: a power of two that all levels halve evenly."""
-    fitting = next((side for side in _SIDES if side * side * column_bytes <= _blocks.BLOCK_BYTES), _SIDES[-1])
-    return int(max(fitting, 2 ** (levels - 1)))
+def _side(column_bytes: int, levels: int, width: int) -> int:
+    """Return the side of the squares that blocks consist of: a power of two that all levels halve evenly.
+
+    Where whole rows of `width` pixels fit into a block, they are read in one go.
+    """
+    fitting = [side for side in _SIDES if side * side * column_bytes <= _blocks.BLOCK_BYTES] or [_SIDES[-1]]
+    whole = [side for side in fitting if side >= CHUNK_SIDE and side * width * column_bytes <= _blocks.BLOCK_BYTES]
+    return int(max((whole or fitting)[0], 2 ** (levels - 1)))
 
 
 def _fill(cube: Cube, dtype: np.dtype[Any]) -> Any:
