@@ -68,6 +68,16 @@ def test_pages_in_a_circle(pages: int, order: str, big: bool, tmp_path: Path) ->
     assert "circle" in refused(tmp_path / "a.tif")
 
 
+def test_a_circle_through_the_header(tmp_path: Path) -> None:
+    # a page of no tags at byte 6, behind which stands where the page of no tags at byte 256 begins, and back
+    data = bytearray(512)
+    data[:8] = b"II*\0" + struct.pack("<I", 256)
+    data[258:262] = struct.pack("<I", 6)
+    data[8:12] = struct.pack("<I", 256)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert "circle" in refused(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("big", [False, True])
 def test_pages_that_overlap(big: bool, tmp_path: Path) -> None:
     # each tag's place is the next page as well
@@ -228,3 +238,23 @@ def test_tiles_cut_short(kind: str, tmp_path: Path) -> None:
         path = tile_of(tmp_path / "a.tif", picture[:length], CODES[kind.split()[0]], 3)
         with pytest.raises(ReadError, match=r"a\.tif"):
             open_cube(path).spectrum(3, 5)
+
+
+def test_pictures_of_a_folder_that_hold_far_larger_ones(tmp_path: Path) -> None:
+    picture = PICTURES["jpegxl"](np.zeros((4000, 3000, 3), np.uint8))
+    for number in (1, 2):
+        tile_of(tmp_path / f"{number}.tif", picture, CODES["jpegxl"], 3)
+    with pytest.raises(ReadError, match="4000 x 3000"):
+        open_cube(tmp_path).spectrum(0, 0)
+
+
+def test_depth_of_tiles_that_hold_far_larger_pictures(tmp_path: Path) -> None:
+    picture = PICTURES["png"](np.zeros((4000, 3000), np.uint8))
+    tags = [
+        (256, 3, 1, 32), (257, 3, 1, 32), (258, 3, 1, 8), (259, 3, 1, CODES["png"]), (262, 3, 1, 1), (277, 3, 1, 1),
+        (322, 3, 1, 32), (323, 3, 1, 32), (324, 4, 1, 512), (325, 4, 1, len(picture)), (32997, 4, 1, 2),
+        (32998, 4, 1, 2),
+    ]  # fmt: skip
+    data = (header("<", False) + page("<", False, tags, 0)).ljust(512, b"\0")
+    (tmp_path / "a.tif").write_bytes(data + picture)
+    assert "4000 x 3000" in refused(tmp_path / "a.tif")

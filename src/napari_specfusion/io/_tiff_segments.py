@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.io._bounds import check_inflation
 from napari_specfusion.io._lazy import BlockArray, BlockCache, Box
 from napari_specfusion.io._tiff_pages import check_ome, check_pages
-from napari_specfusion.io._tile_pictures import check_picture
+from napari_specfusion.io._tile_pictures import PICTURES, check_picture
 
 if TYPE_CHECKING:
     import tifffile
 
-__all__ = ["SegmentArray", "SegmentPage", "open_tiff", "quiet_tifffile"]
+__all__ = ["SegmentArray", "SegmentPage", "decoded", "open_tiff", "quiet_tifffile", "segment_shape"]
 
 Layout = Literal["pages", "planar", "contiguous"]
 
@@ -57,6 +58,33 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         tiff.close()
         raise
     return tiff
+
+
+def segment_shape(page: Any) -> tuple[int, int]:
+    """Return height and width of the strips or tiles of a page."""
+    if page.is_tiled:
+        return int(page.tilelength), int(page.tilewidth)
+    return int(min(page.rowsperstrip, page.imagelength)), int(page.imagewidth)
+
+
+def decoded(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]:
+    """Return the pixels of a series all at once, where none of its strips and tiles claims more than it may."""
+    check_inflation(path, "the image", path.stat().st_size, series.nbytes)
+    for page in series.pages:
+        if page is None:
+            continue
+        frame: Any = page.keyframe
+        if frame.compression not in PICTURES:
+            continue
+        height, width = segment_shape(frame)
+        expected = height * max(1, int(frame.tiledepth)), width, int(frame.shaped[4])
+        for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
+            with open(page.parent.filehandle.path, "rb") as file:
+                file.seek(offset)
+                data = (frame.jpegheader or b"") + file.read(size)
+            if size:
+                check_picture(path, int(frame.compression), data, frame.jpegtables, expected)
+    return np.asarray(series.asarray())
 
 
 @dataclass(frozen=True)

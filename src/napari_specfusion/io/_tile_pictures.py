@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_specfusion.errors import ReadError
 
-__all__ = ["check_picture"]
+__all__ = ["PICTURES", "check_picture"]
 
 # A picture may be padded to its own blocks, but no more.
 _FREE_SAMPLES, _MOST_GROWTH = 1 << 20, 2
@@ -32,7 +32,7 @@ def check_picture(path: Path, compression: int, data: bytes, tables: bytes | Non
     expected
         Height, width and samples of a strip or tile.
     """
-    read = _READERS.get(compression)
+    read = PICTURES.get(compression)
     if read is None:
         return
     try:
@@ -232,7 +232,7 @@ def _jpegxl_size(bits: _Bits) -> tuple[int, int]:
     return height, 8 * (bits.take(5) + 1) if small else bits.choice(*told)
 
 
-_READERS: dict[int, Callable[[bytes], Size]] = {
+PICTURES: dict[int, Callable[[bytes], Size]] = {
     6: _jpeg, 7: _jpeg, 33007: _jpeg, 34892: _jpeg,
     33003: _jpeg2000, 33004: _jpeg2000, 33005: _jpeg2000, 34712: _jpeg2000,
     34887: _lerc, 34927: _webp, 50001: _webp, 34933: _png, 22610: _jpegxr, 34934: _jpegxr,

@@ -21,7 +21,7 @@ from napari_specfusion.io._bounds import LoadedArray, check_inflation
 from napari_specfusion.io._lazy import BlockArray, BlockCache, Box, lazy_cube
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._spectral import numbers, to_standard_unit, wavelengths_in_names
-from napari_specfusion.io._tiff_segments import open_tiff, quiet_tifffile
+from napari_specfusion.io._tiff_segments import decoded, open_tiff, quiet_tifffile
 from napari_specfusion.io._transfer import LINEAR, SRGB, linearised
 
 if TYPE_CHECKING:
@@ -209,10 +209,8 @@ def _pixels(path: Path) -> NDArray[Any]:
     _head(path)
     try:
         if path.suffix.lower() in _TIFF:
-            import tifffile
-
-            with quiet_tifffile():
-                values = np.squeeze(tifffile.imread(path))
+            with quiet_tifffile(), open_tiff(path) as tiff:
+                values = np.squeeze(decoded(path, tiff.series[0]))
         else:
             values = _decoded(path)
     except Exception as error:  # every decoder has errors of its own

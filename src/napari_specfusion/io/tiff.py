@@ -13,7 +13,15 @@ from napari_specfusion.io._axes import band_axis_of, bands_first
 from napari_specfusion.io._bounds import check_inflation, check_shape
 from napari_specfusion.io._lazy import MappedArray, lazy_cube
 from napari_specfusion.io._registry import Reader
-from napari_specfusion.io._tiff_segments import Layout, SegmentArray, SegmentPage, open_tiff, quiet_tifffile
+from napari_specfusion.io._tiff_segments import (
+    Layout,
+    SegmentArray,
+    SegmentPage,
+    decoded,
+    open_tiff,
+    quiet_tifffile,
+    segment_shape,
+)
 from napari_specfusion.io._tiff_tags import describe_tags, lists_wavelengths
 from napari_specfusion.io._transfer import LINEAR, SRGB, linearised
 
@@ -165,9 +173,8 @@ def _array(
     }
     layout = next((name for name, holds in layouts.items() if holds), None)
     if layout is None or page.shaped[1] != 1:
-        check_inflation(path, "the image", path.stat().st_size, series.nbytes)
-        return np.asarray(series.asarray().reshape(shape).transpose(order))
-    segment = _segment_shape(page)
+        return decoded(path, series).reshape(shape).transpose(order)
+    segment = segment_shape(page)
     size = math.prod(segment) * (samples if layout == "contiguous" else 1) * np.dtype(page.dtype).itemsize
     longest = max((max(p.databytecounts, default=0) for p in pages), default=0)
     check_inflation(path, "a strip or tile", longest, size)
@@ -197,12 +204,6 @@ def _array(
             SegmentPage(str(p.parent.filehandle.path), tuple(p.dataoffsets), tuple(p.databytecounts)) for p in pages
         ),
     )
-
-
-def _segment_shape(page: Any) -> tuple[int, int]:
-    if page.is_tiled:
-        return int(page.tilelength), int(page.tilewidth)
-    return int(min(page.rowsperstrip, page.imagelength)), int(page.imagewidth)
 
 
 READER = Reader(
