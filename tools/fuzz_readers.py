@@ -119,11 +119,20 @@ def tiff_files(folder: Path) -> list[tuple[str, Files]]:
         ),
         (PIXELS.astype("f4"), {"photometric": "minisblack", "compression": "jpegxl"}),
         ((PIXELS >> 4).astype("u1"), {"photometric": "minisblack", "compression": "packbits"}),
+        *(
+            (np.tile(PIXELS >> 4, (1, 8, 8)).astype("u1").transpose(1, 2, 0), {"tile": (16, 16), "compression": kind})
+            for kind in ("jpeg", "jpeg2000", "jpegxr", "webp", "png", "lerc", "jpegxl")
+        ),
     ):
         out = io.BytesIO()
         tifffile.imwrite(out, data, **options)
         same = re.sub(rb"urn:uuid:[0-9a-f-]{36}", b"urn:uuid:" + b"0" * 36, out.getvalue())
         made.append(("scene.tif", {"scene.tif": same}))
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:  # a pyramid: each page has a smaller one below
+        writer.write(PIXELS, photometric="minisblack", metadata=None, subifds=1)
+        writer.write(PIXELS[:, ::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)
+    made.append(("scene.tif", {"scene.tif": out.getvalue()}))
     return made
 
 
@@ -147,29 +156,46 @@ def npz_files(folder: Path) -> list[tuple[str, Files]]:
     return made
 
 
+def timeless(data: bytes) -> bytes:
+    """Return a file without the time at which gzip packed it."""
+    return data[:4] + bytes(4) + data[8:] if data.startswith(b"\x1f\x8b") else data
+
+
 def zarr_files(folder: Path) -> list[tuple[str, Files]]:
     """Return Zarr stores: arrays of format 2 and 3, sharded, and OME-Zarr."""
+    import numcodecs
     import zarr
 
     made = []
     for number, options in enumerate(
-        ({"zarr_format": 2}, {"zarr_format": 3}, {"zarr_format": 3, "shards": (4, 4, 5), "chunks": (1, 4, 5)})
+        (
+            {"zarr_format": 2},
+            {"zarr_format": 3},
+            {"zarr_format": 3, "shards": (4, 4, 5), "chunks": (1, 4, 5)},
+            {"zarr_format": 2, "compressors": numcodecs.Blosc()},
+            {"zarr_format": 3, "compressors": zarr.codecs.GzipCodec()},
+            {"zarr_format": 3, "compressors": zarr.codecs.BloscCodec(typesize=2)},
+        )
     ):
         path = folder / f"made{number}.zarr"
         array = zarr.create_array(path, shape=PIXELS.shape, dtype=PIXELS.dtype, **({"chunks": (2, 2, 5)} | options))
         array[...] = PIXELS
         made.append(path)
-    group = zarr.open_group(folder / "made3.zarr", mode="w")
+    group = zarr.open_group(folder / "group.zarr", mode="w")
     array = group.create_array("0", shape=PIXELS.shape, dtype=PIXELS.dtype, chunks=(1, 4, 5))
     array[...] = PIXELS
     axes = [{"name": "c", "type": "channel"}, *({"name": name, "type": "space"} for name in "yx")]
     levels = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}]
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": levels}]}
-    made.append(folder / "made3.zarr")
+    made.append(folder / "group.zarr")
     return [
         (
             "scene.zarr",
-            {f"scene.zarr/{p.relative_to(m).as_posix()}": p.read_bytes() for p in sorted(m.rglob("*")) if p.is_file()},
+            {
+                f"scene.zarr/{p.relative_to(m).as_posix()}": timeless(p.read_bytes())
+                for p in sorted(m.rglob("*"))
+                if p.is_file()
+            },
         )
         for m in made
     ]
