@@ -253,9 +253,7 @@ def test_the_automatic_choice_says_what_it_took_and_why(pair_in: Any, dock: Call
     assert f"{name.removeprefix('fused ')} was chosen" in fuse.status.text()
 
 
-def test_weights_that_do_not_fit_the_pair_cannot_be_chosen(
-    viewer: Any, dock: Callable[[str], Any], qtbot: Any
-) -> None:
+def test_weights_that_do_not_fit_the_pair_cannot_be_chosen(viewer: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
     pair = sample_scene(96, 3)
     show_in(viewer, pair.guide.replace(name="guide"))
     show_in(viewer, pair.hsi.replace(name="cube"))

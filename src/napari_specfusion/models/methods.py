@@ -45,8 +45,7 @@ def as_method(model: Any) -> Method:
             return shipped_weights(model)
         if model in NETWORKS:
             raise ModelError(
-                f"The network {model!r} needs weights: "
-                f"give load_weights(...) or what fit(scene, {model!r}) returned."
+                f"The network {model!r} needs weights: give load_weights(...) or what fit(scene, {model!r}) returned."
             )
         raise ModelError(f"There is no method {model!r}; choose one of {', '.join((*METHODS, *shipped, AUTO))}.")
     if hasattr(model, "prepare"):
@@ -55,6 +54,4 @@ def as_method(model: Any) -> Method:
         from napari_specfusion.models.network import NetworkMethod
 
         return NetworkMethod(model)
-    raise ModelError(
-        f"{type(model).__name__} is no model; give a name, load_weights(...) or what fit(...) returned."
-    )
+    raise ModelError(f"{type(model).__name__} is no model; give a name, load_weights(...) or what fit(...) returned.")
