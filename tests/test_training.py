@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from napari_specfusion import training
 from napari_specfusion.cube import Cube
 from napari_specfusion.engine import fuse
 from napari_specfusion.errors import Cancelled, ModelError, OutputError, SceneError
@@ -21,6 +20,8 @@ from napari_specfusion.models.registry import NETWORKS
 from napari_specfusion.models.trained import Trained, load_trained
 from napari_specfusion.sample_data import sample_scene
 from napari_specfusion.training import TrainingOptions, TrainingProgress, train
+from napari_specfusion.training import run as run_module
+from napari_specfusion.training.options import FINAL_RATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -236,7 +237,7 @@ def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
 def test_a_training_that_runs_away_is_stopped(
     scenes: list[Cube], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_score", lambda *_: (float("nan"), 0.0))
+    monkeypatch.setattr(run_module, "_score", lambda *_: (float("nan"), 0.0))
     with pytest.raises(ModelError, match="not finite after 2 steps"):
         train(scenes, tmp_path, SHORT, validation=1)
 
@@ -246,7 +247,7 @@ def test_the_rate_warms_up_and_falls() -> None:
     rates = [options.rate_at(step) for step in range(1000)]
     assert rates[0] < rates[50] < rates[99]
     assert max(rates) <= options.rate
-    assert rates[-1] == pytest.approx(training.FINAL_RATE * options.rate, rel=0.01)
+    assert rates[-1] == pytest.approx(FINAL_RATE * options.rate, rel=0.01)
 
 
 def test_weights_to_begin_with(run: tuple[Path, Trained], scenes: list[Cube], tmp_path: Path) -> None:

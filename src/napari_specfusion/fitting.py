@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from napari_specfusion.errors import Cancelled, ModelError
 from napari_specfusion.lessons import Lesson, Windows
 from napari_specfusion.models.fitted import Fitted
 from napari_specfusion.models.registry import create_model
+from napari_specfusion.models.residual import start_at_zero
 
 if TYPE_CHECKING:
     from napari_specfusion.scene import Scene
@@ -130,7 +131,7 @@ def fit(
     lesson = Lesson.of(scene.replace(reference=None))
     torch.manual_seed(seed)
     network = create_model(model, lesson.basis.shape[1], scene.guide.bands, int(scene.factor))
-    _start_at_zero(network)
+    start_at_zero(network)
     network.to(device)
     residual = lesson.residual(network)
     windows = Windows.of(scene, residual, np.random.default_rng(seed))
@@ -179,13 +180,3 @@ def fit(
         )
     message = f"The network gains {gain:.2f} dB on the held-out part after {step} steps."
     return Fitted(final, strength, base_score, score, message, model)
-
-
-def _start_at_zero(network: Any) -> None:
-    """Zero the last layer, so that training begins at the base."""
-    import torch
-
-    last = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)][-1]
-    torch.nn.init.zeros_(last.weight)
-    if last.bias is not None:
-        torch.nn.init.zeros_(last.bias)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_specfusion.models.base import Predictor
     from napari_specfusion.tiles import Tile
 
-__all__ = ["Residual", "ResidualPredictor", "read_residual", "write_residual"]
+__all__ = ["Residual", "ResidualPredictor", "read_residual", "start_at_zero", "write_residual"]
 
 _ARRAYS = ("basis", "centre", "spread", "guide_centre", "guide_spread", "size")
 _MODULE = "module."
@@ -146,6 +146,16 @@ class ResidualPredictor:
         with nullcontext() if self.half is None else torch.autocast(base.device.type, self.half):
             fused = self.residual.on(seen[None] / self.guide_scale, base[None] / self.cube_scale, self.strength)[0]
         return fused.to(base.dtype) * self.cube_scale
+
+
+def start_at_zero(network: torch.nn.Module) -> None:
+    """Zero the last layer, so that training begins at the base."""
+    import torch
+
+    last = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)][-1]
+    torch.nn.init.zeros_(last.weight)
+    if last.bias is not None:
+        torch.nn.init.zeros_(last.bias)
 
 
 def write_residual(residual: Residual, path: str | Path, key: str, description: dict[str, Any]) -> None:

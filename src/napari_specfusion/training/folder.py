@@ -1,0 +1,105 @@
+"""Where a training lies on disk: its state, its log, its weights."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_specfusion.errors import OutputError
+
+__all__ = ["TrainingFolder"]
+
+STATE, WEIGHTS, LOG, PLOT = "state.pt", "weights.safetensors", "log.csv", "log.png"
+
+
+class TrainingFolder:
+    """Where a training lies on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The folder {path} cannot be made ({error}); choose another place.") from error
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights."""
+        return self.path / WEIGHTS
+
+    def check_space(self, size: int) -> None:
+        """Check that a state of `size` bytes can be written beside the last one."""
+        free = shutil.disk_usage(self.path).free
+        if free < 3 * size:
+            raise OutputError(
+                f"{self.path} has {free / 1e6:.0f} MB free, the training needs {3 * size / 1e6:.0f} MB; make room, or "
+                "choose another place."
+            )
+
+    def read_state(self) -> dict[str, Any] | None:
+        """Return the last state, if there is one."""
+        import torch
+
+        file = self.path / STATE
+        if not file.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            state["facts"]["protocols"]  # a file of another kind has none
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise OutputError(
+                f"{file} is no state of a training ({type(error).__name__}); remove it to begin anew, or choose "
+                "another folder."
+            ) from error
+        return state
+
+    def write_state(self, state: dict[str, Any]) -> None:
+        """Replace the last state."""
+        import torch
+
+        self._replace(STATE, lambda file: torch.save(state, file))
+
+    def write_log(self, rows: Sequence[dict[str, float]]) -> None:
+        """Replace the log."""
+        if not rows:
+            return
+        text = io.StringIO()
+        table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        self._replace(LOG, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
+
+    def plot(self, rows: Sequence[dict[str, float]], base_psnr: float) -> None:
+        """Draw the log, where matplotlib is installed."""
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            return
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        quality = figure.add_subplot()
+        steps = [row["step"] for row in rows]
+        quality.plot(steps, [row["psnr"] for row in rows], color="tab:blue", label="network")
+        quality.axhline(base_psnr, color="tab:blue", linestyle=":", label="base")
+        quality.set(xlabel="step", ylabel="PSNR on the validation scenes [dB]")
+        quality.legend(loc="lower right")
+        loss = quality.twinx()
+        loss.plot(steps, [row["loss"] for row in rows], color="tab:orange")
+        loss.set_ylabel("training loss", color="tab:orange")
+        self._replace(PLOT, lambda file: figure.savefig(file, format="png", dpi=120))
+
+    def _replace(self, name: str, write: Callable[[Path], Any]) -> None:
+        target = self.path / name
+        partial = target.with_name(name + ".partial")
+        try:
+            write(partial)
+            os.replace(partial, target)
+        except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
+            partial.unlink(missing_ok=True)
+            raise OutputError(
+                f"{target} cannot be written ({error}); make room and call again: the last state is whole."
+            ) from error
