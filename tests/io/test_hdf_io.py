@@ -361,6 +361,21 @@ def test_chunks_that_lie_about_their_length(tmp_path: Path) -> None:
             cube.data[band].compute()
 
 
+def test_chunks_longer_than_declared_where_the_filters_were_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("a", (2, 4, 4), "u1", chunks=(1, 4, 4), compression="gzip")
+        for band in range(2):
+            data.id.write_direct_chunk((band, 0, 0), bytes(1 << 20))
+    raw = bytearray(path.read_bytes())
+    message = raw.index(b"deflate") - 24
+    assert raw[message] == 0x0B, "a message of filters"
+    raw[message] = 0  # of nothing
+    path.write_bytes(raw)
+    with pytest.raises(ReadError, match="claims 1048576 bytes instead of 16"):
+        open_cube(path).spectrum(0, 0)
+
+
 def test_vectors_of_gigabytes_are_no_wavelengths(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["a"] = CUBE

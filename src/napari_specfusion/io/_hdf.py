@@ -142,9 +142,18 @@ class HdfArray(BlockArray):
         size = math.prod(self._stored_chunks) * np.dtype(self.stored_dtype).itemsize
         offset = tuple(start[3 - self._open.ndim :])
         try:
+            stored = self._open.id.get_chunk_info_by_coord(offset)
+            if stored.byte_offset is None:  # never written
+                return np.full(self._stored_chunks, self._open.fillvalue, self.stored_dtype)
+            if not self._filters and stored.size != size:
+                # HDF5 takes memory for what it declares, and writes behind it what is stored.
+                raise ReadError(
+                    f"{self.path}: a chunk of {self.dataset}, which is not packed, claims {stored.size} bytes instead "
+                    f"of {size}; the file is damaged, get it anew."
+                )
             mask, raw = self._open.id.read_direct_chunk(offset)
         except (MemoryError, OSError, RuntimeError, ValueError):
-            # A chunk that was never written: HDF5 knows what stands for it, or what is wrong.
+            # HDF5 knows what is wrong, or what stands for it.
             ends = (min(a + n, end) for a, n, end in zip(start, self._stored_chunks, self.stored_shape, strict=True))
             inside = [slice(a, end) for a, end in zip(start, ends, strict=True)]
             block = np.zeros(self._stored_chunks, self.stored_dtype)
