@@ -88,6 +88,15 @@ class HdfArray(BlockArray):
         return filters if {code for code, _ in filters} <= {_DEFLATE, _SHUFFLE, _FLETCHER} else None
 
     @cached_property
+    def _rank(self) -> int:
+        return int(self._open.ndim)
+
+    @cached_property
+    def _never_written(self) -> NDArray[Any]:
+        assert self._stored_chunks is not None
+        return np.full(self._stored_chunks, self._open.fillvalue, self.stored_dtype)
+
+    @cached_property
     def _cache(self) -> BlockCache:
         return BlockCache()
 
@@ -140,11 +149,11 @@ class HdfArray(BlockArray):
         """
         assert self._stored_chunks is not None
         size = math.prod(self._stored_chunks) * np.dtype(self.stored_dtype).itemsize
-        offset = tuple(start[3 - self._open.ndim :])
+        offset = tuple(start[3 - self._rank :])
         try:
             stored = self._open.id.get_chunk_info_by_coord(offset)
             if stored.byte_offset is None:  # never written
-                return np.full(self._stored_chunks, self._open.fillvalue, self.stored_dtype)
+                return self._never_written
             if not self._filters and stored.size != size:
                 # HDF5 takes memory for what it declares, and writes behind it what is stored.
                 raise ReadError(
