@@ -79,6 +79,19 @@ def test_a_circle_through_the_header(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("cut", [1, 5, 12, 30])
+def test_a_page_cut_short_whose_last_bytes_point_back(cut: int, big: bool, tmp_path: Path) -> None:
+    data = header("<", big)
+    last = len(data) + len(page("<", big, [(256, 3, 1, 5)], 0))
+    data += page("<", big, [(256, 3, 1, 5)], last)
+    data += (
+        (page("<", big, [(256, 3, 1, 5)] * 3, 0)[:-cut])[: -8 if big else -4] + header("<", big)[-8 if big else -4 :]
+    )
+    (tmp_path / "a.tif").write_bytes(data)
+    assert "ends within the page" in refused(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("big", [False, True])
 def test_pages_that_overlap(big: bool, tmp_path: Path) -> None:
     # each tag's place is the next page as well
     step, data = (8, bytearray(80_000)) if big else (4, bytearray(40_000))

@@ -59,6 +59,9 @@ def check_pages(path: Path) -> None:
             found = _page(file, offset, order, big)
             if found is None:
                 continue
+            if not found:
+                # tifffile would take any bytes for where the next page begins
+                raise ReadError(f"{path} ends within the page at byte {offset}; it was cut short, get it anew.")
             tags, following = found
             pages += tags.size * tags.dtype.itemsize + (16 if big else 6)
             held = tags["count"].astype(np.float64) * _SIZES[np.minimum(tags["type"], 255)]
@@ -72,8 +75,8 @@ def check_pages(path: Path) -> None:
             waiting += _sub_pages(file, tags, size, order, big)
 
 
-def _page(file: BinaryIO, offset: int, order: str, big: bool) -> tuple[NDArray[np.void], int] | None:
-    """Return the tags of a page and where the next one begins; None where there are none to read."""
+def _page(file: BinaryIO, offset: int, order: str, big: bool) -> tuple[NDArray[np.void], int] | tuple[()] | None:
+    """Return the tags of a page and where the next one begins; None where there is no page, () where it ends early."""
     file.seek(offset)
     width = 8 if big else 2
     head = file.read(width)
@@ -85,11 +88,10 @@ def _page(file: BinaryIO, offset: int, order: str, big: bool) -> tuple[NDArray[n
     word = f"{order}u{8 if big else 4}"
     tag = np.dtype([("code", f"{order}u2"), ("type", f"{order}u2"), ("count", word), ("value", word)])
     data = file.read(count * tag.itemsize + tag["value"].itemsize)
-    if len(data) < count * tag.itemsize:
-        return None
+    if len(data) < count * tag.itemsize + tag["value"].itemsize:
+        return ()
     tags = np.frombuffer(data, tag, count)
-    end = data[count * tag.itemsize :]
-    following = int(np.frombuffer(end, word)[0]) if len(end) == tag["value"].itemsize else 0
+    following = int(np.frombuffer(data[count * tag.itemsize :], word)[0])
     return tags, following
 
 
