@@ -37,7 +37,7 @@ WINDOWS = 24
 class Lesson:
     """The scene one scale down: its guide ``(G, h, w)``, the base's coefficients and the measured ones ``(p, h, w)``.
 
-    The columns from `held` on are kept for the exam; `rest` ``(h, w)`` is the squared error outside the subspace there.
+    The columns from `held` on are kept for the exam.
     """
 
     basis: NDArray[np.float64]

@@ -35,7 +35,6 @@ from napari_specfusion.widgets._fuse_options import (
     describe_progress,
     run_fusion,
     trained_choices,
-    unfit_weights,
 )
 from napari_specfusion.widgets._layers import is_cube, is_image, is_unplaced, place_over, suggest_pair
 from napari_specfusion.widgets._panel import Panel
@@ -205,7 +204,7 @@ class FuseWidget(Panel):
 
     def _offer_methods(self) -> None:
         """Let only those networks be chosen that fit the pair, and say why others do not."""
-        unfit = unfit_weights(self.preflight.scene)
+        unfit = self.preflight.unfit
         model: Any = self.method_combo.model()
         for index, (key, choice) in enumerate(self._choices.items()):
             model.item(index).setEnabled(key not in unfit)

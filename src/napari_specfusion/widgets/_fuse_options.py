@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from napari_specfusion.cube import Cube
     from napari_specfusion.fitting import FitProgress
-    from napari_specfusion.models.trained import Trained
     from napari_specfusion.scene import Scene
     from napari_specfusion.widgets._worker import Report, ShouldStop
 
@@ -68,25 +67,13 @@ METHOD_CHOICES: Mapping[str, Choice] = {
 
 
 def trained_choices() -> dict[str, Choice]:
-    """Return an entry for each of the networks whose weights come with the package."""
-    return {name: _trained_choice(shipped_weights(name)) for name in list_weights()}
+    """Return an entry for each of the networks whose weights come with the package, without opening them."""
+    tip = "Trained for certain bands and one ratio. A guide of another camera is adapted."
+    return {name: Choice(f"Network {name}", tip) for name in list_weights()}
 
 
-def _trained_choice(weights: Trained) -> Choice:
-    told = weights.training
-    bands = f"{len(told.wavelengths)} bands, {min(told.wavelengths):g} to {max(told.wavelengths):g} nm"
-    gain = told.scores["psnr"] - told.scores["base_psnr"]
-    return Choice(
-        f"Network {weights.name}",
-        f"Trained on {len(told.data)} scenes for {bands}, ratio {weights.ratio}; {gain:+.1f} dB over {told.base} on "
-        "scenes it had not seen. A guide of another camera is adapted.",
-    )
-
-
-def unfit_weights(scene: Scene | None) -> dict[str, str]:
-    """Return why weights that come with the package cannot be used for a scene, by name."""
-    if scene is None:
-        return {}
+def unfit_weights(scene: Scene) -> dict[str, str]:
+    """Return why weights that come with the package cannot be used for a scene, by name; opens them."""
     reasons = {name: shipped_weights(name).misfit(scene) for name in list_weights()}
     return {name: reason for name, reason in reasons.items() if reason}
 

@@ -127,7 +127,8 @@ class OpenWidget(Panel):
     def _choices(self, path: Path) -> dict[str, QLineEdit]:
         """Return the fields that the reader of `path` has a use for, by its names for them."""
         fields = {"variable": self.variable_edit, "dataset": self.variable_edit, "axes": self.axes_edit}
-        return {key: edit for key, edit in fields.items() if key in _options(path)}
+        options = _options(path)
+        return {key: edit for key, edit in fields.items() if key in options}
 
     def add(self) -> None:
         """Add the cube as a layer."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_specfusion.cube import Cube
 from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.scene import Finding, Scene
+from napari_specfusion.widgets._fuse_options import unfit_weights
 
 if TYPE_CHECKING:
     from napari_specfusion.calibration import Calibration
@@ -36,6 +38,8 @@ class Preflight:
         What looking at the two from outside found.
     calibration
         PSF, shift and residual; None before it is done or where it failed.
+    unfit
+        Why weights that come with the package cannot be used for the pair, by name.
     done
         Whether nothing more is to come.
     """
@@ -44,6 +48,7 @@ class Preflight:
     checks: tuple[Finding, ...] = ()
     calibration: Calibration | None = None
     done: bool = False
+    unfit: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def can_run(self) -> bool:
@@ -103,11 +108,13 @@ def inspect_pair(low: Any, guide: Any, ratio: float | None, report: Report, shou
     if not first.can_run or should_stop():
         return Preflight(scene, checks, done=True)
     report(first)
+    # here and not in the GUI's thread: the first time torch is loaded and the weights are opened
+    unfit = unfit_weights(scene)
     # scipy and the solvers behind it are loaded when they are first needed
     from napari_specfusion.calibration import calibrate
 
     try:
         calibration = calibrate(scene)
     except SpecFusionError as error:
-        return Preflight(scene, (Finding("warning", "calibration", str(error)), *checks), done=True)
-    return Preflight(calibration.apply(scene), checks, calibration, done=True)
+        return Preflight(scene, (Finding("warning", "calibration", str(error)), *checks), done=True, unfit=unfit)
+    return Preflight(calibration.apply(scene), checks, calibration, done=True, unfit=unfit)
