@@ -17,7 +17,7 @@ from napari_specfusion.degrade import PROTOCOLS, Sampling, simulate
 from napari_specfusion.errors import ModelError, ReadError, SceneError
 from napari_specfusion.io import find_reader, open_cube
 from napari_specfusion.models.methods import METHODS
-from napari_specfusion.tiles import Box, Tile
+from napari_specfusion.runner import predict_whole
 from napari_specfusion.wald import reduced
 
 if TYPE_CHECKING:
@@ -140,15 +140,10 @@ class Example:
 
 
 def base_of(scene: Scene, method: str) -> torch.Tensor:
-    """Return the result ``(B, H, W)`` of a method on a small scene, whole."""
+    """Return the result ``(B, H, W)`` of a method on a small scene."""
     import torch
 
-    predictor = METHODS[method].prepare(scene)
-    shape = scene.shape
-    box = Box(0, shape[0], 0, shape[1])
-    guide, hsi = (torch.as_tensor(np.nan_to_num(cube.read().astype(np.float32))) for cube in (scene.guide, scene.hsi))
-    with torch.inference_mode():
-        return predictor.predict(guide, hsi, Tile(0, box, box), shape).clone()
+    return torch.as_tensor(predict_whole(METHODS[method].prepare(scene), scene))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from napari_specfusion.errors import ModelError, SceneError
 from napari_specfusion.models.residual import Residual
 from napari_specfusion.models.subspace import Subspace
 from napari_specfusion.moments import PairMoments
-from napari_specfusion.runner import predict_tiles, tile_grid
+from napari_specfusion.runner import predict_whole
 from napari_specfusion.tiles import Box, Tile, padded_shape
 from napari_specfusion.wald import reduced
 
@@ -78,7 +78,7 @@ class Lesson:
         live = present.any(axis=(1, 2))
         finite = present[live].all(axis=0) & np.isfinite(guide).all(axis=0)
         truth, guide = np.nan_to_num(truth), np.nan_to_num(guide)
-        base = _predict(small)
+        base = torch.as_tensor(predict_whole(Subspace().prepare(small), small))
         project = torch.as_tensor(np.ascontiguousarray(basis.T), dtype=torch.float32)
         return cls(
             basis,
@@ -238,12 +238,3 @@ class Windows:
         unit = float(residual.size.mean())
         gain = float(self.response.norm(dim=1).mean())
         return (to_cube + to_guide / max(gain, 1e-12)) / unit
-
-
-def _predict(scene: Scene) -> torch.Tensor:
-    """Return the subspace result of a small scene, whole ``(B, H, W)``; missing values are filled."""
-    import torch
-
-    predictor = Subspace().prepare(scene)
-    (_, _, values), *_ = predict_tiles(predictor, scene, tile_grid(scene, predictor.footprint, None))
-    return torch.as_tensor(values[:, : scene.shape[0], : scene.shape[1]].copy())

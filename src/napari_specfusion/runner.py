@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_specfusion.models.base import Predictor
     from napari_specfusion.scene import Scene
 
-__all__ = ["TilePredictor", "predict_tiles", "tile_grid"]
+__all__ = ["TilePredictor", "predict_tiles", "predict_whole", "tile_grid"]
 
 AUTO_SIDE = 512
 AUTO_BYTES = 256_000_000
@@ -162,3 +162,10 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     import torch
 
     return isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def predict_whole(predictor: Predictor, scene: Scene) -> NDArray[Any]:
+    """Return the result ``(B, H, W)`` for a small scene in one piece, on the CPU; missing values are filled."""
+    (_, _, values), *_ = predict_tiles(predictor, scene, tile_grid(scene, predictor.footprint, None))
+    height, width = scene.shape
+    return values[:, :height, :width].copy()
