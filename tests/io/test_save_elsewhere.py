@@ -197,6 +197,22 @@ def test_ome_zarr_as_its_specification_says(tmp_path: Path) -> None:
         assert (move["type"], move["translation"]) == ("translation", [0, 15 * (step - 1), 15 * (step - 1)])
 
 
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+def test_ome_zarr_has_few_files(interleave: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import zarr
+
+    values = np.random.default_rng(5).integers(0, 4000, (40, 700, 900)).astype("u2")
+    header = Cube.from_array(values).save(tmp_path / "x.hdr", interleave=interleave).paths[-1]
+    monkeypatch.setattr("napari_specfusion.io._blocks.BLOCK_BYTES", 16 << 20)
+    open_cube(header).save(tmp_path / "x.zarr")
+    level = zarr.open_group(tmp_path / "x.zarr", mode="r")["0"]
+    assert isinstance(level, zarr.Array)
+    files = [path for path in (tmp_path / "x.zarr" / "0" / "c").rglob("*") if path.is_file()]
+    # 50 MB in blocks of up to 16, most of them cut by the border
+    assert len(files) <= 9 < level.nchunks / 3
+    np.testing.assert_array_equal(level[:], values)
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "i8", "u8", "f4", "f8"])
 def test_ome_zarr_in_zarr(dtype: str, tmp_path: Path) -> None:
     import zarr

@@ -14,11 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.io import _blocks
-from napari_specfusion.io._blocks import Block, Watch, contiguous, file_arrays, plan, reads_by_bands, stored_blocks
+from napari_specfusion.io._blocks import (
+    Block,
+    Watch,
+    contiguous,
+    file_arrays,
+    plan,
+    reads_by_bands,
+    stored_blocks,
+)
 from napari_specfusion.io._lazy import MappedArray
 from napari_specfusion.io._own_entry import OWN_KEY, plain_fields
 from napari_specfusion.io._raw import stored_dtype
 from napari_specfusion.io._writer import Writer
+from napari_specfusion.io._zarr_shards import EFFORT, Chunks, Level
 from napari_specfusion.pyramid import CHUNK_BANDS, CHUNK_SIDE, halve, level_count, multiscales
 
 if TYPE_CHECKING:
@@ -28,13 +37,30 @@ __all__ = ["WRITER"]
 
 _TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 _SMALLEST_CHUNK = 32
-# stays in the processor's cache
-_BYTES_AT_ONCE = 256 << 10
+# about what stays in the cache; smaller steps keep threads waiting for each other
+_BYTES_AT_ONCE = 1 << 20
 # each has a core to compress on
 _WRITERS = min(8, max(2, os.cpu_count() or 1))
 _SIDES = (512, 256, 128, 64)
-_EFFORT = 5
-_Shared = list[tuple[Any, tuple[slice, ...], NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A part of a block, packed.
+
+    Attributes
+    ----------
+    packed
+        Its chunks in each level.
+    shared
+        What of a level goes into chunks that other parts go into as well: the array, where in it, and the values.
+    buffer
+        Memory of the chunks.
+    """
+
+    packed: list[Chunks]
+    shared: list[tuple[Any, tuple[slice, ...], NDArray[Any]]]
+    buffer: bytearray
 
 
 def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch: Watch) -> list[str]:
@@ -51,74 +77,40 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
     group = math.ceil(bands / math.ceil(bands / CHUNK_BANDS))
     side = _side((group if by_bands else bands) * dtype.itemsize, levels, width if by_bands else 0)
     store = zarr.create_group(parts[0], zarr_format=3)
+    blocks = plan(cube, by_bands, (group if by_bands else bands, side, side))
     pyramid = []
     for level in range(levels):
         sizes = (math.ceil(height / 2**level), math.ceil(width / 2**level))
         # no chunk is shared by two parts, as long as that does not make it tiny
         chunk = max(min(CHUNK_SIDE, side >> level), _SMALLEST_CHUNK)
+        alone = (side >> level) % chunk == 0 or side >= max(height, width)
+        chunks = (group, *(min(chunk, size) for size in sizes))
         array = store.create_array(
             str(level),
             shape=(bands, *sizes),
-            chunks=(group, *(min(chunk, size) for size in sizes)),
+            chunks=chunks,
+            # a file for every chunk takes longer to make than to fill
+            shards=_shard(blocks[0], chunks, level) if alone else None,
             dtype=dtype,
             fill_value=_fill(cube, dtype),
-            compressors=BloscCodec(cname="lz4", clevel=_EFFORT, shuffle="shuffle"),
+            compressors=BloscCodec(cname="lz4", clevel=EFFORT, shuffle="shuffle"),
             dimension_names=("c", "y", "x"),
         )
-        alone = (side >> level) % chunk == 0 or side >= max(height, width)
-        pyramid.append(_Level(array, parts[0] / str(level), alone))
+        pyramid.append(Level(array, parts[0] / str(level), alone))
     store.attrs.update({"ome": multiscales(cube.shape, _placed(cube)), OWN_KEY: _attributes(fields)})
-    blocks = plan(cube, by_bands, (group if by_bands else bands, side, side))
+    buffers: list[bytearray] = []
     with ThreadPoolExecutor(_WRITERS, "specfusion-zarr") as writers:
-        waiting: list[Future[_Shared]] = []
+        before: list[Future[_Done]] = []
         for block, values in stored_blocks(cube, blocks, watch):
-            turned = contiguous(values)
-            parts_of_block = _parts(block, (group, side, side))
-            before, waiting = waiting, [writers.submit(_put, cube, pyramid, turned, block, p) for p in parts_of_block]
-            # the last block is written while this one is, and the next one read
-            _finish(before)
-        _finish(waiting)
+            packing = [
+                writers.submit(_pack, cube, pyramid, values, block, part, buffers.pop() if buffers else bytearray())
+                for part in _parts(block, (group, side, side))
+            ]
+            # written while this block is packed, and the next one read
+            buffers += _finish(pyramid, before)
+            before = packing
+        _finish(pyramid, before)
     return notes + more
-
-
-@dataclass(frozen=True)
-class _Level:
-    """A level and its chunks, which are files.
-
-    Attributes
-    ----------
-    array
-        The level.
-    folder
-        Where it lies.
-    alone
-        Whether every chunk belongs to one part of the image; else zarr puts the parts of chunks together.
-    """
-
-    array: Any
-    folder: Path
-    alone: bool
-
-    def put(self, corner: tuple[int, int, int], values: NDArray[Any]) -> None:
-        """Write whole chunks from `corner` on; zarr does it too, in half as much time again."""
-        from numcodecs import blosc
-
-        chunks, dtype = self.array.chunks, np.dtype(self.array.dtype).newbyteorder("<")
-        places = [range(0, size, chunk) for size, chunk in zip(values.shape, chunks, strict=True)]
-        for place in itertools.product(*places):
-            piece = values[tuple(slice(first, first + n) for first, n in zip(place, chunks, strict=True))]
-            if piece.shape != chunks:
-                # chunks at the border are as large as the others
-                edges = [(0, chunk - n) for chunk, n in zip(chunks, piece.shape, strict=True)]
-                piece = np.pad(piece, edges)
-            packed = blosc.compress(np.ascontiguousarray(piece, dtype), b"lz4", _EFFORT, blosc.SHUFFLE)
-            names = [str((c + p) // n) for c, p, n in zip(corner, place, chunks, strict=True)]
-            file = self.folder.joinpath("c", *names)
-            try:
-                file.write_bytes(packed)
-            except FileNotFoundError:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(packed)
 
 
 def _parts(block: Block, sizes: tuple[int, int, int]) -> list[Block]:
@@ -130,28 +122,49 @@ def _parts(block: Block, sizes: tuple[int, int, int]) -> list[Block]:
     return [Block(*box) for box in itertools.product(*cuts)]
 
 
-def _put(cube: Cube, pyramid: list[_Level], values: NDArray[Any], block: Block, part: Block) -> _Shared:
-    """Write a part of a block to all levels; return what goes into chunks that other parts go into as well."""
+def _shard(block: Block, chunks: tuple[int, ...], level: int) -> tuple[int, ...]:
+    """Return the shape of shards that hold a block each."""
+    sizes = [part.stop - part.start for part in block.box]
+    halved = [sizes[0], *(math.ceil(size / 2**level) for size in sizes[1:])]
+    return tuple(math.ceil(size / chunk) * chunk for size, chunk in zip(halved, chunks, strict=True))
+
+
+def _pack(
+    cube: Cube, pyramid: list[Level], values: NDArray[Any], block: Block, part: Block, buffer: bytearray
+) -> _Done:
+    """Pack a part of a block for all levels, into a buffer that is made larger where it is too small."""
     inside = [slice(p.start - b.start, p.stop - b.start) for p, b in zip(part.box, block.box, strict=True)]
-    level_values = values[tuple(inside)]
-    shared: _Shared = []
-    for number, level in enumerate(pyramid):
-        if number:
-            level_values = _halved(cube, level_values)
+    level_values = [contiguous(values[tuple(inside)])]
+    for _ in pyramid[1:]:
+        level_values.append(_halved(cube, level_values[-1]))
+    room = sum(level.room(each.shape) for level, each in zip(pyramid, level_values, strict=True))
+    if len(buffer) < room:
+        buffer = bytearray(room)
+    rest = memoryview(buffer)
+    packed: list[Chunks] = []
+    shared = []
+    for number, (level, each) in enumerate(zip(pyramid, level_values, strict=True)):
         corner = (part.bands.start, part.rows.start >> number, part.columns.start >> number)
+        chunks: Chunks = {}
         if level.alone:
-            level.put(corner, level_values)
+            chunks, rest = level.packed(corner, each, rest)
         else:
-            place = [slice(first, first + n) for first, n in zip(corner, level_values.shape, strict=True)]
-            shared.append((level.array, tuple(place), level_values))
-    return shared
+            place = [slice(first, first + n) for first, n in zip(corner, each.shape, strict=True)]
+            shared.append((level.array, tuple(place), each))
+        packed.append(chunks)
+    return _Done(packed, shared, buffer)
 
 
-def _finish(parts: list[Future[_Shared]]) -> None:
-    """Wait for parts, and write, one after the other, what they share with others."""
-    for part in parts:
-        for array, place, values in part.result():
+def _finish(pyramid: list[Level], parts: list[Future[_Done]]) -> list[bytearray]:
+    """Wait for the parts of a block and write them: a shard for each level, and one after the other what they share."""
+    done = [part.result() for part in parts]
+    for number, level in enumerate(pyramid):
+        if done and level.alone:
+            level.write({index: chunk for each in done for index, chunk in each.packed[number].items()})
+    for each in done:
+        for array, place, values in each.shared:
             array[place] = values
+    return [each.buffer for each in done]
 
 
 def _by_bands(cube: Cube) -> bool:
@@ -220,11 +233,11 @@ def _mean_of_integers(block: NDArray[Any]) -> NDArray[Any]:
         block = np.pad(block, [(0, 0), *odd], mode="edge")
     bands, height, width = block.shape
     halved = np.empty((bands, height // 2, width // 2), block.dtype)
+    # an even number of rows each: bands need no care of their own
+    lines, means = np.ascontiguousarray(block).reshape(-1, width), halved.reshape(-1, width // 2)
     rows = 2 * max(1, _BYTES_AT_ONCE // (2 * width * block.dtype.itemsize))
-    for band in range(bands):
-        for y in range(0, height, rows):
-            mean = _rounded_mean(block[band, y : y + rows])
-            halved[band, y // 2 : y // 2 + len(mean)] = mean
+    for y in range(0, len(lines), rows):
+        means[y // 2 : (y + rows) // 2] = _rounded_mean(lines[y : y + rows])
     return halved
 
 
@@ -237,7 +250,7 @@ def _rounded_mean(part: NDArray[Any]) -> NDArray[Any]:
         rest = sum((corner & 3 for corner in four[1:]), four[0] & 3)
         return np.asarray(sum((corner >> 2 for corner in four[1:]), four[0] >> 2) + ((rest + 2) >> 2))
     # two neighbours seen as one number of twice the width: taking it apart is faster than every second value is
-    pairs = np.ascontiguousarray(part).view(f"{kind}{2 * size}")
+    pairs = part.view(f"{kind}{2 * size}")
     total = pairs << 8 * size
     total >>= 8 * size
     total += pairs >> 8 * size
