@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_specfusion.engine import fuse
     from napari_specfusion.errors import SpecFusionError
     from napari_specfusion.fitting import fit
-    from napari_specfusion.io import as_cube, open_cube, open_scene
+    from napari_specfusion.io import as_cube, list_arrays, open_cube, open_scene
     from napari_specfusion.metrics import Quality, evaluate
     from napari_specfusion.models import create_model, list_models, list_weights, load_checkpoint, load_weights
     from napari_specfusion.references import check_references, find_references, reflectance
@@ -44,6 +44,7 @@ __all__ = [
     "find_references",
     "fit",
     "fuse",
+    "list_arrays",
     "list_models",
     "list_weights",
     "load_checkpoint",
@@ -77,6 +78,7 @@ _HOME = {
     "find_references": "references",
     "fit": "fitting",
     "fuse": "engine",
+    "list_arrays": "io",
     "list_models": "models",
     "list_weights": "models",
     "load_checkpoint": "models",

@@ -6,6 +6,7 @@ __all__ = [
     "CalibrationError",
     "Cancelled",
     "CheckpointError",
+    "ChoiceError",
     "CubeError",
     "FusionError",
     "ModelError",
@@ -22,6 +23,10 @@ class SpecFusionError(Exception):
 
 class ReadError(SpecFusionError):
     """A file cannot be read as a cube."""
+
+
+class ChoiceError(ReadError):
+    """Several arrays of a file could be the cube, and none was named."""
 
 
 class CubeError(SpecFusionError):

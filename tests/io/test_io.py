@@ -12,11 +12,13 @@ from types import SimpleNamespace
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from numpy.typing import NDArray
+from scipy.io import savemat
 
 from napari_specfusion.cube import Cube
-from napari_specfusion.errors import CubeError, ReadError
-from napari_specfusion.io import READERS, as_cube, find_reader, open_cube
+from napari_specfusion.errors import ChoiceError, CubeError, ReadError
+from napari_specfusion.io import READERS, as_cube, find_reader, list_arrays, open_cube
 
 MakeFile = Callable[[str], Path]
 Values = NDArray[np.uint16]
@@ -213,3 +215,62 @@ def test_real_files(
     np.testing.assert_array_equal(cube.spectrum(2, 3), window[:, 1, 1])
     low, high = cube.contrast_limits()
     assert -100 < low < high < 1e4
+
+
+def many_arrays(path: Path) -> Path:
+    """Write a cube, a smaller one, a plane, a vector and a text in the format of the path's ending."""
+    large, small, plane, vector = np.zeros((4, 5, 6), "f4"), np.ones((2, 3, 4), "f4"), np.ones((7, 8), "f4"), np.ones(6)
+    if path.suffix == ".h5":
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            file["in/large"], file["small"], file["plane"], file["vector"] = large, small, plane, vector
+            file["text"] = "words"
+    elif path.suffix == ".mat":
+        savemat(path, {"large": large, "small": small, "plane": plane, "vector": vector, "text": "words"})
+    elif path.suffix == ".npz":
+        np.savez(path, large=large, small=small, plane=plane, vector=vector, text=np.array("words"))
+    else:
+        group = zarr.create_group(path)
+        for name, values in (("in/large", large), ("small", small), ("plane", plane), ("vector", vector)):
+            group.create_array(name, data=values)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".mat", ".npz", ".zarr"])
+def test_the_arrays_of_a_file_are_listed_and_open_by_name(suffix: str, tmp_path: Path) -> None:
+    path = many_arrays(tmp_path / f"x{suffix}")
+    found = list_arrays(path)
+    assert [array.name.rpartition("/")[2] for array in found] == ["large", "small", "plane"]
+    assert [array.shape for array in found] == [(4, 5, 6), (2, 3, 4), (7, 8)]
+    for array in found:
+        cube = open_cube(path, **{"dataset" if suffix == ".h5" else "variable": array.name})
+        assert sorted(n for n in cube.shape if n > 1) == sorted(array.shape)
+
+
+def test_nothing_is_listed_where_there_is_no_choice(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 3, 4)))
+    assert list_arrays(tmp_path / "x.npy") == ()
+    with pytest.raises(ReadError, match="does not exist"):
+        list_arrays(tmp_path / "y.npz")
+    (tmp_path / "z.npz").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(ReadError, match="cannot be read as NPZ"):
+        list_arrays(tmp_path / "z.npz")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".mat", ".npz", ".zarr"])
+def test_a_choice_is_asked_for_where_two_are_equal(suffix: str, tmp_path: Path) -> None:
+    path, values = tmp_path / f"x{suffix}", np.zeros((2, 3, 4), "f4")
+    if suffix == ".h5":
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            file["a"], file["b"] = values, values
+    elif suffix == ".mat":
+        savemat(path, {"a": values, "b": values})
+    elif suffix == ".npz":
+        np.savez(path, a=values, b=values)
+    else:
+        group = zarr.create_group(path)
+        for name in "ab":
+            group.create_array(name, data=values)
+    with pytest.raises(ChoiceError, match=r"a \(2 x 3 x 4\).*b \(2 x 3 x 4\)"):
+        open_cube(path)

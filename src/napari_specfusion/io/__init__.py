@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
 from napari_specfusion.io import enmap, envi, gdal, hdf_io, matlab, numpy_io, pictures, tiff, zarr_io
 from napari_specfusion.io._own_entry import restored
 from napari_specfusion.io._registry import Reader
+from napari_specfusion.io._variables import Variable
 from napari_specfusion.io.save import WRITERS, Saved, SaveProgress, Writer, save_cube
 
 if TYPE_CHECKING:
@@ -28,9 +30,11 @@ __all__ = [
     "Reader",
     "SaveProgress",
     "Saved",
+    "Variable",
     "Writer",
     "as_cube",
     "find_reader",
+    "list_arrays",
     "open_cube",
     "open_scene",
     "save_cube",
@@ -132,6 +136,36 @@ def open_scene(path: str | os.PathLike[str], *, reader: str | None = None) -> Sc
             f"{path} holds no sharper image beside its cube; open both files: Scene(open_cube(cube), open_cube(guide))."
         )
     return scene
+
+
+def list_arrays(path: str | os.PathLike[str], *, reader: str | None = None) -> tuple[Variable, ...]:
+    """Return the arrays of a file that could be opened, where it may hold several: HDF5, MATLAB, NPZ, Zarr.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reader
+        A key of `READERS`; None chooses by the name, then by the first bytes.
+
+    Returns
+    -------
+    tuple of Variable
+        Name and shape of each array of two or three axes, deepest and largest first; empty for other formats. The name
+        is what `open_cube` takes as ``variable`` or ``dataset``.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    chosen = _reader_of(path, reader)
+    if chosen.arrays is None:
+        return ()
+    with _reading(path, chosen):
+        found = [variable for variable in chosen.arrays(path) if variable.is_image]
+    return tuple(sorted(found, key=lambda v: (-len(v.shape), -math.prod(v.shape))))
 
 
 def _reader_of(path: Path, reader: str | None) -> Reader:

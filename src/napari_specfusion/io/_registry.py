@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
+    from napari_specfusion.io._variables import Variable
     from napari_specfusion.scene import Scene
 
 __all__ = ["Reader"]
@@ -32,6 +33,8 @@ class Reader:
         First bytes that tell the format where the name does not.
     read_scene
         ``read_scene(path) -> Scene | None``, where a file may hold a sharper image beside its cube.
+    arrays
+        ``arrays(path)``: what a file holds, where one of several can be named.
     """
 
     title: str
@@ -39,6 +42,7 @@ class Reader:
     read: Callable[..., Cube]
     magic: tuple[bytes, ...] = ()
     read_scene: Callable[[Path], Scene | None] | None = None
+    arrays: Callable[[Path], Sequence[Variable]] | None = None
 
     def claims(self, path: Path) -> bool:
         """Whether the name of `path` is one of this reader's."""

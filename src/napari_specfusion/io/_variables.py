@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import ReadError
+from napari_specfusion.errors import ChoiceError, ReadError
 from napari_specfusion.io._spectral import numbers, to_standard_unit
 
-__all__ = ["Variable", "choose_unfolded", "choose_variable", "image_size", "spectral_axis"]
+__all__ = ["Variable", "choose_unfolded", "choose_variable", "image_size", "listed", "spectral_axis"]
 
 _WAVELENGTH_NAMES = {
     "bandcenters", "center", "centers", "lam", "lambda", "lambdas", "wave", "wavelength", "wavelengths",
@@ -32,11 +32,25 @@ _SIZE_NAMES = (
 
 @dataclass(frozen=True)
 class Variable:
-    """A named array of a file, seen from outside: real `numeric` values or not."""
+    """A named array of a file, seen from outside.
+
+    Attributes
+    ----------
+    name
+        What the file calls it.
+    shape
+        As the file's own programs show it.
+    numeric
+        Whether it holds real numbers.
+    """
 
     name: str
     shape: tuple[int, ...]
     numeric: bool
+
+    def __str__(self) -> str:
+        kind = "" if self.numeric else "not numeric, "
+        return f"{self.name} ({kind}{' x '.join(map(str, self.shape)) or 'one value'})"
 
     @property
     def field(self) -> str:
@@ -70,17 +84,15 @@ def choose_variable(variables: Sequence[Variable], requested: str | None, path: 
             if variable.name == requested:
                 if variable.numeric and len(variable.shape) in {2, 3} and 0 not in variable.shape:
                     return variable
-                raise ReadError(
-                    f"{path}: {requested!r} is no image ({_describe(variable)}); choose among {_list(images)}."
-                )
-        raise ReadError(f"{path} holds no variable {requested!r}; choose among {_list(images)}.")
+                raise ReadError(f"{path}: {requested!r} is no image ({variable}); choose among {listed(images)}.")
+        raise ReadError(f"{path} holds no variable {requested!r}; choose among {listed(images)}.")
     deepest = [v for v in images if len(v.shape) == 3] or images
     if not deepest:
-        raise ReadError(f"{path} holds no numeric 2-D or 3-D array, only {_list(variables)}; save the cube as one.")
+        raise ReadError(f"{path} holds no numeric 2-D or 3-D array, only {listed(variables)}; save the cube as one.")
     largest = max(math.prod(v.shape) for v in deepest)
     best = [v for v in deepest if math.prod(v.shape) == largest]
     if len(best) > 1 or (len(deepest) > 1 and len(best[0].shape) == 2):
-        raise ReadError(f"{path} could mean several arrays: {_list(deepest)}. Name one with variable=.")
+        raise ChoiceError(f"{path} could mean several arrays: {listed(deepest)}. Name one with variable=.")
     return best[0]
 
 
@@ -135,12 +147,8 @@ def spectral_axis(
     return None
 
 
-def _describe(variable: Variable) -> str:
-    kind = "" if variable.numeric else "not numeric, "
-    return f"{variable.name} ({kind}{' x '.join(map(str, variable.shape)) or 'one value'})"
-
-
-def _list(variables: Sequence[Variable]) -> str:
+def listed(variables: Sequence[Variable]) -> str:
+    """Return names and shapes in words."""
     rest = len(variables) - _MOST_LISTED
-    listed = ", ".join(map(_describe, variables[:_MOST_LISTED])) or "none"
-    return f"{listed} and {rest} more" if rest > 0 else listed
+    words = ", ".join(map(str, variables[:_MOST_LISTED])) or "none"
+    return f"{words} and {rest} more" if rest > 0 else words

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import ReadError
+from napari_specfusion.errors import ChoiceError, ReadError
 from napari_specfusion.io import emit, neon, prisma, tanager
 from napari_specfusion.io._hdf import hdf_cube
 from napari_specfusion.io._hdf_file import attribute, child, datasets, open_hdf, vector
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._spectral import fits_dtype, numbers, to_standard_unit
+from napari_specfusion.io._variables import Variable, listed
 
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
@@ -34,7 +35,6 @@ _WAVELENGTH_WORDS = ("wavelength", "wavenumber", "raman_shift", "ramanshift")
 _WAVELENGTH_NAMES = {"lambda", "wave", "waves", "wl", "wls", "wvl", "wvls", "bandcenters", "band_centers"}
 _FWHM_NAMES, _GOOD_NAMES = {"fwhm", "bandwidth", "bandwidths"}, {"good_wavelengths", "good_bands", "bbl"}
 _FILL_NAMES = ("_FillValue", "missing_value", "Data_Ignore_Value", "data_ignore_value", "nodata")
-_MOST_LISTED = 20
 
 
 def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
@@ -84,7 +84,7 @@ def read_hdf_scene(path: Path) -> Scene | None:
 def _named(path: Path, file: Any, name: str, every: Sequence[Any]) -> Any:
     found = child(file, name)
     if getattr(found, "shape", None) is None:
-        raise ReadError(f"{path} holds no dataset {name!r}; choose among {_list(every)}.")
+        raise ReadError(f"{path} holds no dataset {name!r}; choose among {listed(_seen(every))}.")
     return found
 
 
@@ -93,10 +93,12 @@ def _only(path: Path, every: Sequence[Any]) -> Any:
     if len(cubes) == 1:
         return cubes[0]
     if cubes:
-        raise ReadError(f"{path} could mean several datasets: {_list(cubes)}. Name one with dataset=.")
+        raise ChoiceError(f"{path} could mean several datasets: {listed(_seen(cubes))}. Name one with dataset=.")
     flat = [item for item in every if len(item.shape or ()) == 2 and _numeric(item) and _is_image(item)]
-    remedy = "Name one with dataset= to open it as an image of one band." if flat else "It holds no image."
-    raise ReadError(f"{path} holds no numeric dataset with three axes, only {_list(flat or every)}. {remedy}")
+    what = f"{path} holds no numeric dataset with three axes, only {listed(_seen(flat or every))}."
+    if flat:
+        raise ChoiceError(f"{what} Name one with dataset= to open it as an image of one band.")
+    raise ReadError(f"{what} It holds no image.")
 
 
 def _generic(path: Path, dataset: Any, axes: str | None, count: int | None, every: Sequence[Any]) -> Cube:
@@ -222,10 +224,13 @@ def _is_image(item: Any) -> bool:
     return bool(sum(n > 1 for n in item.shape) >= 2)
 
 
-def _list(items: Sequence[Any]) -> str:
-    named = [f"{item.name} ({' x '.join(map(str, item.shape or ())) or 'one value'})" for item in items]
-    more = f" and {len(named) - _MOST_LISTED} more" if len(named) > _MOST_LISTED else ""
-    return (", ".join(named[:_MOST_LISTED]) or "none") + more
+def _seen(items: Sequence[Any]) -> list[Variable]:
+    return [Variable(str(item.name), tuple(map(int, item.shape or ())), _numeric(item)) for item in items]
+
+
+def _arrays(path: Path) -> list[Variable]:
+    with open_hdf(path) as file:
+        return _seen(datasets(file))
 
 
 READER = Reader(
@@ -234,4 +239,5 @@ READER = Reader(
     read=read_hdf,
     magic=(b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02"),
     read_scene=read_hdf_scene,
+    arrays=_arrays,
 )

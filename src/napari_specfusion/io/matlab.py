@@ -67,9 +67,7 @@ def read_matlab(
     ReadError
         If no array, or several with equal right, could be the cube, or h5py is missing for a 7.3 file.
     """
-    with path.open("rb") as file:
-        head = file.read(512 + len(_HDF_MAGIC))
-    content = _list_hdf(path) if _HDF_MAGIC in {head[: len(_HDF_MAGIC)], head[512:]} else _list_old(path, variable)
+    content = _content(path, variable)
     if variable is None and content.export is not None:
         return content.export
     variables, load = content.variables, content.load
@@ -130,13 +128,18 @@ class MatlabArray(LoadedArray):
 
     def _load(self) -> NDArray[Any]:
         path = Path(self.path)
-        with path.open("rb") as file:
-            head = file.read(512 + len(_HDF_MAGIC))
-        is_hdf = _HDF_MAGIC in {head[: len(_HDF_MAGIC)], head[512:]}
-        values = (_list_hdf(path) if is_hdf else _list_old(path, self.variable)).load(self.variable)
+        values = _content(path, self.variable).load(self.variable)
         if values.ndim == 3:
             return values
         return values[None] if self.unfolded is None else _fold(values, *self.unfolded)
+
+
+def _content(path: Path, requested: str | None = None) -> _Content:
+    """Return what a file of any version holds; structs are looked into where `requested` lies in one."""
+    with path.open("rb") as file:
+        head = file.read(512 + len(_HDF_MAGIC))
+    is_hdf = _HDF_MAGIC in {head[: len(_HDF_MAGIC)], head[512:]}
+    return _list_hdf(path) if is_hdf else _list_old(path, requested)
 
 
 def _fold(matrix: NDArray[Any], height: int, width: int, pixel_axis: int) -> NDArray[Any]:
@@ -305,4 +308,10 @@ def _three(values: tuple[int, ...]) -> tuple[int, int, int]:
     return first, second, third
 
 
-READER = Reader(title="MATLAB", patterns=("*.mat",), read=read_matlab, magic=(b"MATLAB 5.0", b"MATLAB 7.3"))
+READER = Reader(
+    title="MATLAB",
+    patterns=("*.mat",),
+    read=read_matlab,
+    magic=(b"MATLAB 5.0", b"MATLAB 7.3"),
+    arrays=lambda path: _content(path).variables,
+)

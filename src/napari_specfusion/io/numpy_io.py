@@ -174,6 +174,11 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, _Member]:
     return found
 
 
+def _arrays(path: Path) -> list[Variable]:
+    with zipfile.ZipFile(path) as archive:
+        return [member.variable for member in _members(path, archive).values()]
+
+
 def _load(path: Path, archive: zipfile.ZipFile, member: _Member) -> NDArray[Any]:
     _check(path, member)
     with archive.open(member.info) as file:
@@ -225,4 +230,4 @@ def _three(values: Iterable[int]) -> tuple[int, int, int]:
 
 
 NPY_READER = Reader(title="NPY", patterns=("*.npy",), read=read_npy, magic=(_MAGIC,))
-NPZ_READER = Reader(title="NPZ", patterns=("*.npz",), read=read_npz, magic=(b"PK\x03\x04",))
+NPZ_READER = Reader(title="NPZ", patterns=("*.npz",), read=read_npz, magic=(b"PK\x03\x04",), arrays=_arrays)

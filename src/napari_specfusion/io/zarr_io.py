@@ -213,11 +213,7 @@ def _channels(omero: Any) -> dict[str, Any]:
 
 def _choose(path: Path, store: Any, variable: str | None) -> tuple[str, str, dict[str, Any]]:
     """Return name, axes and description of the cube among the arrays of a group."""
-    import zarr
-
-    members = itertools.islice(store.members(max_depth=2), _MOST_ARRAYS)
-    arrays = {name: item for name, item in members if isinstance(item, zarr.Array)}
-    variables = [Variable(n, tuple(map(int, a.shape)), np.dtype(a.dtype).kind in "biuf") for n, a in arrays.items()]
+    variables = _variables(store)
     if variable is None and not any(v.is_image for v in variables):
         raise ReadError(
             f"{path} is a Zarr group without an OME-Zarr image ('multiscales' is missing) or an array of two or three "
@@ -232,6 +228,22 @@ def _choose(path: Path, store: Any, variable: str | None) -> tuple[str, str, dic
         axis = band_axis_of(chosen.shape, found[0].size, 0, None, path)
         axes = "".join("cyx"[bands_first(axis).index(i)] for i in range(3))
     return chosen.name, axes, {"wavelengths": found[0], "spectral_unit": found[1]}
+
+
+def _variables(store: Any) -> list[Variable]:
+    """Return the arrays of a group."""
+    import zarr
+
+    members = itertools.islice(store.members(max_depth=2), _MOST_ARRAYS)
+    arrays = {name: item for name, item in members if isinstance(item, zarr.Array)}
+    return [Variable(n, tuple(map(int, a.shape)), np.dtype(a.dtype).kind in "biuf") for n, a in sorted(arrays.items())]
+
+
+def _arrays(path: Path) -> list[Variable]:
+    import zarr
+
+    store = zarr.open(path, mode="r")
+    return _variables(store) if isinstance(store, zarr.Group) else []
 
 
 def _description(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,4 +280,4 @@ def _merged(shape: tuple[int, int, int], chunks: tuple[int, int, int]) -> tuple[
     return bands, height, width
 
 
-READER = Reader(title="Zarr", patterns=("*.zarr",), read=read_zarr)
+READER = Reader(title="Zarr", patterns=("*.zarr",), read=read_zarr, arrays=_arrays)
