@@ -12,7 +12,7 @@ from napari_specfusion.cube import Cube
 from napari_specfusion.errors import CubeError, ReadError
 from napari_specfusion.widgets._commands import rgb_of_selected
 from napari_specfusion.widgets._console import open_in, show_rgb
-from napari_specfusion.widgets._open import read_wavelengths
+from napari_specfusion.widgets._open_options import read_wavelengths
 
 
 def look(qtbot: Any, widget: Any, path: Path) -> None:
@@ -24,12 +24,22 @@ def test_a_file_is_described_and_added(viewer: Any, pair_files: Any, dock: Calla
     widget = dock("Open cube")
     assert not widget.add_button.isEnabled()
     look(qtbot, widget, pair_files[0])
-    assert widget.found.headline == "cube" and not widget.variable_edit.isVisible()
+    assert widget.found.headline == "cube" and not widget.array_combo.isVisible()
     widget.add()
     assert Cube.from_layer(viewer.layers["cube"]).wavelengths is not None
 
 
-def test_variable_and_wavelengths_can_be_given(
+def chosen(combo: Any, key: Any) -> None:
+    """Choose an entry of a combo box as a user does."""
+    combo.setCurrentIndex(combo.findData(key))
+    combo.activated.emit(combo.currentIndex())
+
+
+def offered(combo: Any) -> list[str]:
+    return [combo.itemText(index) for index in range(combo.count())]
+
+
+def test_array_and_wavelengths_can_be_given(
     viewer: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path
 ) -> None:
     generator = np.random.default_rng(0)
@@ -37,13 +47,16 @@ def test_variable_and_wavelengths_can_be_given(
     (tmp_path / "bands.txt").write_text("wavelength\n" + "\n".join(str(400 + 10 * i) for i in range(6)))
     widget = dock("Open cube")
     widget.wavelengths_edit.set_path(tmp_path / "bands.txt")
-    widget.path_edit.set_path(tmp_path / "two.mat")
-    qtbot.waitUntil(lambda: widget._job is None)
-    assert widget.variable_edit.isVisible() and widget.cube.shape == (6, 8, 9)
-    widget.variable_edit.setText("small")
-    widget.variable_edit.editingFinished.emit()
+    look(qtbot, widget, tmp_path / "two.mat")
+    assert widget.array_combo.isVisible() and widget.cube.shape == (6, 8, 9)
+    assert offered(widget.array_combo) == ["Automatic", "large (8 x 9 x 6)", "small (4 x 5 x 6)"]
+    chosen(widget.array_combo, "small")
     qtbot.waitUntil(lambda: widget._job is None)
     assert widget.cube.shape == (6, 4, 5) and widget.cube.wavelengths[-1] == 450
+    widget.wavelengths_edit.line.clear()
+    chosen(widget.axes_combo, 0)
+    qtbot.waitUntil(lambda: widget._job is None)
+    assert widget.cube.shape == (4, 5, 6)
 
 
 def test_a_data_set_and_its_axes_can_be_given(
@@ -51,17 +64,82 @@ def test_a_data_set_and_its_axes_can_be_given(
 ) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "two.h5", "w") as file:
-        file["first"], file["second"] = np.zeros((4, 5, 6)), np.zeros((7, 8, 9))
+        file["first"], file["second"], file["plane"] = np.zeros((4, 5, 6)), np.zeros((7, 8, 9)), np.zeros((3, 2))
     widget = dock("Open cube")
     look(qtbot, widget, tmp_path / "two.h5")
-    assert widget.variable_edit.isVisible() and widget.axes_edit.isVisible() and not widget.add_button.isEnabled()
-    widget.variable_edit.setText("second")
-    widget.axes_edit.setText("yxb")
-    widget.axes_edit.editingFinished.emit()
+    assert widget.found.headline == "Which one?" and not widget.add_button.isEnabled()
+    assert widget.array_combo.isVisible() and widget.axes_combo.isVisible()
+    chosen(widget.array_combo, "/second")
+    qtbot.waitUntil(lambda: widget._job is None)
+    assert widget.cube.shape == (7, 8, 9)
+    chosen(widget.axes_combo, "yxb")
     qtbot.waitUntil(lambda: widget._job is None)
     assert widget.cube.shape == (9, 7, 8)
+    chosen(widget.array_combo, "/plane")
+    qtbot.waitUntil(lambda: widget._job is None)
+    assert widget.cube.shape == (1, 3, 2)
+    # another file is not asked for what was chosen for this one
+    np.save(tmp_path / "x.npy", np.zeros((2, 3, 4)))
+    look(qtbot, widget, tmp_path / "x.npy")
+    assert widget.cube.shape == (2, 3, 4) and not widget.array_combo.isVisible()
     look(qtbot, widget, Path("nothing.npy"))
-    assert not widget.axes_edit.isVisible()
+    assert widget.found.headline == "This cannot be opened."
+
+
+def test_an_unfolded_image_is_given_its_size(
+    viewer: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path
+) -> None:
+    savemat(tmp_path / "flat.mat", {"Y": np.random.default_rng(0).random((5, 12))})
+    widget = dock("Open cube")
+    look(qtbot, widget, tmp_path / "flat.mat")
+    assert widget.size_edit.isVisible() and not widget.add_button.isEnabled()
+    widget.size_edit.setText("3 x 4")
+    widget.size_edit.editingFinished.emit()
+    qtbot.waitUntil(lambda: widget._job is None)
+    assert widget.cube.shape == (5, 3, 4)
+
+
+def test_the_gamma_of_a_picture_can_be_undone(
+    viewer: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path
+) -> None:
+    imageio = pytest.importorskip("imageio.v3")
+    imageio.imwrite(tmp_path / "x.png", np.full((4, 5, 3), 188, np.uint8))
+    widget = dock("Open cube")
+    look(qtbot, widget, tmp_path / "x.png")
+    assert widget.linear_check.isVisible() and float(widget.cube.read().max()) == 188
+    widget.linear_check.click()
+    qtbot.waitUntil(lambda: widget._job is None)
+    assert widget.linear_check.isVisible()
+    np.testing.assert_allclose(widget.cube.read(), ((188 / 255 + 0.055) / 1.055) ** 2.4, rtol=1e-5)
+
+
+def test_counts_become_reflectance(viewer: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "leaf" / "capture"
+    folder.mkdir(parents=True)
+    for name, counts, lines in (("leaf", 60, 8), ("WHITEREF_leaf", 110, 5), ("DARKREF_leaf", 10, 5)):
+        Cube.from_array(np.full((3, lines, 6), counts, "u2"), wavelengths=[400, 500, 600]).save(folder / f"{name}.hdr")
+    widget = dock("Open cube")
+    for path in (folder / "leaf.hdr", tmp_path / "leaf"):
+        look(qtbot, widget, path)
+        # what lies beside the capture is entered, but only used where that is asked for
+        assert widget.cube.dtype == np.uint16
+        assert widget.white_edit.path() == folder / "WHITEREF_leaf.hdr" and widget.reflectance_box.isExpanded()
+        assert not widget.reflectance_check.isChecked()
+        widget.reflectance_check.click()
+        qtbot.waitUntil(lambda: widget._job is None)
+        np.testing.assert_allclose(widget.cube.read(), 0.5)
+    np.save(folder / "other.npy", np.zeros((2, 3, 4)))
+    look(qtbot, widget, folder / "other.npy")
+    assert widget.white_edit.path() is None
+    look(qtbot, widget, tmp_path / "leaf")
+    widget.reflectance_check.click()
+    widget.panel_spin.setValue(0.9)
+    widget.panel_spin.editingFinished.emit()
+    qtbot.waitUntil(lambda: widget._job is None)
+    np.testing.assert_allclose(widget.cube.read(), 0.45)
+    widget.white_edit.set_path(folder / "DARKREF_leaf.hdr")
+    qtbot.waitUntil(lambda: widget._job is None)
+    assert widget.found.headline == "This cannot be opened."
 
 
 def test_what_cannot_be_opened_is_told_in_the_panel(

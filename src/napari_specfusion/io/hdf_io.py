@@ -135,7 +135,7 @@ def _axes(dataset: Any, count: int | None, every: Sequence[Any], notes: list[str
         names = [_axis_name(dataset, axis) for axis in range(3)]
         fitting = [axis for axis in range(3) if "band" in names[axis] or _is_wavelength(names[axis])]
     if len(fitting) != 1:
-        notes.append("nothing says which axis holds the bands; the first was taken: axes= says it")
+        notes.append("nothing says which axis holds the bands; the first was taken; name the axes if it is another")
         fitting = [0]
     letters = ["y", "x"]
     letters.insert(fitting[0], "b")

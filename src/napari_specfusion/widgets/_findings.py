@@ -48,6 +48,7 @@ class FindingsPanel(QFrame):
         """Replace what the panel shows."""
         if self._body is not None:
             self._layout.removeWidget(self._body)
+            self._body.hide()
             self._body.deleteLater()
         self.headline = headline
         self._body = QWidget()

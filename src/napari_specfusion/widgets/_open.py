@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
 
-from napari_specfusion.errors import ReadError
-from napari_specfusion.io import READERS, find_reader, open_cube
+from napari_specfusion.errors import ChoiceError
+from napari_specfusion.io import READERS, find_reader
 from napari_specfusion.scene import Finding
 from napari_specfusion.widgets._findings import FindingsPanel
-from napari_specfusion.widgets._forms import PathEdit, form
+from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form
 from napari_specfusion.widgets._layers import layer_data
+from napari_specfusion.widgets._open_options import Asked, Looked, describe_cube, look_at
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._worker import Job, Report, ShouldStop
 
 if TYPE_CHECKING:
     import napari
-    from numpy.typing import NDArray
 
     from napari_specfusion.cube import Cube
+    from napari_specfusion.widgets._preflight import Mood
 
-__all__ = ["OpenWidget", "describe_cube", "read_wavelengths"]
+__all__ = ["OpenWidget"]
+
+_TEXT = "Text (*.txt *.csv *.dat);;All files (*)"
+# what to call the axes, and the letters that `open_cube` takes for them
+_AXES = {
+    None: "Automatic",
+    "byx": "bands, rows, columns",
+    "yxb": "rows, columns, bands",
+    "ybx": "rows, bands, columns",
+    "bxy": "bands, columns, rows",
+    "xyb": "columns, rows, bands",
+    "xby": "columns, bands, rows",
+}
+_BAND_AXES = {None: "Automatic", 0: "bands first", 1: "bands in the middle", 2: "bands last"}
 
 
 class OpenWidget(Panel):
@@ -34,39 +58,62 @@ class OpenWidget(Panel):
         super().__init__(viewer)
         self.cube: Cube | None = None
         self._job: Job | None = None
+        self._listed: Path | None = None
         self.path_edit = PathEdit(
             "Choose a cube",
             _patterns(),
             "open",
             "a file or folder",
-            "ENVI, TIFF, MATLAB, NPY, NPZ, Zarr, or a folder of one picture per band.",
+            "ENVI, TIFF, HDF5, MATLAB, NumPy, Zarr, or a folder of one picture per band.",
             folders=True,
         )
-        self.variable_edit = QLineEdit()
-        self.variable_edit.setPlaceholderText("the largest cube")
-        self.variable_edit.setToolTip("Which variable or data set of the file holds the cube.")
-        self.axes_edit = QLineEdit()
-        self.axes_edit.setPlaceholderText("found out")
-        self.axes_edit.setToolTip("What its axes are, in order: y, x and b for the bands, such as yxb.")
+        self.array_combo = choice_combo({None: "Automatic"})
+        self.array_combo.setToolTip("Which array of the file holds the cube.")
+        self.axes_combo = choice_combo(_AXES)
+        self.axes_combo.setToolTip("What the array's axes are, in order.")
+        self.size_edit = QLineEdit()
+        self.size_edit.setPlaceholderText("rows x columns")
+        self.size_edit.setToolTip("Size of the image, where the array is unfolded to bands and pixels.")
+        self.linear_check = QCheckBox("Undo the gamma of sRGB")
+        self.linear_check.setToolTip("Values in proportion to light, as fusion wants them.")
         self.wavelengths_edit = PathEdit(
             "Choose wavelengths",
-            "Text (*.txt *.csv *.dat);;All files (*)",
+            _TEXT,
             "open",
             "from the file",
             "A text file with one number per band, in nm; it wins over what the cube's file says.",
         )
+        self.form = form(
+            ("File", self.path_edit),
+            ("Array", self.array_combo),
+            ("Axes", self.axes_combo),
+            ("Size", self.size_edit),
+            ("Gamma", self.linear_check),
+            ("Wavelengths", self.wavelengths_edit),
+        )
+        self.reflectance_check = QCheckBox("Turn counts into reflectance")
+        self.reflectance_check.setToolTip("(raw - dark) / (white - dark), times the panel's reflectance.")
+        self.white_edit = PathEdit("Choose the white reference", _patterns(), "open", "none", "Taken of a white panel.")
+        self.dark_edit = PathEdit("Choose the dark reference", _patterns(), "open", "none", "Taken with the lens shut.")
+        self.panel_spin = QDoubleSpinBox()
+        self.panel_spin.setRange(0.01, 2)
+        self.panel_spin.setSingleStep(0.01)
+        self.panel_spin.setValue(1)
+        self.panel_spin.setToolTip("Reflectance of the white panel, as its certificate says.")
+        inner = QWidget()
+        inner_layout = QVBoxLayout(inner)
+        inner_layout.setContentsMargins(0, 0, 0, 0)
+        inner_layout.addWidget(self.reflectance_check)
+        inner_layout.addLayout(form(("White", self.white_edit), ("Dark", self.dark_edit), ("Panel", self.panel_spin)))
+        self.reflectance_box = QCollapsible("Reflectance", expandedIcon="\u25be", collapsedIcon="\u25b8")
+        self.reflectance_box.addWidget(inner)
         self.found = FindingsPanel()
         self.add_button = QPushButton("Add to viewer")
         self.add_button.setToolTip("Add a layer; pixels are read when they are looked at.")
         self.add_button.clicked.connect(self.add)
-        self.form = form(
-            ("File", self.path_edit),
-            ("Variable", self.variable_edit),
-            ("Axes", self.axes_edit),
-            ("Wavelengths", self.wavelengths_edit),
-        )
         layout = QVBoxLayout(self)
         layout.addLayout(self.form)
+        layout.addWidget(self.reflectance_box)
         layout.addWidget(self.found)
         row = QHBoxLayout()
         row.addStretch(1)
@@ -74,10 +121,18 @@ class OpenWidget(Panel):
         layout.addLayout(row)
         layout.addStretch(1)
         self.setMinimumWidth(380)
-        self.path_edit.changed.connect(self.look)
-        self.wavelengths_edit.changed.connect(self.look)
-        self.variable_edit.editingFinished.connect(self.look)
-        self.axes_edit.editingFinished.connect(self.look)
+        for signal in (
+            self.path_edit.changed,
+            self.wavelengths_edit.changed,
+            self.array_combo.activated,
+            self.axes_combo.activated,
+            self.size_edit.editingFinished,
+            self.linear_check.clicked,
+            self.reflectance_check.clicked,
+        ):
+            signal.connect(self.look)
+        for changed in (self.white_edit.changed, self.dark_edit.changed, self.panel_spin.editingFinished):
+            changed.connect(self._references_changed)
         self._show(None)
 
     def look(self) -> None:
@@ -87,16 +142,23 @@ class OpenWidget(Panel):
             self._job = None
         path = self.path_edit.path()
         if path is None:
+            self._listed = None
             self._show(None)
             return
-        choices = {key: edit.text().strip() for key, edit in self._choices(path).items()}
-        wavelengths = self.wavelengths_edit.path()
+        fresh = path != self._listed
+        if fresh:
+            self._forget()
+            self._listed = path
+        asked = Asked(
+            path,
+            {} if fresh else self._options(path),
+            self.wavelengths_edit.path(),
+            (self.white_edit.path(), self.dark_edit.path()) if self.reflectance_check.isChecked() else None,
+            self.panel_spin.value(),
+        )
 
-        def read(report: Report, should_stop: ShouldStop) -> Cube | ReadError:
-            try:
-                return _open(path, choices, wavelengths)
-            except ReadError as error:
-                return error
+        def read(report: Report, should_stop: ShouldStop) -> Looked:
+            return look_at(asked)
 
         self._job = Job(f"Opening {path.name}", read)
         self._job.succeeded.connect(self._looked)
@@ -104,31 +166,75 @@ class OpenWidget(Panel):
         self.add_button.setEnabled(False)
         self.start_job(self._job)
 
-    def _looked(self, outcome: Cube | ReadError) -> None:
+    def _looked(self, outcome: Looked) -> None:
         if self.sender() is self._job:
             self._job = None
             self._show(outcome)
 
-    def _show(self, outcome: Cube | ReadError | None) -> None:
-        self.cube = None if isinstance(outcome, ReadError) else outcome
-        path = self.path_edit.path()
-        asked = {} if path is None else self._choices(path)
-        for edit in (self.variable_edit, self.axes_edit):
-            self.form.setRowVisible(edit, edit in asked.values())
+    def _references_changed(self) -> None:
+        if self.reflectance_check.isChecked():
+            self.look()
+
+    def _forget(self) -> None:
+        """Take back what was chosen for another file."""
+        for combo in (self.array_combo, self.axes_combo):
+            combo.setCurrentIndex(0)
+        self.size_edit.clear()
+        for check in (self.linear_check, self.reflectance_check):
+            check.setChecked(False)
+        for edit in (self.white_edit, self.dark_edit):
+            edit.line.clear()
+
+    def _options(self, path: Path) -> dict[str, Any]:
+        """Return what the form says for the reader of `path`."""
+        takes = _reader_options(path)
+        name, axes = self.array_combo.currentData(), self.axes_combo.currentData()
+        chosen: dict[str, Any] = {"variable": name, "dataset": name}
+        flat = next((len(a.shape) == 2 for a in self._arrays if a.name == name), False)
+        chosen["axes"] = axes.replace("b", "") if flat and isinstance(axes, str) else axes
+        chosen["band_axis"] = axes
+        chosen["linear"] = self.linear_check.isChecked() or None
+        size = re.findall(r"\d+", self.size_edit.text())
+        chosen["size"] = (int(size[0]), int(size[1])) if len(size) == 2 else None
+        return {key: value for key, value in chosen.items() if key in takes and value is not None}
+
+    def _show(self, outcome: Looked | None) -> None:
+        self.cube = None if outcome is None else outcome.cube
+        self._offer(outcome)
         self.add_button.setEnabled(self.cube is not None)
         if outcome is None:
             self.found.show_verdict("info", "Choose a file or folder.")
-        elif isinstance(outcome, ReadError):
-            self.found.show_verdict("error", "This cannot be opened.", (), (Finding("error", "file", str(outcome)),))
-        else:
-            facts, findings = describe_cube(outcome)
-            self.found.show_verdict("good", outcome.name, facts, findings)
+        elif isinstance(outcome.error, ChoiceError):
+            words = "Several arrays of this file could be the cube: choose one under Array."
+            self.found.show_verdict("warning", "Which one?", (), (Finding("info", "array", words),))
+        elif outcome.error is not None:
+            message = Finding("error", "file", str(outcome.error))
+            self.found.show_verdict("error", "This cannot be opened.", (), (message,))
+        elif outcome.cube is not None:
+            facts, findings = describe_cube(outcome.cube)
+            mood: Mood = "warning" if any(f.level == "warning" for f in outcome.findings) else "good"
+            self.found.show_verdict(mood, outcome.cube.name, facts, (*outcome.findings, *findings))
 
-    def _choices(self, path: Path) -> dict[str, QLineEdit]:
-        """Return the fields that the reader of `path` has a use for, by its names for them."""
-        fields = {"variable": self.variable_edit, "dataset": self.variable_edit, "axes": self.axes_edit}
-        options = _options(path)
-        return {key: edit for key, edit in fields.items() if key in options}
+    def _offer(self, outcome: Looked | None) -> None:
+        """Show the choices that there are, and hide those that make no sense."""
+        path = self.path_edit.path()
+        takes = () if path is None else _reader_options(path)
+        self._arrays = () if outcome is None else outcome.arrays
+        _refill(self.array_combo, {None: "Automatic"} | {array.name: str(array) for array in self._arrays})
+        _refill(self.axes_combo, _AXES if "axes" in takes else _BAND_AXES)
+        curved = self.linear_check.isChecked() or (
+            self.cube is not None and self.cube.metadata.get("transfer") is not None
+        )
+        unfolded = bool(self._arrays) and all(len(array.shape) == 2 for array in self._arrays)
+        self.form.setRowVisible(self.array_combo, len(self._arrays) > 1)
+        self.form.setRowVisible(self.axes_combo, bool({"axes", "band_axis"} & set(takes)))
+        self.form.setRowVisible(self.size_edit, "size" in takes and unfolded)
+        self.form.setRowVisible(self.linear_check, "linear" in takes and curved)
+        beside = None if outcome is None else outcome.references
+        if beside is not None and beside.white is not None and self.white_edit.path() is None:
+            self.white_edit.line.setText(str(beside.white))
+            self.dark_edit.line.setText(str(beside.dark or ""))
+            self.reflectance_box.expand(animate=False)
 
     def add(self) -> None:
         """Add the cube as a layer."""
@@ -137,56 +243,20 @@ class OpenWidget(Panel):
             self.viewer.add_image(data, **keywords)
 
 
-def describe_cube(cube: Cube) -> tuple[list[tuple[str, str]], list[Finding]]:
-    """Return what a cube is, as label and value, and what a user should know about it."""
-    bands, height, width = cube.shape
-    facts = [("Size", f"{height} x {width} pixels, {bands} bands"), ("Values", str(cube.dtype))]
-    findings = []
-    if cube.wavelengths is None:
-        findings.append(Finding("info", "wavelengths", "No wavelengths are known; bands are shown by their number."))
-    else:
-        facts.append(("Spectrum", f"{cube.wavelengths[0]:g} to {cube.wavelengths[-1]:g} {cube.spectral_unit}"))
-    if bad := int((~cube.good).sum()):
-        facts.append(("Bad bands", f"{bad}"))
-    if cube.nodata is not None:
-        facts.append(("No-data", f"{cube.nodata:g}"))
-    if cube.pixel_size is not None:
-        facts.append(("Pixel", f"{cube.pixel_size[0]:g} x {cube.pixel_size[1]:g}"))
-    return facts, findings
-
-
-def read_wavelengths(path: Path) -> NDArray[np.float64]:
-    """Return the numbers of a text file, one per line or separated by commas, blanks or semicolons.
-
-    A first line of words is skipped.
-
-    Raises
-    ------
-    ReadError
-        If the file cannot be read, or holds something else.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").strip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"{path} cannot be read as text ({error}); choose a text file of numbers.") from error
-    if lines and re.search(r"[A-Za-z]{2}", lines[0]):
-        lines = lines[1:]
-    try:
-        return np.array([float(word) for line in lines for word in re.split(r"[\s,;]+", line.strip()) if word])
-    except ValueError as error:
-        raise ReadError(f"{path} holds more than numbers ({error}); leave one wavelength per line.") from error
-
-
-def _open(path: Path, choices: dict[str, str], wavelengths: Path | None) -> Cube:
-    fields: dict[str, Any] = {key: value for key, value in choices.items() if value}
-    if wavelengths is not None:
-        fields["wavelengths"] = read_wavelengths(wavelengths)
-    return open_cube(path, **fields)
-
-
-def _options(path: Path) -> tuple[str, ...]:
+def _reader_options(path: Path) -> tuple[str, ...]:
     reader = find_reader(path) if path.exists() else None
     return () if reader is None else READERS[reader].options
+
+
+def _refill(combo: QComboBox, choices: Mapping[Any, str]) -> None:
+    """Offer other choices; what was chosen stays chosen where it is still there."""
+    if {combo.itemData(index): combo.itemText(index) for index in range(combo.count())} == dict(choices):
+        return
+    chosen = combo.currentData()
+    combo.clear()
+    for key, title in choices.items():
+        combo.addItem(title, key)
+    choose(combo, chosen)
 
 
 def _patterns() -> str:

@@ -1,0 +1,155 @@
+"""What the Open dialog asks for, without Qt: opening what was chosen, and saying what it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_specfusion.errors import CalibrationError, ReadError, SpecFusionError
+from napari_specfusion.io import Variable, find_reader, list_arrays, open_cube
+from napari_specfusion.scene import Finding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_specfusion.cube import Cube
+    from napari_specfusion.references import References
+
+__all__ = ["Asked", "Looked", "describe_cube", "look_at", "read_wavelengths"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the form says, when it is looked at.
+
+    Attributes
+    ----------
+    path
+        The file or folder.
+    options
+        For `open_cube`.
+    wavelengths
+        A text file of them.
+    references
+        White and dark reference, where reflectance is asked for; None where it is not.
+    panel
+        Reflectance of the white panel.
+    """
+
+    path: Path
+    options: Mapping[str, Any]
+    wavelengths: Path | None
+    references: tuple[Path | None, Path | None] | None
+    panel: float
+
+    def open(self) -> tuple[Cube, list[Finding]]:
+        """Open the cube, and say what is odd about its references.
+
+        Raises
+        ------
+        SpecFusionError
+            As `open_cube` and `reflectance` do.
+        """
+        path, fields = _capture(self.path), dict(self.options)
+        if self.wavelengths is not None:
+            fields["wavelengths"] = read_wavelengths(self.wavelengths)
+        if self.references is None:
+            return open_cube(path, **fields), []
+        from napari_specfusion.references import check_references, reflectance
+
+        cube = open_cube(path, **fields)
+        white, dark = self.references
+        findings = check_references(cube, white, dark)
+        return reflectance(cube, white, dark, panel=self.panel), list(findings)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found at a path: a cube or why there is none, and what else could be opened there."""
+
+    cube: Cube | None
+    findings: Sequence[Finding]
+    error: SpecFusionError | None
+    arrays: Sequence[Variable]
+    references: References | None
+
+
+def look_at(asked: Asked) -> Looked:
+    """Open what the form asks for, and find out what else there is; what goes wrong is part of the answer."""
+    from napari_specfusion.references import find_references
+
+    cube, error = None, None
+    findings: list[Finding] = []
+    arrays: Sequence[Variable] = ()
+    references = None
+    try:
+        cube, findings = asked.open()
+    except SpecFusionError as problem:
+        error = problem
+    with suppress(SpecFusionError):
+        arrays = list_arrays(asked.path)
+    # scanners leave ENVI files; what lies beside another file has nothing to do with it
+    if asked.path.exists() and find_reader(asked.path) in {"envi", "folder"}:
+        with suppress(SpecFusionError):
+            references = find_references(asked.path)
+    return Looked(cube, findings, error, arrays, references)
+
+
+def _capture(path: Path) -> Path:
+    """Return the header of the one capture in a folder as scanners leave it; any other path as it is."""
+    from napari_specfusion.references import find_references
+
+    if path.is_dir() and find_reader(path) == "folder":
+        with suppress(CalibrationError):
+            return find_references(path).raw
+    return path
+
+
+def describe_cube(cube: Cube) -> tuple[list[tuple[str, str]], list[Finding]]:
+    """Return what a cube is, as label and value, and what a user should know about it."""
+    bands, height, width = cube.shape
+    facts = [("Size", f"{height} x {width} pixels, {bands} bands"), ("Values", str(cube.dtype))]
+    findings = []
+    if cube.wavelengths is None:
+        findings.append(Finding("info", "wavelengths", "No wavelengths are known; bands are shown by their number."))
+    else:
+        facts.append(("Spectrum", f"{cube.wavelengths[0]:g} to {cube.wavelengths[-1]:g} {cube.spectral_unit}"))
+    if bad := int((~cube.good).sum()):
+        facts.append(("Bad bands", f"{bad}"))
+    if cube.nodata is not None:
+        facts.append(("No-data", f"{cube.nodata:g}"))
+    if cube.metadata.get("transfer") == "sRGB":
+        findings.append(Finding("info", "gamma", "Its values carry the gamma of sRGB: tick the box to undo it."))
+    notes = (str(note).rstrip(".") for note in cube.metadata.get("notes", ()))
+    findings += [Finding("info", "file", f"{note[:1].upper()}{note[1:]}.") for note in notes]
+    if cube.pixel_size is not None:
+        facts.append(("Pixel", f"{cube.pixel_size[0]:g} x {cube.pixel_size[1]:g}"))
+    return facts, findings
+
+
+def read_wavelengths(path: Path) -> NDArray[np.float64]:
+    """Return the numbers of a text file, one per line or separated by commas, blanks or semicolons.
+
+    A first line of words is skipped.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read, or holds something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").strip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"{path} cannot be read as text ({error}); choose a text file of numbers.") from error
+    if lines and re.search(r"[A-Za-z]{2}", lines[0]):
+        lines = lines[1:]
+    try:
+        return np.array([float(word) for line in lines for word in re.split(r"[\s,;]+", line.strip()) if word])
+    except ValueError as error:
+        raise ReadError(f"{path} holds more than numbers ({error}); leave one wavelength per line.") from error
