@@ -82,6 +82,18 @@ def test_geotiff(reader: str, packing: dict[str, Any], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reader", ["gdal", "tiff"])
 @pytest.mark.parametrize(
+    "scales",
+    [((0.1, 1.0, 0.01, 1.0, 1.0), (0.0,) * BANDS), ((1.0,) * BANDS, (0.0, 5.0, 0.0, 0.0, -3.0))],
+    ids=["scales", "offsets"],
+)
+def test_some_bands_are_scaled(scales: tuple[tuple[float, ...], ...], reader: str, tmp_path: Path) -> None:
+    cube = open_cube(save(tmp_path / "s.tif", scales=scales), reader=reader)
+    factors, summands = (np.float32(column)[:, None, None] for column in scales)
+    np.testing.assert_allclose(cube.read(), VALUES * factors + summands)
+
+
+@pytest.mark.parametrize("reader", ["gdal", "tiff"])
+@pytest.mark.parametrize(
     "items",
     [
         {(0, None): {f"Band_{i + 1}": f"{400.5 + 10 * i} Nanometers" for i in range(BANDS)}},

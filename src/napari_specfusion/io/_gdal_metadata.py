@@ -56,8 +56,10 @@ def gdal_fields(whole: Items, per_band: Sequence[Items], notes: list[str]) -> di
         flags = _first(numbers(_split(whole.get(key, ""))) for key in _FLAG_LISTS)
     if flags is not None and flags.size == len(per_band):
         fields["good_bands"] = flags > 0
-    for key in ("scale", "offset"):
-        values = _column(per_band, key)
+    for key, neutral in (("scale", "1"), ("offset", "0")):
+        told = [items.get(key) for items in per_band]
+        # GDAL writes neither for a band whose numbers they would not change.
+        values = numbers(neutral if text is None else text for text in told) if any(told) else None
         if values is not None and not (key == "scale" and np.any(values == 0)):
             fields[key] = float(values[0]) if np.all(values == values[0]) else values
     return fields
