@@ -59,6 +59,14 @@ def test_errors_are_words(tmp_path: Path) -> None:
         read(path)
 
 
+def test_which_of_several_is_asked_elsewhere(tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {"a": np.zeros((2, 3, 4)), "b": np.zeros((2, 3, 4))})
+    read = get_reader(path=str(tmp_path / "x.mat"))
+    assert read is not None
+    with pytest.raises(ReadError, match="Open cube asks which"):
+        read(str(tmp_path / "x.mat"))
+
+
 def test_a_folder_of_bands_opens_in_the_window(viewer: Any, tmp_path: Path) -> None:
     imageio = pytest.importorskip("imageio.v3")
     folder = tmp_path / "toy_ms"

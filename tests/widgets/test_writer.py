@@ -98,3 +98,23 @@ def test_a_viewer_saves_the_selected_layer(viewer: Any, tmp_path: Path) -> None:
     assert open_cube(written[-1]).crs == "EPSG:32633"
     # saved again, it replaces the file
     viewer.layers.save(str(tmp_path / "a.hdr"), selected=True)
+
+
+def test_the_activity_bar_shows_how_far_a_save_is(viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari.utils import progress
+
+    seen: list[tuple[str, int, int]] = []
+    update = progress.update
+
+    def told(bar: Any, n: int = 1) -> None:
+        update(bar, n)
+        seen.append((bar.desc, bar.n, bar.total))
+
+    monkeypatch.setattr(progress, "update", told)
+    monkeypatch.setattr("napari_specfusion.io._blocks.BLOCK_BYTES", 1200)
+    data, keywords, _ = CUBE.layer_data()
+    save_layer(str(tmp_path / "x.hdr"), data, keywords)
+    done = [n for _, n, _ in seen]
+    assert seen[0][0].startswith("Saving x.hdr") and done == sorted(done)
+    assert len(set(done)) > 3 and done[-1] == seen[-1][2]
+    assert not progress._all_instances

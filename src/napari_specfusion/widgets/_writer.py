@@ -1,8 +1,9 @@
-"""*Save selected layers*: napari's writer hook over `save_cube`. Nothing is imported from napari but its messages."""
+"""*Save selected layers*: napari's writer hook over `save_cube`. Of napari only messages and its progress bar are used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["save_layer"]
 
+_STEPS = 1000
 _PLACE = ("affine", "crs", "pixel_size")
 
 
@@ -19,7 +21,7 @@ def save_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]
 
     A layer that shows a cube as it was read is saved with its stored values, any other as it is displayed, with the
     wavelengths and the place that it carries. What lies there is replaced, once all is written: napari's dialog has
-    asked about it.
+    asked about it. napari's activity bar shows how far it is.
 
     Parameters
     ----------
@@ -35,9 +37,17 @@ def save_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]
     SpecFusionError
         If the layer is no image of the plane, or cannot be written.
     """
-    from napari_specfusion.io import save_cube
+    from napari.utils import progress
 
-    saved = save_cube(_cube(data, attributes), path, overwrite=True)
+    from napari_specfusion.io import SaveProgress, save_cube
+
+    with progress(total=0, desc=f"Saving {Path(path).name}", leave=False) as bar:
+
+        def tell(event: SaveProgress) -> None:
+            bar.total = _STEPS
+            bar.update(round(_STEPS * event.done / max(1, event.total)) - bar.n)
+
+        saved = save_cube(_cube(data, attributes), path, overwrite=True, progress=tell)
     if saved.notes:
         from napari.utils.notifications import show_warning
 
