@@ -118,9 +118,25 @@ def test_other_formats(driver: str, tmp_path: Path) -> None:
     assert cube.metadata["driver"] == driver
 
 
-def test_transparency_is_dropped(tmp_path: Path) -> None:
-    path = save(tmp_path / "s.tif", VALUES[:4].astype(np.uint8), photometric="RGB", ALPHA="YES")
-    assert open_cube(path, reader="gdal").shape == (3, HEIGHT, WIDTH)
+@pytest.mark.parametrize("reader", ["gdal", "tiff"])
+@pytest.mark.parametrize("bands", [2, 4])
+def test_transparency_is_dropped_and_told(bands: int, reader: str, tmp_path: Path) -> None:
+    kind = "RGB" if bands == 4 else "MINISBLACK"
+    path = save(tmp_path / "s.tif", VALUES[:bands].astype(np.uint8), photometric=kind, ALPHA="YES")
+    cube = open_cube(path, reader=reader)
+    assert cube.shape == (bands - 1, HEIGHT, WIDTH)
+    assert f"band {bands} is transparency" in cube.metadata["notes"][-1]
+    assert open_cube(path, reader=reader, wavelengths=range(400, 400 + bands)).bands == bands
+
+
+@pytest.mark.parametrize("reader", ["gdal", "tiff"])
+def test_a_band_with_a_wavelength_is_no_transparency(reader: str, tmp_path: Path) -> None:
+    # GDAL calls any fourth band of 8 bits transparency unless told otherwise.
+    items = {(band + 1, None): {"wavelength": 900 - 100 * band, "wavelength_units": "nm"} for band in range(4)}
+    values = VALUES[:4].astype(np.uint8)
+    cube = open_cube(save(tmp_path / "s.tif", values, items=items), reader=reader)
+    np.testing.assert_array_equal(cube.wavelengths, [600, 700, 800, 900])
+    np.testing.assert_array_equal(cube.data.compute(), values[::-1])
 
 
 def test_missing_values(tmp_path: Path) -> None:

@@ -88,6 +88,12 @@ def test_one_band_and_colours(stack: Values, tmp_path: Path) -> None:
     same(tmp_path / "rgba.tif", stack[:3])
 
 
+def test_printing_colours_are_four_bands(stack: Values, tmp_path: Path) -> None:
+    colours = (stack[:4] % 256).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "s.tif", colours.transpose(1, 2, 0), photometric="separated", planarconfig="contig")
+    same(tmp_path / "s.tif", colours)
+
+
 def test_wavelengths_find_the_band_axis(stack: Values, tmp_path: Path) -> None:
     path = tmp_path / "s.tif"
     description = {"wavelength_nm": list(range(400, 400 + BANDS)), "full_scale": 65535}

@@ -1,18 +1,21 @@
-"""The gamma of pictures: what cameras put into 8 bits is no measure of light until it is undone."""
+"""Pictures as cubes: a gamma, which must be undone to measure light, and transparency, which measures nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
 
-__all__ = ["LINEAR", "SRGB", "LinearArray", "linearised"]
+if TYPE_CHECKING:
+    from napari_specfusion.cube import Cube
+
+__all__ = ["LINEAR", "SRGB", "LinearArray", "linearised", "without_alpha"]
 
 SRGB, LINEAR = "sRGB", "linear"
 
@@ -68,3 +71,15 @@ def linearised(array: Any, transfer: str | None, path: Path) -> LinearArray:
             "out."
         )
     return LinearArray(array, transfer == LINEAR)
+
+
+def without_alpha(cube: Cube) -> Cube:
+    """Return `cube` without its last band, which its file calls transparency; one with wavelengths as it is.
+
+    Much software writes any fourth band of 8 bits so, near infrared too: a note says what to do.
+    """
+    if cube.wavelengths is not None:
+        return cube
+    note = f"band {cube.bands} is transparency, the file says, and was left out; wavelengths= for every band keeps it"
+    rest = cube.select(range(cube.bands - 1))
+    return rest.replace(metadata=dict(rest.metadata) | {"notes": (*rest.metadata.get("notes", ()), note)})

@@ -19,6 +19,7 @@ from napari_specfusion.io._gdal_metadata import GdalItems, gdal_fields
 from napari_specfusion.io._lazy import BlockArray, Box, lazy_cube
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._spectral import fits_dtype
+from napari_specfusion.io._transfer import without_alpha
 
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
@@ -34,8 +35,15 @@ _DOMAINS = (None, "IMAGERY", "ENVI")
 _PIX_BLOCK = 512
 
 
-def read_gdal(path: Path) -> Cube:
+def read_gdal(path: Path, *, wavelengths: Any = None) -> Cube:
     """Open a raster through GDAL as a cube, lazily.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wavelengths
+        Wavelengths that `open_cube` puts in; here they only tell bands from transparency.
 
     Raises
     ------
@@ -59,13 +67,14 @@ def read_gdal(path: Path) -> Cube:
         fields = gdal_fields(*_items(source), notes) | _geometry(source)
         fields["nodata"] = _nodata(source.nodatavals, dtype, notes)
         alpha = source.count in {2, 4} and source.colorinterp[-1].name == "alpha"
+        alpha = alpha and (wavelengths is None or np.size(wavelengths) != source.count)
         shape = (source.count, source.height, source.width)
         fields["metadata"] = {"gdal": dict(source.tags()), "driver": source.driver, "notes": tuple(notes)}
         if any(source.descriptions):
             fields["metadata"]["band_names"] = tuple(text or "" for text in source.descriptions)
     array = GdalArray(str(path), shape, dtype.str, (0, 1, 2))
     cube = lazy_cube(array, path, name=path.stem, **fields)
-    return cube.select(range(shape[0] - 1)) if alpha else cube
+    return without_alpha(cube) if alpha else cube
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from napari_specfusion.io._tiff_segments import (
     segment_shape,
 )
 from napari_specfusion.io._tiff_tags import describe_tags, lists_wavelengths
-from napari_specfusion.io._transfer import LINEAR, SRGB, linearised
+from napari_specfusion.io._transfer import LINEAR, SRGB, linearised, without_alpha
 
 if TYPE_CHECKING:
     import tifffile
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["READER", "read_tiff"]
 
 _ALPHA = {1, 2}
+_GREY = {0, 1}
 # RGB and YCbCr
 _PICTURES = {2, 6}
 _DESCRIPTION = 270
@@ -61,7 +62,8 @@ def read_tiff(
         Whether to undo the gamma of a picture in colours: the values are light then, from 0 to 1. Where there may be
         one, ``metadata["transfer"]`` says "sRGB".
     wavelengths
-        Wavelengths that `open_cube` puts in; here they only help to find the band axis.
+        Wavelengths that `open_cube` puts in; here they only help to find the band axis, and to tell a band from
+        transparency.
 
     Raises
     ------
@@ -87,13 +89,20 @@ def read_tiff(
         description = describe_tags(tags, shape[chosen_axis], np.dtype(page.dtype), text, labels)
         array = _array(path, tiff, number, shape, axes, bands_first(chosen_axis), description.get("nodata"))
         picture = axes[chosen_axis] == "S" and page.photometric in _PICTURES and np.dtype(page.dtype) == np.uint8
-        alpha = axes[chosen_axis] == "S" and shape[chosen_axis] == 4 and set(page.extrasamples) <= _ALPHA
+        alpha = axes[chosen_axis] == "S" and _has_alpha(page) and count != shape[chosen_axis]
     transfer = SRGB if picture else None
     lit: Any = linearised(array, transfer, path) if linear else array
     if linear or picture:
         description["metadata"]["transfer"] = LINEAR if linear else transfer
     cube = lazy_cube(lit, path, name=path.stem, **description)
-    return cube.select(range(3)) if alpha else cube
+    return without_alpha(cube) if alpha else cube
+
+
+def _has_alpha(page: Any) -> bool:
+    """Whether the last sample of a page is its transparency, by what its tags say."""
+    if len(page.extrasamples) != 1 or page.extrasamples[0] not in _ALPHA:
+        return False
+    return bool(page.samplesperpixel == (4 if page.photometric in _PICTURES else 2 if page.photometric in _GREY else 0))
 
 
 def _choose_series(path: Path, tiff: tifffile.TiffFile, series: int | None) -> int:
