@@ -1,4 +1,4 @@
-"""*Save selected layers*: napari's writer hook over `save_cube`. Of napari only messages and its progress bar are used."""
+"""*Save selected layers*: napari's writer hook over `save_cube`. Of napari only messages and progress are used."""
 
 from __future__ import annotations
 
