@@ -27,6 +27,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,14 +203,17 @@ def zarr_files(folder: Path) -> list[tuple[str, Files]]:
 
 
 def hdf5_files(folder: Path) -> list[tuple[str, Files]]:
-    """Return a MATLAB file of version 7.3."""
+    """Return a MATLAB file of version 7.3, and a file of two data sets and wavelengths."""
     import h5py
 
-    path = folder / "made.mat"
+    path, two = folder / "made.mat", folder / "made.h5"
     with h5py.File(path, "w", userblock_size=512) as file:
         file.create_dataset("cube", data=PIXELS, chunks=(1, 4, 5), compression="gzip")
         file["cube"].attrs["MATLAB_class"] = np.bytes_("uint16")
-    return [("scene.mat", {"scene.mat": path.read_bytes()})]
+    with h5py.File(two, "w") as file:
+        file.create_dataset("in/cube", data=PIXELS, chunks=(1, 4, 5), compression="gzip", shuffle=True)
+        file["plane"], file["wavelength"] = PIXELS[0], np.array([400.0, 500, 600])
+    return [("scene.mat", {"scene.mat": path.read_bytes()}), ("scene.h5", {"scene.h5": two.read_bytes()})]
 
 
 def picture_files(folder: Path) -> list[tuple[str, Files]]:
@@ -397,12 +401,14 @@ def causes(error: BaseException | None) -> list[BaseException]:
 def attempt(path: Path, size: int) -> tuple[str, str]:
     """Open a path and read of it; return "opened" or "refused" and "", or what went wrong and its details."""
     from napari_specfusion.errors import SpecFusionError
-    from napari_specfusion.io import open_cube
+    from napari_specfusion.io import list_arrays, open_cube
 
     reset_peak()
     before, start = status_bytes("VmRSS"), time.process_time()
     verdict, error = "opened", None
     try:
+        with suppress(SpecFusionError):
+            list_arrays(path)
         cube = open_cube(path)
         cube.spectrum(0, 0)
         np.asarray(cube.data[0, :1, :1])
