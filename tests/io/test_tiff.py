@@ -215,6 +215,45 @@ def test_styles_of_wavelengths(style: str, stack: Values, tmp_path: Path) -> Non
     assert cube.good.sum() == (4 if "bbl" in STYLES[style] else 5)
 
 
+@pytest.mark.parametrize(
+    ("unit", "want", "kind"),
+    [({"wavelength_units": "cm-1"}, 1, "cm-1"), ({"wavelength_unit": "um"}, 1000, "nm"), ({}, 1, "nm")],
+    ids=["Raman", "micrometres", "by size"],
+)
+def test_units_in_a_json_description(
+    unit: dict[str, str], want: float, kind: str, stack: Values, tmp_path: Path
+) -> None:
+    centres = [500.0, 600, 700, 900, 1800]
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", metadata={"wavelengths": centres} | unit)
+    cube = open_cube(tmp_path / "s.tif")
+    assert cube.spectral_unit == kind
+    np.testing.assert_allclose(cube.wavelengths, np.multiply(centres, want))
+
+
+@pytest.mark.parametrize(
+    ("keys", "system"),
+    [
+        ((1024, 0, 1, 2, 2048, 0, 1, 4326), "EPSG:4326"),
+        ((1024, 0, 1, 1, 2048, 0, 1, 4326, 3072, 0, 1, 32633), "EPSG:32633"),
+        ((1024, 0, 1, 1, 2048, 0, 1, 4326, 3072, 0, 1, 32767), None),
+        ((1024, 0, 1, 1, 2048, 0, 1, 4326, 3074, 0, 1, 32767), None),
+    ],
+    ids=["degrees", "projected", "own projection", "no projected key"],
+)
+def test_reference_systems(keys: tuple[int, ...], system: str | None, stack: Values, tmp_path: Path) -> None:
+    header = (1, 1, 0, len(keys) // 4)
+    tags = [
+        (33550, 12, 3, (30.0, 20.0, 0.0), True),
+        (33922, 12, 6, (0.0, 0.0, 0.0, 1000.0, 2000.0, 0.0), True),
+        (34735, 3, len(header + keys), header + keys, True),
+    ]
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", metadata=None, extratags=tags)
+    cube = open_cube(tmp_path / "s.tif")
+    assert cube.crs == system
+    assert cube.affine == (30, 0, 1000, 0, -20, 2000)
+    assert any("no EPSG code" in note for note in cube.metadata["notes"]) == (system is None)
+
+
 def test_raman_shifts(stack: Values, tmp_path: Path) -> None:
     items = "".join(f'<Item name="Band_{i + 1}">{1000 + i} cm-1</Item>' for i in range(BANDS))
     tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", metadata=None, extratags=[gdal(items)])
@@ -274,6 +313,16 @@ def test_series(stack: Values, tmp_path: Path) -> None:
     assert open_cube(tmp_path / "s.tif", series=0).shape == (1, 10, 10)
     with pytest.raises(ReadError, match="series=2 is none of 0 to 1"):
         open_cube(tmp_path / "s.tif", series=2)
+
+
+def test_one_of_several_alike_is_told(stack: Values, tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "s.tif") as writer:
+        for plane in stack:
+            writer.write(plane)
+    cube = open_cube(tmp_path / "s.tif")
+    np.testing.assert_array_equal(cube.data.compute(), stack[:1])
+    assert cube.metadata["notes"] == (f"the file holds {BANDS} images of this shape, of which series=0 was taken",)
+    assert not open_cube(tmp_path / "s.tif", series=1).metadata["notes"]
 
 
 def test_complex(stack: Values, tmp_path: Path) -> None:

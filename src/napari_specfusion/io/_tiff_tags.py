@@ -16,10 +16,12 @@ __all__ = ["describe_tags", "lists_wavelengths"]
 
 _GDAL_METADATA, _GDAL_NODATA = 42112, 42113
 _PIXEL_SCALE, _TIEPOINT, _TRANSFORM, _GEO_KEYS = 33550, 33922, 34264, 34735
-_RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
+_MODEL_TYPE, _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1024, 1025, 2048, 3072
+_MODEL_PROJECTED = 1
 _POINT = 2
 _USER_DEFINED = 32767
 _LIST_KEYS = ("wavelength_nm", "wavelengths_nm", "wavelengths", "wavelength")
+_UNIT_KEYS = ("wavelength_units", "wavelength_unit", "spectral_unit")
 
 Tags = Mapping[int, Any]
 
@@ -53,7 +55,7 @@ def describe_tags(
         fields["nodata"] = fits_dtype(nodata, dtype)
         if fields["nodata"] is None:
             notes.append(f"no-data value {nodata} was left out: {dtype} cannot hold it")
-    fields |= _geometry(tags)
+    fields |= _geometry(tags, notes)
     fields["metadata"] = {"gdal": whole, "notes": tuple(notes)}
     return fields
 
@@ -75,9 +77,11 @@ def _from_json(description: str, bands: int) -> dict[str, Any] | None:
     fields: dict[str, Any] = {}
     values = next((numbers(entries[key]) for key in _LIST_KEYS if isinstance(entries.get(key), list)), None)
     if values is not None and values.size == bands:
-        unit = "nm" if any(key.endswith("_nm") for key in _LIST_KEYS if key in entries) else None
+        told = next((entries[key] for key in _UNIT_KEYS if isinstance(entries.get(key), str)), None)
+        unit = "nm" if any(key.endswith("_nm") for key in _LIST_KEYS if key in entries) else told
         converted, _, name, _ = to_standard_unit(values, unit)
-        fields |= {"wavelengths": converted, "spectral_unit": name}
+        if converted is not None:
+            fields |= {"wavelengths": converted, "spectral_unit": name}
     full = numbers([entries.get("full_scale")])
     if full is not None and full[0] > 0:
         fields["scale"] = 1.0 / float(full[0])
@@ -107,8 +111,8 @@ def _from_labels(labels: Sequence[str], bands: int) -> dict[str, Any] | None:
     return {"wavelengths": values}
 
 
-def _geometry(tags: Tags) -> dict[str, Any]:
-    """Return affine, pixel size and reference system of the GeoTIFF tags."""
+def _geometry(tags: Tags, notes: list[str]) -> dict[str, Any]:
+    """Return affine, pixel size and reference system of the GeoTIFF tags; `notes` takes that a system has no code."""
     keys = tuple(tags.get(_GEO_KEYS) or ())
     # Rows of four after the header: key, where its value is (0: here), count, value.
     values = {keys[i]: keys[i + 3] for i in range(4, len(keys) - 3, 4) if keys[i + 1] == 0}
@@ -124,7 +128,11 @@ def _geometry(tags: Tags) -> dict[str, Any]:
     if values.get(_RASTER_TYPE) == _POINT:
         c, f = c - 0.5 * (a + b), f - 0.5 * (d + e)
     fields = {"affine": (a, b, c, d, e, f), "pixel_size": (float(np.hypot(b, e)), float(np.hypot(a, d)))}
-    code = values.get(_PROJECTED, values.get(_GEOGRAPHIC))
-    if code is not None and 0 < code < _USER_DEFINED:
+    # Below a projected system, the geographic one says only what that is built on.
+    projected = _PROJECTED in values or values.get(_MODEL_TYPE) == _MODEL_PROJECTED
+    code = values.get(_PROJECTED if projected else _GEOGRAPHIC, 0)
+    if 0 < code < _USER_DEFINED:
         fields["crs"] = f"EPSG:{code}"
+    elif projected or _GEOGRAPHIC in values:
+        notes.append("the reference system has no EPSG code in the tags and was left out; reader='gdal' may know it")
     return fields

@@ -87,6 +87,10 @@ def read_tiff(
             count = next((n for n in shape if lists_wavelengths(n, text, labels)), None)
         chosen_axis = band_axis_of(shape, count, declared, band_axis, path)
         description = describe_tags(tags, shape[chosen_axis], np.dtype(page.dtype), text, labels)
+        alike = sum(other.shape == chosen.shape for other in tiff.series)
+        if series is None and alike > 1:
+            note = f"the file holds {alike} images of this shape, of which series={number} was taken"
+            description["metadata"]["notes"] += (note,)
         array = _array(path, tiff, number, shape, axes, bands_first(chosen_axis), description.get("nodata"))
         picture = axes[chosen_axis] == "S" and page.photometric in _PICTURES and np.dtype(page.dtype) == np.uint8
         alpha = axes[chosen_axis] == "S" and _has_alpha(page) and count != shape[chosen_axis]
