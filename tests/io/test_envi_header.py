@@ -69,6 +69,16 @@ def test_comments(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.wavelengths, [400, 500, 600])
 
 
+def test_comments_after_a_value(tmp_path: Path) -> None:
+    found = cube(
+        tmp_path,
+        "wavelength units = Micrometers ; as calibrated\nwavelength = {0.4, 0.5, 0.6} ; rounded\n"
+        "data ignore value = 7 ; none\nreflectance scale factor = 100 ; percent\nfile compression = 0 ; off\n",
+    )
+    np.testing.assert_allclose(found.wavelengths, [400, 500, 600])
+    assert (found.nodata, found.scale) == (7, 0.01)
+
+
 def test_a_value_keeps_its_equal_signs_and_braces(tmp_path: Path) -> None:
     found = cube(tmp_path, "description = {gain=2, offset = 3\n k = {1} }\nsensor type = a = b\nbbl = {1, 0, 1}\n")
     assert found.metadata["header"]["description"] == "gain=2, offset = 3\n k = {1}"
@@ -234,6 +244,12 @@ def test_the_scale_factor_comes_before_gains(tmp_path: Path) -> None:
         tmp_path, "reflectance scale factor = 10000\ndata gain values = {2, 2, 2}\ndata offset values = {1, 1, 1}\n"
     )
     assert (found.scale, found.offset) == (1e-4, 0)
+
+
+def test_gains_of_zero_are_left_out(tmp_path: Path) -> None:
+    found = cube(tmp_path, "data gain values = {2, 0, 2}\ndata offset values = {1, 2, 3}\n")
+    assert (found.scale, found.offset) == (1, 0)
+    assert "a gain of 0" in notes(found)
 
 
 @pytest.mark.parametrize("factor", ["0", "-1", "nan", "many", "1e-320"])

@@ -131,6 +131,13 @@ def test_reference_systems(info: str, code: str | None) -> None:
     assert place(info).get("crs") == code
 
 
+def test_feet_are_not_the_metres_of_a_code() -> None:
+    found = place("UTM, 1, 1, 0, 0, 1, 1, 11, North, NAD27, units=Feet")
+    assert "crs" not in found
+    assert "feet" in str(found["notes"])
+    assert found["affine"] == pytest.approx((1, 0, 0, 0, -1, 0))
+
+
 def test_a_written_out_system_wins_over_the_code() -> None:
     found = place("UTM, 1, 1, 0, 0, 1, 1, 33, North, WGS-84", coordinate_system_string='PROJCS["mine"]')
     assert found["crs"] == 'PROJCS["mine"]'

@@ -35,7 +35,7 @@ _LONG_LISTS = {
     "data reflectance gain values",
     "data reflectance offset values",
 }
-_KEYS = _LONG_LISTS | {
+_PLAIN = {
     "bands",
     "lines",
     "samples",
@@ -45,15 +45,15 @@ _KEYS = _LONG_LISTS | {
     "header offset",
     "file type",
     "file compression",
-    "major frame offsets",
-    "minor frame offsets",
     "wavelength units",
     "data ignore value",
     "reflectance scale factor",
-    "map info",
-    "coordinate system string",
-    "pixel size",
 }
+_KEYS = (
+    _LONG_LISTS
+    | _PLAIN
+    | {"major frame offsets", "minor frame offsets", "map info", "coordinate system string", "pixel size"}
+)
 _SPELLING = {key.replace(" ", ""): key for key in _KEYS} | {"wavelengths": "wavelength", "bandname": "band names"}
 
 
@@ -137,6 +137,8 @@ def _parsed(path: Path) -> tuple[dict[str, str], list[str]]:
             name, value = _key(key), value.strip()
         if value.startswith("{"):
             value = _braced(path, name, value, lines)
+        elif name in _PLAIN:
+            value = value.partition(";")[0].strip()
         if found.get(name) and value and found[name] != value:
             twice.append(name)
         # A blank never takes away what was said before.
@@ -180,7 +182,7 @@ def read_header(path: Path, own_wavelengths: bool = False) -> Header:
     order = _count(path, entries, "byte order", default=0, least=0)
     if order > 1:
         raise ReadError(f"{path}: byte order = {order}; it is 0 (little-endian) or 1 (big-endian). Correct the header.")
-    layout = entries.get("interleave", "").partition(";")[0].strip().lower() or ("bsq" if bands == 1 else "")
+    layout = entries.get("interleave", "").lower() or ("bsq" if bands == 1 else "")
     if layout not in _LAYOUTS:
         raise ReadError(
             f"{path}: interleave = {layout!r}; it must be bsq, bil or bip. "
@@ -227,7 +229,7 @@ def _refuse_unsupported(path: Path, entries: Mapping[str, str]) -> None:
 
 
 def _count(path: Path, entries: Mapping[str, str], key: str, default: int | None = None, least: int = 1) -> int:
-    text = entries.get(key, "").partition(";")[0].strip()
+    text = entries.get(key, "")
     if not text:
         if default is None:
             raise ReadError(f"{path}: '{key}' is missing; an ENVI header must give it. Add it, or get the header anew.")
@@ -335,6 +337,10 @@ def _value_fields(entries: Mapping[str, str], bands: int, dtype: np.dtype[Any], 
         notes.append(f"reflectance scale factor = {text[:40]} was left out: it must be a number above 0")
     # Reflectance before radiance, where a file tells the way to both.
     kind = "data reflectance" if entries.get("data reflectance gain values") else "data"
+    gains = _per_band(entries, f"{kind} gain values", bands, [])
+    if gains is not None and np.any(gains == 0):
+        notes.append(f"'{kind} gain values' were left out, and offsets with them: a gain of 0 leaves nothing of a band")
+        return fields
     for key, name in ((f"{kind} gain values", "scale"), (f"{kind} offset values", "offset")):
         values = _per_band(entries, key, bands, notes)
         if values is not None:

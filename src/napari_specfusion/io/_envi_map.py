@@ -21,6 +21,7 @@ _DATUMS: dict[str, tuple[int, int, int | None]] = {
     "europeanterrestrialreference1989": (4258, 25800, None),
     "etrs89": (4258, 25800, None),
 }
+_METRES = {"", "m", "meter", "meters", "metre", "metres"}
 # zones for which EPSG has a code with these bases; WGS 84 has all
 _ZONES = {26900: range(1, 24), 26700: range(1, 23), 25800: range(28, 39)}
 
@@ -38,7 +39,11 @@ def map_fields(entries: Mapping[str, str], notes: list[str]) -> dict[str, Any]:
         notes.append("'map info' was left out: it does not hold a reference pixel, its place and a pixel size")
     if not fields:
         fields = _pixel_size(entries.get("pixel size", ""))
-    system = entries.get("coordinate system string", "") or _epsg(plain)
+    system, units = entries.get("coordinate system string", ""), named.get("units", "")
+    if not system and plain and plain[0].lower() == "utm" and units not in _METRES:
+        notes.append(f"the reference system was left out: 'map info' is in {units[:40]}, and UTM's codes mean metres")
+    else:
+        system = system or _epsg(plain) or ""
     if system:
         fields["crs"] = system
     return fields
