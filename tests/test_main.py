@@ -58,6 +58,25 @@ def test_convert_writes_another_format(
     assert main([*command, "--overwrite"]) == 0
 
 
+def test_convert_names_an_array_and_its_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    h5py = pytest.importorskip("h5py")
+    values = np.random.default_rng(0).integers(0, 99, (4, 5, 6)).astype("u2")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["first"], file["second"] = np.zeros((3, 3, 3)), values
+    np.savez(tmp_path / "x.npz", first=np.zeros((9, 9, 9)), second=values)
+    (tmp_path / "nm.txt").write_text("400 500 600 700 800 900")
+    command = ["convert", str(tmp_path / "x.h5"), str(tmp_path / "x.hdr")]
+    assert main(command) == 2
+    assert "Name one with" in capsys.readouterr().err
+    assert main([*command, "--array", "second", "--axes", "yxb", "--wavelengths", str(tmp_path / "nm.txt")]) == 0
+    cube = open_cube(tmp_path / "x.hdr")
+    np.testing.assert_array_equal(cube.data, values.transpose(2, 0, 1))
+    assert cube.wavelengths is not None and cube.wavelengths[-1] == 900
+    assert main(["convert", str(tmp_path / "x.npz"), str(tmp_path / "y.hdr"), "--array", "second"]) == 0
+    np.testing.assert_array_equal(open_cube(tmp_path / "y.hdr").data, values)
+    assert main(["convert", str(tmp_path / "nm.txt"), str(tmp_path / "z.hdr"), "--axes", "byx"]) == 2
+
+
 def test_check_tells_in_words(pair: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", pair["cube"], pair["guide"]]) == 0
     told = capsys.readouterr().out

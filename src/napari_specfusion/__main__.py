@@ -116,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("cube", metavar="IN", help="a cube in any format that can be read")
     convert.add_argument("out", metavar="OUT", help="what to write: .hdr, .tif, .ome.tif, .zarr, .npz or .mat")
     convert.add_argument("--reader", help="format of IN, where its name does not say it")
+    convert.add_argument(
+        "--array", metavar="NAME", help="which array of IN, where it holds several (HDF5, MATLAB, ...)"
+    )
+    convert.add_argument("--axes", help="what the axes of an HDF5 array are: b, y and x in their order, such as yxb")
+    convert.add_argument("--wavelengths", metavar="FILE", help="text file of one number per band, in nm")
     convert.add_argument("--interleave", choices=("bsq", "bil", "bip"), help="order of the numbers in an ENVI file")
     convert.add_argument("--overwrite", action="store_true", help="replace what lies there")
 

@@ -192,10 +192,16 @@ def evaluate_files(options: argparse.Namespace) -> int:
 
 def convert_file(options: argparse.Namespace) -> int:
     """Write a cube in another format."""
-    from napari_specfusion.io import open_cube
+    from napari_specfusion.io import READERS, find_reader, open_cube
 
     chosen = {} if options.interleave is None else {"interleave": options.interleave}
-    return _save(open_cube(options.cube, reader=options.reader), options, **chosen)
+    path = Path(options.cube)
+    reader = options.reader or (find_reader(path) if path.exists() else None)
+    takes = READERS[reader].options if reader in READERS else ()
+    asked = {"dataset" if "dataset" in takes else "variable": options.array, "axes": options.axes}
+    given = {key: value for key, value in asked.items() if value is not None}
+    cube = open_cube(path, reader=options.reader, wavelengths=options.wavelengths, **given)
+    return _save(cube, options, **chosen)
 
 
 def calibrate_file(options: argparse.Namespace) -> int:

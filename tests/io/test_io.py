@@ -274,3 +274,20 @@ def test_a_choice_is_asked_for_where_two_are_equal(suffix: str, tmp_path: Path) 
             group.create_array(name, data=values)
     with pytest.raises(ChoiceError, match=r"a \(2 x 3 x 4\).*b \(2 x 3 x 4\)"):
         open_cube(path)
+
+
+def test_wavelengths_from_a_text_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 4, 5)))
+    path = tmp_path / "w.csv"
+    for text in ("400, 410,420\n", "wavelength\n400\n410\n420\n", "400;410;420", " 400 410\t420 "):
+        path.write_text(text)
+        assert open_cube(tmp_path / "x.npy", wavelengths=path).wavelengths.tolist() == [400, 410, 420]
+    assert as_cube(np.zeros((3, 4, 5)), wavelengths=str(path)).wavelengths.tolist() == [400, 410, 420]
+    path.write_text("400\n410\n")
+    with pytest.raises(ReadError, match="wavelengths has 2 entries for 3 bands"):
+        open_cube(tmp_path / "x.npy", wavelengths=path)
+    path.write_text("400\nmany\n")
+    with pytest.raises(ReadError, match="more than numbers"):
+        open_cube(tmp_path / "x.npy", wavelengths=path)
+    with pytest.raises(ReadError, match="cannot be read"):
+        open_cube(tmp_path / "x.npy", wavelengths=tmp_path)

@@ -9,10 +9,9 @@ import pytest
 from scipy.io import savemat
 
 from napari_specfusion.cube import Cube
-from napari_specfusion.errors import CubeError, ReadError
+from napari_specfusion.errors import CubeError
 from napari_specfusion.widgets._commands import rgb_of_selected
 from napari_specfusion.widgets._console import open_in, show_rgb
-from napari_specfusion.widgets._open_options import read_wavelengths
 
 
 def look(qtbot: Any, widget: Any, path: Path) -> None:
@@ -149,17 +148,6 @@ def test_what_cannot_be_opened_is_told_in_the_panel(
     look(qtbot, widget, tmp_path / "missing.hdr")
     assert widget.found.headline == "This cannot be opened."
     assert not widget.add_button.isEnabled()
-
-
-def test_wavelength_files(tmp_path: Path) -> None:
-    path = tmp_path / "w.csv"
-    path.write_text("400, 410,420\n")
-    assert read_wavelengths(path).tolist() == [400, 410, 420]
-    path.write_text("400\nmany\n")
-    with pytest.raises(ReadError, match="more than numbers"):
-        read_wavelengths(path)
-    with pytest.raises(ReadError, match="cannot be read"):
-        read_wavelengths(tmp_path)
 
 
 def test_open_from_the_console(viewer: Any, pair_files: Any) -> None:

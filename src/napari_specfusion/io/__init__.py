@@ -19,6 +19,7 @@ from napari_specfusion.io import enmap, envi, gdal, hdf_io, matlab, numpy_io, pi
 from napari_specfusion.io._own_entry import restored
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._variables import Variable
+from napari_specfusion.io._wavelength_file import read_wavelengths
 from napari_specfusion.io.save import WRITERS, Saved, SaveProgress, Writer, save_cube
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def open_cube(
     *,
     reader: str | None = None,
     name: str | None = None,
-    wavelengths: ArrayLike | None = None,
+    wavelengths: ArrayLike | os.PathLike[str] | None = None,
     spectral_unit: str | None = None,
     **options: Any,
 ) -> Cube:
@@ -78,7 +79,7 @@ def open_cube(
     name
         What to call the cube; None takes the file's name.
     wavelengths
-        Band centres ``(bands,)`` in the order of the file; they win over those in the file.
+        Band centres ``(bands,)`` in the order of the file, or a text file of them; they win over those in the file.
     spectral_unit
         ``"nm"`` or ``"cm-1"``; None takes what the file says.
     **options
@@ -213,7 +214,7 @@ def find_reader(path: str | os.PathLike[str]) -> str | None:
     return next((key for key, reader in READERS.items() if head.startswith(reader.magic or (b"\0" * _HEAD,))), None)
 
 
-def as_cube(obj: Any, wavelengths: ArrayLike | None = None, name: str | None = None) -> Cube:
+def as_cube(obj: Any, wavelengths: ArrayLike | os.PathLike[str] | None = None, name: str | None = None) -> Cube:
     """Return `obj` as a cube.
 
     Parameters
@@ -221,7 +222,8 @@ def as_cube(obj: Any, wavelengths: ArrayLike | None = None, name: str | None = N
     obj
         A cube, a path, a numpy or dask array ``(bands, y, x)`` or ``(y, x)``, or a napari image layer.
     wavelengths
-        Band centres ``(bands,)`` in nm, in the order of `obj`; they win over those that `obj` carries.
+        Band centres ``(bands,)`` in nm, in the order of `obj`, or a text file of them; they win over those that `obj`
+        carries.
     name
         What to call the cube; None keeps its own name.
 
@@ -249,7 +251,9 @@ def as_cube(obj: Any, wavelengths: ArrayLike | None = None, name: str | None = N
     )
 
 
-def _checked(wavelengths: ArrayLike | None) -> NDArray[np.float64] | None:
+def _checked(wavelengths: ArrayLike | os.PathLike[str] | None) -> NDArray[np.float64] | None:
+    if isinstance(wavelengths, str | os.PathLike):
+        return read_wavelengths(Path(wavelengths))
     try:
         return None if wavelengths is None else np.asarray(wavelengths, dtype=np.float64)
     except (TypeError, ValueError) as error:

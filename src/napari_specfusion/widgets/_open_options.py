@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_specfusion.errors import CalibrationError, ReadError, SpecFusionError
+from napari_specfusion.errors import CalibrationError, SpecFusionError
 from napari_specfusion.io import Variable, find_reader, list_arrays, open_cube
 from napari_specfusion.scene import Finding
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from napari_specfusion.cube import Cube
     from napari_specfusion.references import References
 
-__all__ = ["Asked", "Looked", "describe_cube", "look_at", "read_wavelengths"]
+__all__ = ["Asked", "Looked", "describe_cube", "look_at"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class Asked:
         """
         path, fields = _capture(self.path), dict(self.options)
         if self.wavelengths is not None:
-            fields["wavelengths"] = read_wavelengths(self.wavelengths)
+            fields["wavelengths"] = self.wavelengths
         if self.references is None:
             return open_cube(path, **fields), []
         from napari_specfusion.references import check_references, reflectance
@@ -131,25 +126,3 @@ def describe_cube(cube: Cube) -> tuple[list[tuple[str, str]], list[Finding]]:
     if cube.pixel_size is not None:
         facts.append(("Pixel", f"{cube.pixel_size[0]:g} x {cube.pixel_size[1]:g}"))
     return facts, findings
-
-
-def read_wavelengths(path: Path) -> NDArray[np.float64]:
-    """Return the numbers of a text file, one per line or separated by commas, blanks or semicolons.
-
-    A first line of words is skipped.
-
-    Raises
-    ------
-    ReadError
-        If the file cannot be read, or holds something else.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").strip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"{path} cannot be read as text ({error}); choose a text file of numbers.") from error
-    if lines and re.search(r"[A-Za-z]{2}", lines[0]):
-        lines = lines[1:]
-    try:
-        return np.array([float(word) for line in lines for word in re.split(r"[\s,;]+", line.strip()) if word])
-    except ValueError as error:
-        raise ReadError(f"{path} holds more than numbers ({error}); leave one wavelength per line.") from error
