@@ -11,6 +11,7 @@ import imagecodecs
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, PngImagePlugin
 
 from napari_specfusion.errors import ReadError
@@ -63,6 +64,44 @@ def test_names_give_order_and_wavelengths(ending: str, tmp_path: Path) -> None:
     cube = open_cube(tmp_path)
     np.testing.assert_allclose(cube.wavelengths, [9.5, 450, 1000])
     np.testing.assert_array_equal(cube.data.compute(), values[::-1])
+
+
+def save_geotiff(path: Path, values: np.ndarray, wavelength: float, scale: float = 0.5, left: float = 1000) -> None:
+    items = f'<Item name="wavelength" sample="0">{wavelength}</Item><Item name="fwhm" sample="0">0.01</Item>'
+    xml = f'<GDALMetadata>{items}<Item name="SCALE" sample="0" role="scale">{scale}</Item></GDALMetadata>'
+    keys = (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 32633)
+    tags = [
+        (42112, 2, len(xml) + 1, xml, True),
+        (42113, 2, 3, "-1", True),
+        (33550, 12, 3, (30.0, 20.0, 0.0), True),
+        (33922, 12, 6, (0.0, 0.0, 0.0, left, 2000.0, 0.0), True),
+        (34735, 3, len(keys), keys, True),
+    ]
+    tifffile.imwrite(path, values, metadata=None, extratags=tags)
+
+
+def test_bands_in_geotiffs_keep_what_their_tags_say(tmp_path: Path) -> None:
+    values = RANDOM.integers(0, 255, (3, 4, 5)).astype(np.int16)
+    values[:, 0, 0] = -1
+    for name, band, wavelength, scale in zip("abc", values, (0.7, 0.5, 0.6), (1, 0.5, 0.1), strict=True):
+        save_geotiff(tmp_path / f"{name}.tif", band, wavelength, scale)
+    cube = open_cube(tmp_path)
+    order = [1, 2, 0]
+    np.testing.assert_allclose(cube.wavelengths, [500, 600, 700])
+    np.testing.assert_allclose(cube.fwhm, 10)
+    assert (cube.affine, cube.crs, cube.nodata) == ((30, 0, 1000, 0, -20, 2000), "EPSG:32633", -1)
+    physical = np.where(values == -1, np.nan, values * np.array([1, 0.5, 0.1])[:, None, None])[order]
+    np.testing.assert_allclose(cube.read(), physical, rtol=1e-6)
+    np.testing.assert_allclose(cube.values.compute(), physical, rtol=1e-6)
+
+
+def test_bands_in_different_places_have_none(tmp_path: Path) -> None:
+    for left, name in enumerate(("450nm", "550nm")):
+        save_geotiff(tmp_path / f"{name}.tif", np.zeros((4, 5), np.int16), 0.9, left=left)
+    cube = open_cube(tmp_path)
+    np.testing.assert_array_equal(cube.wavelengths, [450, 550])
+    assert cube.affine is None and cube.fwhm is None
+    assert cube.metadata["notes"] == ("the files of the bands have different places, which were left out",)
 
 
 def test_colours_give_luminance(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import re
 import struct
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from napari_specfusion.io._lazy import BlockArray, BlockCache, Box, lazy_cube
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._spectral import numbers, to_standard_unit, wavelengths_in_names
 from napari_specfusion.io._tiff_segments import decoded, open_tiff, quiet_tifffile
+from napari_specfusion.io._tiff_tags import describe_tags
 from napari_specfusion.io._transfer import LINEAR, SRGB, linearised
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def read_folder(path: Path) -> Cube:
 
     Folders of the CAVE data base (``<scene>_ms_01.png`` to ``_31.png``) get their wavelengths, 400 to 700 nm, and
     are scaled to reflectance; other ones are sorted by the numbers in the file names, and take wavelengths from names
-    such as ``rock_450nm.png``, ``1003 cm-1.tif`` or ``band_450.png``. Colour pictures give their luminance. A folder
-    with nothing but a folder is entered.
+    such as ``rock_450nm.png``, ``1003 cm-1.tif`` or ``band_450.png``, else from their tags. TIFFs of one band also say
+    place, no-data, scale and offset by their tags. Colour pictures give their luminance. A folder with nothing but a
+    folder is entered.
 
     Raises
     ------
@@ -81,22 +83,26 @@ def read_folder(path: Path) -> Cube:
         If there are no pictures, or their sizes or data types differ.
     """
     files = _band_files(path)
-    first = _head(files[0])
-    shape, dtype = first.shape, first.dtype
-    for file in files[1:]:
-        other = _head(file)
+    heads = [_head(file) for file in files]
+    shape, dtype = heads[0].shape, heads[0].dtype
+    for file, other in zip(files, heads, strict=True):
         if (other.shape, other.dtype) != (shape, dtype):
             raise ReadError(
                 f"{file} is {other.shape[0]} x {other.shape[1]} {other.dtype}, but {files[0].name} is "
                 f"{shape[0]} x {shape[1]} {dtype}; the pictures of a cube must be alike: take the odd one out."
             )
-    fields: dict[str, Any] = {"name": path.name}
+    notes: list[str] = []
+    fields: dict[str, Any] = {"name": path.name} | _tagged([head.fields for head in heads], notes)
     cave = _CAVE.fullmatch(files[0].name)
     if cave and len(files) == _CAVE_BANDS:
         fields = {"name": cave["scene"], "wavelengths": np.linspace(400.0, 700.0, _CAVE_BANDS)}
         fields["scale"] = 1.0 / float(np.iinfo(dtype).max)
     else:
-        fields |= _wavelengths([file.stem for file in files])
+        named = _wavelengths([file.stem for file in files], notes)
+        if named:
+            # Widths belong to the wavelengths that they came with.
+            fields = {key: value for key, value in fields.items() if key != "fwhm"} | named
+    fields["metadata"] = {"notes": tuple(notes)} if notes else {}
     stored = (len(files), *shape)
     array = PictureStack(str(files[0].parent), stored, dtype.str, (0, 1, 2), tuple(file.name for file in files))
     return lazy_cube(array, files[0].parent, **fields)
@@ -142,6 +148,7 @@ class _Head:
     channels: int
     dtype: np.dtype[Any]
     transfer: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _head(path: Path) -> _Head:
@@ -165,7 +172,9 @@ def _tiff_head(path: Path) -> _Head:
     with quiet_tifffile(), open_tiff(path) as tiff:
         page = tiff.pages.first
         shape = int(page.imagelength), int(page.imagewidth)
-        return _Head(shape, int(page.samplesperpixel), np.dtype(str(page.dtype)))
+        channels, dtype = int(page.samplesperpixel), np.dtype(str(page.dtype))
+        tags = {tag.code: tag.value for tag in page.tags.values()} if channels == 1 else {}
+        return _Head(shape, channels, dtype, fields=describe_tags(tags, 1, dtype))
 
 
 def _other_head(path: Path) -> _Head:
@@ -232,23 +241,43 @@ def _decoded(path: Path) -> NDArray[Any]:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _wavelengths(names: list[str]) -> dict[str, Any]:
+def _tagged(bands: Sequence[Mapping[str, Any]], notes: list[str]) -> dict[str, Any]:
+    """Return what the tags of the files of the bands say, as arguments of `Cube`; `notes` takes what had to go."""
+    fields: dict[str, Any] = {}
+    for keys, what in ((("affine", "pixel_size", "crs"), "places"), (("nodata",), "no-data values")):
+        told = {key: bands[0][key] for key in keys if bands[0].get(key) is not None}
+        if any(repr([band.get(key) for key in keys]) != repr([bands[0].get(key) for key in keys]) for band in bands):
+            notes.append(f"the files of the bands have different {what}, which were left out")
+        else:
+            fields |= told
+    for key, neutral in (("scale", 1.0), ("offset", 0.0)):
+        if any(key in band for band in bands):
+            values = np.array([band.get(key, neutral) for band in bands])
+            fields[key] = float(values[0]) if np.all(values == values[0]) else values
+    units = {band.get("spectral_unit", "nm") for band in bands}
+    for key in ("wavelengths", "fwhm"):
+        if len(units) == 1 and all(band.get(key) is not None for band in bands):
+            fields |= {key: np.concatenate([band[key] for band in bands]), "spectral_unit": min(units)}
+    return fields
+
+
+def _wavelengths(names: list[str], notes: list[str]) -> dict[str, Any]:
     """Return the wavelengths in the names of the bands, as arguments of `Cube`; none where one lacks it."""
     values, unit = wavelengths_in_names(names)
-    notes: tuple[str, ...] = ()
     if unit is None:
         bare = [_BARE.search(name) for name in names]
         values = numbers(match[1] if match else None for match in bare)
         # A count goes up by one; a filter wheel or a tunable filter does not.
         if values is None or values.min() < 200 or values.max() > 20_000 or np.min(_steps(values), initial=9) < 2:
             return {}
-        unit, notes = "nm", ("the numbers in the names of the bands were taken for wavelengths in nm",)
+        unit, guess = "nm", "the numbers in the names of the bands were taken for wavelengths in nm"
+    else:
+        guess = ""
     if values is None or np.unique(values).size != values.size:
         return {}
     converted, _, unit_name, note = to_standard_unit(values, unit)
-    if converted is None:
-        return {"metadata": {"notes": (note,)}}
-    return {"wavelengths": converted, "spectral_unit": unit_name} | ({"metadata": {"notes": notes}} if notes else {})
+    notes += [text for text in (guess, note) if text]
+    return {} if converted is None else {"wavelengths": converted, "spectral_unit": unit_name}
 
 
 def _steps(values: NDArray[np.float64]) -> NDArray[np.float64]:
