@@ -78,3 +78,12 @@ def test_rgb_takes_red_first_and_stretches() -> None:
     assert picture[-1, -1].tolist() == [1, 0, 0]
     infrared = Cube.from_array(values, wavelengths=np.arange(1000, 1301, 10))
     assert np.asarray(rgb_layer_data(infrared)[0]).shape == (10, 10, 3)
+
+
+def test_raman_shifts_are_no_colours() -> None:
+    # three lines spread over the spectrum; at 640, 550 and 460 cm-1, which are no red, green and blue, is nothing
+    values = np.zeros((31, 10, 10), np.float32)
+    values[[4, 15, 25]] = np.linspace(0, 5, 100).reshape(10, 10)
+    shifts = Cube.from_array(values, wavelengths=np.linspace(100, 3100, 31), spectral_unit="cm-1")
+    picture = np.asarray(rgb_layer_data(shifts)[0])
+    assert picture[-1, -1].tolist() == [1, 1, 1]

@@ -106,8 +106,8 @@ def _picture(cube: Cube) -> dict[str, Any]:
 def rgb_layer_data(cube: Cube, wavelengths: Sequence[float] = RGB_WAVELENGTHS) -> LayerData:
     """Return a picture of a cube from the bands nearest to red, green and blue.
 
-    A cube that does not reach over the three shows bands spread over its range. Each channel is stretched between its
-    2nd and 98th percentile.
+    A cube that does not reach over the three, or has Raman shifts, shows bands spread over its range. Each channel is
+    stretched between its 2nd and 98th percentile.
     """
     chosen = cube.select(_rgb_bands(cube, wavelengths))
     rows, columns = (slice(None, None, max(1, n // 256)) for n in chosen.shape[1:])
@@ -120,7 +120,7 @@ def rgb_layer_data(cube: Cube, wavelengths: Sequence[float] = RGB_WAVELENGTHS) -
 
 
 def _rgb_bands(cube: Cube, wavelengths: Sequence[float]) -> list[int]:
-    known = cube.wavelengths
+    known = cube.wavelengths if cube.spectral_unit == "nm" else None
     if known is not None and known.min() - 30 <= min(wavelengths) and known.max() + 30 >= max(wavelengths):
         return [cube.band_at(wavelength) for wavelength in wavelengths]
     good = np.flatnonzero(cube.good) if cube.good.any() else np.arange(cube.bands)
