@@ -134,7 +134,8 @@ def _pack(
 ) -> _Done:
     """Pack a part of a block for all levels, into a buffer that is made larger where it is too small."""
     inside = [slice(p.start - b.start, p.stop - b.start) for p, b in zip(part.box, block.box, strict=True)]
-    level_values = [contiguous(values[tuple(inside)])]
+    # in this machine's byte order: means are taken of the numbers' bytes
+    level_values = [contiguous(values[tuple(inside)]).astype(pyramid[0].array.dtype, copy=False)]
     for _ in pyramid[1:]:
         level_values.append(_halved(cube, level_values[-1]))
     room = sum(level.room(each.shape) for level, each in zip(pyramid, level_values, strict=True))
