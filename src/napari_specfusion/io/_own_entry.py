@@ -11,13 +11,14 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_specfusion.io._spectral import numbers
+from napari_specfusion.io._variables import Variable, spectral_axis
 
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
 
-__all__ = ["LONGEST", "OWN_KEY", "own_entry", "plain_fields", "restored"]
+__all__ = ["LONGEST", "OWN_KEY", "own_entry", "plain_fields", "restored", "told_by_name"]
 
 OWN_KEY = "specfusion"
 
@@ -65,6 +66,15 @@ def own_entry(cube: Cube, skip: Collection[str] = ()) -> tuple[str, list[str]]:
     return json.dumps(fields, allow_nan=False), notes
 
 
+def told_by_name(cube: Cube, name: str) -> set[str]:
+    """Return ``{"wavelengths"}`` if an array called `name` gives them back as they are; its unit is guessed."""
+    if cube.wavelengths is None:
+        return set()
+    beside = Variable(name, cube.wavelengths.shape, True)
+    found = spectral_axis([beside], cube.shape, lambda _: cube.wavelengths)
+    return {"wavelengths"} if found is not None and np.array_equal(found[0], cube.wavelengths) else set()
+
+
 def restored(cube: Cube) -> Cube:
     """Return a cube as read with what its file's entry says put in; a file without one, or with another's, as it is.
 
@@ -93,11 +103,11 @@ def _fields_of(text: Any, metadata: dict[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {"metadata": metadata}
     for key, value in found.items():
         if key in _LISTS or key in {"scale", "offset"}:
-            values = numbers(value) if isinstance(value, list) else numbers([value])
+            values = _floats(value if isinstance(value, list) else [value])
             if values is not None:
                 known[key] = values if isinstance(value, list) else float(values[0])
         elif key in _TUPLES and isinstance(value, list):
-            values = numbers(value)
+            values = _floats(value)
             if values is not None and values.size == _TUPLES[key]:
                 known[key] = tuple(float(v) for v in values)
         elif key == "nodata" and isinstance(value, int | float | str):
@@ -108,6 +118,14 @@ def _fields_of(text: Any, metadata: dict[str, Any]) -> dict[str, Any]:
     if isinstance(more, dict):
         known["metadata"] = {key: tuple(v) if isinstance(v, list) else v for key, v in more.items()} | metadata
     return known
+
+
+def _floats(items: list[Any]) -> NDArray[np.float64] | None:
+    """Return `items` as numbers, "nan" and "inf" among them, or None if one is no number."""
+    try:
+        return np.array([float(item) for item in items], np.float64) if items else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _nodata(value: float | str) -> dict[str, float]:

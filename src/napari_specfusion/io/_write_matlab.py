@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion.errors import OutputError
 from napari_specfusion.io._blocks import Watch, plan, reads_by_bands, stored_blocks
-from napari_specfusion.io._own_entry import OWN_KEY, own_entry
+from napari_specfusion.io._own_entry import OWN_KEY, own_entry, told_by_name
 from napari_specfusion.io._raw import stored_dtype
 from napari_specfusion.io._writer import Writer
 
@@ -27,6 +30,8 @@ _CLASSES = {
 LARGEST_V5 = 64 << 20
 _CHUNK = (16, 64, 64)
 _USER_BLOCK = 512
+# what HDF5 needs to find the chunks
+_INDEX, _INDEX_PER_CHUNK = 1 << 20, 128
 
 
 def _write(
@@ -58,7 +63,7 @@ def _write(
             f"{cube.name} has {size / 1e6:.0f} MB; MATLAB files of version 5 are written up to "
             f"{LARGEST_V5 / 1e6:.0f} MB here. Leave the version out, or give '7.3'."
         )
-    entry, more = own_entry(cube, {"wavelengths"})
+    entry, more = own_entry(cube, told_by_name(cube, _spectral(cube)))
     beside = _beside(cube)
     if version == "5":
         _write_v5(cube, parts[0], dtype, beside | {OWN_KEY: entry}, watch)
@@ -69,8 +74,7 @@ def _write(
 
 def _beside(cube: Cube) -> dict[str, Any]:
     """Return the variables beside the data: rows of numbers, and text."""
-    spectral = "wavenumbers" if cube.spectral_unit == "cm-1" else "wavelengths"
-    fields: dict[str, Any] = {} if cube.wavelengths is None else {spectral: cube.wavelengths}
+    fields: dict[str, Any] = {} if cube.wavelengths is None else {_spectral(cube): cube.wavelengths}
     for key in ("fwhm", "good_bands", "nodata", "affine", "pixel_size"):
         value = getattr(cube, key)
         if value is not None:
@@ -78,8 +82,14 @@ def _beside(cube: Cube) -> dict[str, Any]:
     for key, usual in (("scale", 1.0), ("offset", 0.0)):
         if np.any(getattr(cube, key) != usual):
             fields[key] = np.asarray(getattr(cube, key), np.float64)
-    fields |= {"spectral_unit": cube.spectral_unit} | ({"crs": cube.crs} if cube.crs else {})
+    # halves of letters, as names of files may have them, cannot be stored
+    crs = (cube.crs or "").encode("utf-8", "replace").decode()
+    fields |= {"spectral_unit": cube.spectral_unit} | ({"crs": crs} if crs else {})
     return fields
+
+
+def _spectral(cube: Cube) -> str:
+    return "wavenumbers" if cube.spectral_unit == "cm-1" else "wavelengths"
 
 
 def _write_v5(cube: Cube, path: Path, dtype: np.dtype[Any], beside: dict[str, Any], watch: Watch) -> None:
@@ -100,19 +110,36 @@ def _write_v73(cube: Cube, path: Path, dtype: np.dtype[Any], beside: dict[str, A
             "pip install 'napari-specfusion[hdf]'."
         ) from error
     bands, height, width = cube.shape
+    # MATLAB's axes lie reversed in the file
+    chunk = (min(_CHUNK[0], bands), min(_CHUNK[1], width), min(_CHUNK[2], height))
     with h5py.File(path, "w", userblock_size=_USER_BLOCK) as file:
-        # MATLAB's axes lie reversed in the file
-        chunk = (min(_CHUNK[0], bands), min(_CHUNK[1], width), min(_CHUNK[2], height))
         data = file.create_dataset("data", (bands, width, height), dtype, chunks=chunk, fillvalue=0)
         data.attrs["MATLAB_class"] = np.bytes_(_CLASSES[dtype.newbyteorder("=").str[1:]])
         for name, value in beside.items():
             _add_variable(file, name, value)
+    chunks = math.prod(math.ceil(size / n) for size, n in zip((bands, width, height), chunk, strict=True))
+    _reserve(path, _INDEX + chunks * (math.prod(chunk) * dtype.itemsize + _INDEX_PER_CHUNK))
+    with h5py.File(path, "r+") as file:
+        data = file["data"]
         for block, values in stored_blocks(cube, plan(cube, reads_by_bands(cube), _aligned(chunk)), watch):
             data[block.bands, block.columns, block.rows] = values.transpose(0, 2, 1)
     with path.open("r+b") as raw:
         # MATLAB goes by these bytes before the HDF5 file: words, a version, the byte order
         words = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created by napari-specfusion HDF5 schema 1.00 ."
         raw.write(words.ljust(116) + bytes(8) + b"\x00\x02IM")
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Take room on the disk for `size` bytes more: where it runs out later, HDF5 ends the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), path.stat().st_size, size)
+        except OSError as error:
+            # some file systems cannot promise room
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
 
 
 def _aligned(chunk: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion.io._blocks import Watch, contiguous, plan, reads_by_bands, stored_blocks
-from napari_specfusion.io._own_entry import OWN_KEY, own_entry
+from napari_specfusion.io._own_entry import OWN_KEY, own_entry, told_by_name
 from napari_specfusion.io._raw import fill, stored_dtype
 from napari_specfusion.io._writer import Writer
 
@@ -26,9 +26,9 @@ _COPY = 16 << 20
 def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch: Watch) -> list[str]:
     """Write an NPZ archive, uncompressed: ``data`` ``(bands, y, x)`` and the fields of the cube beside it."""
     dtype, notes = stored_dtype(cube.dtype, _TYPES, "NPZ")
-    entry, more = own_entry(cube, {"wavelengths", "good_bands"})
+    entry, more = own_entry(cube, {"good_bands"} | told_by_name(cube, "wavelengths"))
     by_bands = reads_by_bands(cube)
-    spool = parts[0].with_name("spool.raw")
+    spool = parts[0].with_name(f"{parts[0].name}.raw")
     if not by_bands:
         # An archive is written from front to back, band by band: what comes row by row is put in order first.
         watch.total *= 2

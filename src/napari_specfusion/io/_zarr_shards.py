@@ -95,8 +95,10 @@ class Level:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb", buffering=0) as opened:
             for piece in (*packed.values(), table, google_crc32c.value(table).to_bytes(4, "little")):
-                if opened.write(piece) != len(piece):
-                    raise OSError(f"{file} was written in part only")
+                left = memoryview(piece)
+                while left:
+                    # a disk that is almost full takes a part; what it says to the rest is the error
+                    left = left[opened.write(left) :]
             if hasattr(os, "posix_fadvise"):
                 # the disk begins now, not when it has to
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
