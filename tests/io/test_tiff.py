@@ -315,6 +315,23 @@ def test_series(stack: Values, tmp_path: Path) -> None:
         open_cube(tmp_path / "s.tif", series=2)
 
 
+def test_levels_below_each_page(stack: Values, tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "s.ome.tif") as writer:
+        packing: dict[str, Any] = {"tile": (16, 16), "photometric": "minisblack"}
+        writer.write(stack, subifds=2, metadata={"axes": "CYX"}, **packing)
+        for step in (2, 4):
+            writer.write(stack[:, ::step, ::step], subfiletype=1, **packing)
+    same(tmp_path / "s.ome.tif", stack)
+
+
+def test_a_mask_is_no_second_image(stack: Values, tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "s.tif") as writer:
+        writer.write(stack[0], metadata=None)
+        writer.write(stack[0] > 9, metadata=None, subfiletype=4)
+    same(tmp_path / "s.tif", stack[:1])
+    assert not open_cube(tmp_path / "s.tif").metadata["notes"]
+
+
 def test_one_of_several_alike_is_told(stack: Values, tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "s.tif") as writer:
         for plane in stack:

@@ -44,10 +44,10 @@ def check_pages(path: Path) -> None:
             return
         first = struct.unpack_from(f"{order}Q", head, 8)[0] if big else struct.unpack_from(f"{order}I", head, 4)[0]
         seen: set[int] = set()
-        waiting = [int(first)]
+        waiting = [(int(first), True)]
         pages = values = 0
         while waiting:
-            offset = waiting.pop()
+            offset, chained = waiting.pop()
             if not 0 < offset < size:
                 continue  # tifffile stops there, and the reader says that pages are missing
             if offset in seen:
@@ -71,8 +71,10 @@ def check_pages(path: Path) -> None:
                     f"{path} has {size} bytes, but its first {len(seen)} pages claim {pages + values}; it is damaged, "
                     "get it anew."
                 )
-            waiting.append(following)
-            waiting += _sub_pages(file, tags, size, order, big)
+            if chained:
+                # From a page below another none goes on: writers chain those of a level, and list each of them too.
+                waiting.append((following, True))
+            waiting += [(below, False) for below in _sub_pages(file, tags, size, order, big)]
 
 
 def _page(file: BinaryIO, offset: int, order: str, big: bool) -> tuple[NDArray[np.void], int] | tuple[()] | None:

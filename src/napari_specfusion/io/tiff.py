@@ -87,7 +87,7 @@ def read_tiff(
             count = next((n for n in shape if lists_wavelengths(n, text, labels)), None)
         chosen_axis = band_axis_of(shape, count, declared, band_axis, path)
         description = describe_tags(tags, shape[chosen_axis], np.dtype(page.dtype), text, labels)
-        alike = sum(other.shape == chosen.shape for other in tiff.series)
+        alike = sum(other.shape == chosen.shape and not other.keyframe.is_mask for other in tiff.series)
         if series is None and alike > 1:
             note = f"the file holds {alike} images of this shape, of which series={number} was taken"
             description["metadata"]["notes"] += (note,)
