@@ -45,20 +45,28 @@ def _targets(path: Path, overwrite: bool = False) -> tuple[Path, Path]:
     OutputError
         If another file lies there that readers would take for the data of the header.
     """
+    known = {f"{path.stem}{suffix}".lower() for suffix in _DATA_SUFFIXES}
+    folder = path.parent
+    lying = sorted(p for p in folder.iterdir() if p.name.lower() in known and p.is_file()) if folder.is_dir() else []
     if path.suffix.lower() != ".hdr":
-        return path, path.with_suffix(".hdr")
-    lying = [p for s in _DATA_SUFFIXES if (p := path.with_suffix(s)).is_file()]
-    data = path.with_suffix(".img")
-    if overwrite and path.exists() and len(lying) == 1:
-        # the data keep the name that they have: a second file would leave it open which of the two is meant
-        data = lying[0]
+        # an older header of this name wins over the usual one
+        beside = path.with_name(f"{path.name}.hdr")
+        data, header = path, beside if beside.is_file() else path.with_suffix(".hdr")
+    else:
+        data, header = path.with_suffix(".img"), path
+        if overwrite and path.exists() and len(lying) == 1:
+            # the data keep the name that they have: a second file would leave it open which of the two is meant
+            data = lying[0]
+        other = data.with_name(f"{data.name}.hdr")
+        if other != path and other.is_file():
+            raise OutputError(f"{other.name} beside {path} would be taken for the header of its data; move it away.")
     strangers = [p.name for p in lying if p != data]
     if strangers:
         raise OutputError(
-            f"{', '.join(strangers)} beside {path} would be taken for its data; move it away, or save under another "
+            f"{', '.join(strangers)} beside {header} would be taken for its data; move it away, or save under another "
             "name."
         )
-    return data, path
+    return data, header
 
 
 def _write(
@@ -91,7 +99,8 @@ def _write(
     data.touch()
     blocks = plan(cube, by_bands and layout != "bip")
     fill(data, 0, cube.shape, layout, dtype, stored_blocks(cube, blocks, watch))
-    header.write_text(text, encoding="utf-8")
+    # halves of letters, as names of files may have them, become question marks; the own entry keeps them
+    header.write_text(text, encoding="utf-8", errors="replace")
     return notes + more
 
 
@@ -122,7 +131,7 @@ def _header(cube: Cube, dtype: np.dtype[Any], layout: str) -> tuple[str, list[st
         entries["bbl"] = _listed(cube.good_bands.astype(int))
         held.add("good_bands")
     names = [str(name) for name in cube.metadata.get("band_names", ())]
-    if len(names) == bands and not any(set(name) & set(",{}\n=") for name in names):
+    if len(names) == bands and not any(set(name) & set(",{}=;") or _broken(name) for name in names):
         entries["band names"] = _listed(names)
     if cube.nodata is not None:
         if fits_dtype(cube.nodata, dtype) is None:
@@ -134,7 +143,7 @@ def _header(cube: Cube, dtype: np.dtype[Any], layout: str) -> tuple[str, list[st
     entries |= _place(cube, held, notes)
     old = cube.metadata.get("header", {})
     for key, value in old.items() if isinstance(old, Mapping) else ():
-        if key not in _NOT_CARRIED and isinstance(value, str) and value and not set(value) & set("{}"):
+        if _carried(key, value):
             entries.setdefault(key, f"{{{value}}}" if set(value) & set(",\n") else value)
     entry, more = own_entry(cube, held)
     if entry != "{}":
@@ -143,10 +152,25 @@ def _header(cube: Cube, dtype: np.dtype[Any], layout: str) -> tuple[str, list[st
     return "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in entries.items()), notes + more
 
 
+def _carried(key: Any, value: Any) -> bool:
+    """Whether an entry of an older header can be written again, and does not say what this one says otherwise."""
+    if not (isinstance(key, str) and key and isinstance(value, str) and value) or key in _NOT_CARRIED:
+        return False
+    if key != " ".join(key.lower().split()) or set(key) & set("={};") or set(value) & set("{}"):
+        return False
+    # a line that begins with a semicolon is a comment
+    return not any(_broken(line) or line.lstrip().startswith(";") for line in value.split("\n"))
+
+
+def _broken(text: str) -> bool:
+    """Whether some program sees more than one line in `text`."""
+    return text.splitlines() not in ([], [text])
+
+
 def _scaling(cube: Cube, held: set[str]) -> dict[str, str]:
     """Return scale and offset: as the factor of reflectance where that says it exactly, else as gains and offsets."""
     scale, offset = np.asarray(cube.scale), np.asarray(cube.offset)
-    if not (np.all(np.isfinite(scale)) and np.all(np.isfinite(offset))):
+    if not (np.all(np.isfinite(scale)) and np.all(np.isfinite(offset)) and np.all(scale != 0)):
         return {}
     held |= {"scale", "offset"}
     if np.all(scale == 1) and np.all(offset == 0):
@@ -208,7 +232,7 @@ def _wkt(crs: str) -> str | None:
         return None
     try:
         return str(CRS.from_user_input(crs).to_wkt(version=WktVersion.WKT1_ESRI))
-    except CRSError:
+    except (CRSError, UnicodeError):
         return None
 
 
