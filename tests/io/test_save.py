@@ -17,6 +17,7 @@ from napari_specfusion.cube import Cube
 from napari_specfusion.errors import Cancelled, OutputError
 from napari_specfusion.io import WRITERS, _blocks, open_cube, save_cube
 from napari_specfusion.io.save import SaveProgress, find_writer
+from napari_specfusion.references import reflectance
 from napari_specfusion.store import ResultStore
 from napari_specfusion.tiles import Box
 
@@ -148,6 +149,53 @@ def test_any_description_comes_back(
         assert any("no-data" in note for note in saved.notes)
 
 
+@pytest.mark.parametrize("key", WRITERS)
+def test_no_data_of_half_precision_is_found_in_wider_numbers(key: str, tmp_path: Path) -> None:
+    # -9999 becomes -10000 in float16; a format without that type stores float32, where the two differ
+    half = Cube.from_array(VALUES.astype("f2"), nodata=-9999)
+    back = open_cube(half.save(tmp_path / f"x{WRITERS[key].suffixes[0]}").paths[-1])
+    missing = np.isnan(np.asarray(half.values))
+    assert missing.sum() == 22
+    np.testing.assert_array_equal(np.isnan(np.asarray(back.values)), missing)
+
+
+@pytest.mark.parametrize("key", WRITERS)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"wavelengths": np.arange(1.0, 12.0)},
+        {"wavelengths": np.arange(10.0, 21.0), "spectral_unit": "cm-1"},
+        {"wavelengths": np.full(11, 500.0)},
+        {"wavelengths": np.linspace(-200.0, 100.0, 11), "spectral_unit": "cm-1"},
+        {"fwhm": np.array([np.nan, *range(10)])},
+        {"scale": np.array([np.nan, *range(10)]), "offset": np.inf},
+        {"scale": 0.0},
+        {"name": "caf\udce9", "crs": "caf\udce9", "affine": (1.0, 0.0, 2.0, 0.0, -1.0, 3.0), "pixel_size": (1.0, 1.0)},
+        {"name": "x" * 300},
+    ],
+    ids=["count", "low shifts", "equal", "negative", "fwhm", "scale", "zero", "no text", "long"],
+)
+def test_odd_descriptions_come_back(fields: dict[str, Any], key: str, tmp_path: Path) -> None:
+    cube = PLAIN.replace(**fields)
+    saved = cube.save(tmp_path / f"x{WRITERS[key].suffixes[0]}")
+    same(cube, open_cube(saved.paths[-1]))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"band_names": (";a", *"bcdefghijk")},
+        {"band_names": ("a\rb", *"bcdefghijk")},
+        {"header": {"Samples": "3", " lines": "3", "x = 1\nbands": "3"}},
+        {"header": {"note": "a\n; b", "remark": "; c", "more": "d\rbands = 3", "last": "e\u2028bands = 3"}},
+    ],
+    ids=["comment", "break", "keys", "values"],
+)
+def test_text_that_would_break_an_envi_header_stays_out_of_it(metadata: dict[str, Any], tmp_path: Path) -> None:
+    cube = CUBE.replace(metadata=metadata)
+    same(cube, open_cube(cube.save(tmp_path / "x.hdr").paths[-1]))
+
+
 # --- where the values come from ---------------------------------------------------------
 
 
@@ -243,6 +291,21 @@ def test_a_failing_disk_is_told_in_words(target: Path) -> None:
     np.testing.assert_array_equal(np.asarray(open_cube(target).data), np.asarray(PLAIN.data))
 
 
+@pytest.mark.parametrize(("name", "options"), [("x.zarr", {}), ("x.mat", {"version": "7.3"})])
+def test_a_file_that_takes_a_part_only_is_told_in_words(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    # HDF5 ends the process where it cannot write what it holds back
+    resource = pytest.importorskip("resource", reason="limits of a file's size are Unix's")
+    large = Cube.from_array(RNG.integers(0, 60000, (16, 256, 256)).astype("u2"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    try:
+        with pytest.raises(OutputError, match="too large"):
+            large.save(tmp_path / name, **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_is_noticed_before(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("usage", (), {"free": 1000})
     monkeypatch.setattr("napari_specfusion.io._scratch.shutil.disk_usage", lambda path: usage)
@@ -312,6 +375,20 @@ def test_a_cube_is_not_saved_over_itself(target: Path) -> None:
     np.testing.assert_array_equal(np.asarray(open_cube(target).data), np.asarray(PLAIN.data))
 
 
+@pytest.mark.parametrize("made", ["values", "data", "counts", "white"])
+def test_what_is_computed_of_a_file_is_not_saved_over_it(made: str, target: Path) -> None:
+    cube = open_cube(target)
+    computed = {
+        "values": lambda: Cube.from_array(cube.values),
+        "data": lambda: cube.replace(data=cube.data * 2),
+        "counts": lambda: reflectance(cube, np.full(11, 5e4)),
+        "white": lambda: reflectance(VALUES, cube.replace(data=cube.data | 4096)),
+    }[made]()
+    with pytest.raises(OutputError, match="read from"):
+        computed.save(target, overwrite=True)
+    np.testing.assert_array_equal(np.asarray(open_cube(target).data), np.asarray(PLAIN.data))
+
+
 def test_a_fused_result_is_saved_elsewhere_but_not_over_itself(tmp_path: Path) -> None:
     store = ResultStore.create(
         tmp_path / "fused.zarr",
@@ -333,6 +410,33 @@ def test_an_envi_pair_keeps_the_name_of_its_data(tmp_path: Path) -> None:
     PLAIN.save(tmp_path / "x.dat")
     assert CUBE.save(tmp_path / "x.hdr", overwrite=True).paths == (tmp_path / "x.dat", tmp_path / "x.hdr")
     same(CUBE, open_cube(tmp_path / "x.hdr"))
+
+
+def test_an_envi_pair_in_capitals_is_replaced(tmp_path: Path) -> None:
+    for path in PLAIN.save(tmp_path / "x.hdr").paths:
+        path.rename(path.with_name(path.name.upper()))
+    CUBE.save(tmp_path / "X.HDR", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["X.HDR", "X.IMG"]
+    same(CUBE, open_cube(tmp_path / "X.HDR"))
+
+
+def test_other_data_beside_an_envi_file_are_not_left_to_be_taken_for_its_own(tmp_path: Path) -> None:
+    PLAIN.save(tmp_path / "x.dat")
+    with pytest.raises(OutputError, match=r"x\.dat beside .*taken for its data"):
+        CUBE.save(tmp_path / "x.img", overwrite=True)
+    same(PLAIN.replace(name="cube"), open_cube(tmp_path / "x.hdr"))
+
+
+def test_an_envi_header_of_the_other_name_is_not_left_beside_new_data(tmp_path: Path) -> None:
+    PLAIN.save(tmp_path / "x.img")
+    (tmp_path / "x.hdr").rename(tmp_path / "x.img.hdr")
+    with pytest.raises(OutputError, match="exists"):
+        CUBE.save(tmp_path / "x.img")
+    CUBE.save(tmp_path / "x.img", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.img", "x.img.hdr"]
+    same(CUBE, open_cube(tmp_path / "x.img"))
+    with pytest.raises(OutputError, match=r"x\.img.* beside"):
+        CUBE.save(tmp_path / "x.hdr")
 
 
 # --- the rest ---------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ def published(targets: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
     What lay there is untouched until all is written, and comes back where one of several renames fails.
     """
     parent = targets[0].absolute().parent
-    scratch = Path(tempfile.mkdtemp(prefix=f".{targets[-1].name}.", suffix=".partial", dir=parent))
+    # names have 255 bytes at most
+    scratch = Path(tempfile.mkdtemp(prefix=f".{targets[-1].name[:50]}.", suffix=".partial", dir=parent))
     try:
         parts = tuple(scratch / target.name for target in targets)
         yield parts

@@ -183,7 +183,7 @@ def _geo_keys(crs: str | None) -> tuple[list[Tag] | None, bool]:
             memory.seek(0)
             with tifffile.TiffFile(memory) as tiff:
                 found = {tag.code: tag.value for tag in tiff.pages.first.tags.values()}
-    except CRSError:
+    except (CRSError, UnicodeError):
         return None, False
     if _GEO_KEYS not in found:
         return None, False

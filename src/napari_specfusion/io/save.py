@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_specfusion.errors import OutputError
 from napari_specfusion.io import _write_envi, _write_matlab, _write_numpy, _write_tiff, _write_zarr
 from napari_specfusion.io._blocks import SaveProgress, Watch, file_arrays
@@ -108,6 +110,10 @@ def save_cube(
         size = math.prod(cube.shape) * cube.dtype.itemsize
         check_targets(targets, overwrite, chosen.room * size)
         _check_source(cube, targets)
+        if cube.nodata is not None and cube.dtype.itemsize == 2 and cube.dtype.kind == "f":
+            # what its pixels hold: in a wider type of the file they no longer equal the number that was rounded
+            with np.errstate(over="ignore"):
+                cube = cube.replace(nodata=float(np.float16(cube.nodata)))
         with published(targets) as parts:
             notes = chosen.write(cube, parts, targets, Watch(size, progress, should_stop), **options)
     return Saved(targets, tuple(notes))
@@ -123,7 +129,10 @@ def find_writer(path: str | os.PathLike[str]) -> str | None:
 def _check_source(cube: Cube, targets: tuple[Path, ...]) -> None:
     """Refuse to replace the file that the cube is read from: the cube would read the new one as the old."""
     # a fused result names its folder in the metadata
-    paths = [cube.metadata.get("store"), *(getattr(array, "path", None) for array in file_arrays(cube))]
+    layers = getattr(cube.data.dask, "layers", {})
+    # what was computed of a file keeps the array it came from in a layer of its own
+    made_of = [array for name in layers if name.startswith("original-") for array in layers[name].values()]
+    paths = [cube.metadata.get("store"), *(getattr(array, "path", None) for array in (*file_arrays(cube), *made_of))]
     sources = {str(Path(found).resolve()) for found in paths if isinstance(found, str) and found}
     for target in targets:
         if str(target.resolve()) in sources:
