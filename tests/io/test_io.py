@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import dask.array as da
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 import zarr
@@ -291,3 +292,24 @@ def test_wavelengths_from_a_text_file(tmp_path: Path) -> None:
         open_cube(tmp_path / "x.npy", wavelengths=path)
     with pytest.raises(ReadError, match="cannot be read"):
         open_cube(tmp_path / "x.npy", wavelengths=tmp_path)
+
+
+def test_the_folder_that_a_scanner_leaves(tmp_path: Path) -> None:
+    folder = tmp_path / "leaf"
+    inner = folder / "capture"
+    inner.mkdir(parents=True)
+    values = np.random.default_rng(0).integers(0, 99, (3, 4, 5)).astype("u2")
+    for name in ("leaf", "WHITEREF_leaf", "DARKREF_leaf"):
+        Cube.from_array(values if name == "leaf" else values + 1).save(inner / f"{name}.hdr")
+    imageio.imwrite(folder / "leaf.png", np.zeros((4, 5, 3), "u1"))  # a preview
+    for path in (folder, inner):
+        assert find_reader(path) == "envi"
+        np.testing.assert_array_equal(open_cube(path).data, values)
+    # several captures, or pictures beside a header: no one can tell
+    Cube.from_array(values).save(inner / "root.hdr")
+    assert find_reader(folder) == "folder"
+    (tmp_path / "bands").mkdir()
+    Cube.from_array(values).save(tmp_path / "bands" / "x.hdr")
+    for band in (1, 2):
+        imageio.imwrite(tmp_path / "bands" / f"band_{band}.png", np.zeros((4, 5), "u1"))
+    assert open_cube(tmp_path / "bands").bands == 2

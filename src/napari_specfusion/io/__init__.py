@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_specfusion.cube import Cube
 from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
 from napari_specfusion.io import enmap, envi, gdal, hdf_io, matlab, numpy_io, pictures, tiff, zarr_io
+from napari_specfusion.io._capture import capture_in
 from napari_specfusion.io._own_entry import restored
 from napari_specfusion.io._registry import Reader
 from napari_specfusion.io._variables import Variable
@@ -73,7 +74,8 @@ def open_cube(
     ----------
     path
         An ENVI header or data file, a TIFF or another raster that GDAL knows, a MATLAB, NPY or NPZ file, a picture,
-        a Zarr store, HDF5 or NetCDF 4, an EnMAP or DESIS product, or a folder of one picture per band.
+        a Zarr store, HDF5 or NetCDF 4, an EnMAP or DESIS product, a folder of one picture per band, or one that a
+        scanner left, with its capture in it.
     reader
         A key of `READERS`; None chooses by the name, then by the first bytes.
     name
@@ -98,6 +100,8 @@ def open_cube(
     path = Path(path)
     wavelengths = _checked(wavelengths)
     chosen = _reader_of(path, reader)
+    if chosen is READERS["envi"] and path.is_dir():
+        path = capture_in(path) or path
     takes = chosen.options
     unknown = [option for option in options if option not in takes]
     if unknown:
@@ -202,7 +206,9 @@ def find_reader(path: str | os.PathLike[str]) -> str | None:
     path = Path(path)
     named = next((key for key, reader in READERS.items() if reader.claims(path)), None)
     if path.is_dir():
-        return "zarr" if named == "zarr" or (path / "zarr.json").is_file() else "folder"
+        if named == "zarr" or (path / "zarr.json").is_file():
+            return "zarr"
+        return "folder" if capture_in(path) is None else "envi"
     if named is not None:
         return named
     if not path.is_file():

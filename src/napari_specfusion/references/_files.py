@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_specfusion.errors import CalibrationError
+from napari_specfusion.io._capture import DARK, WHITE, captures_in, headers_in
 
 __all__ = ["References", "find_references"]
 
@@ -45,21 +46,16 @@ def find_references(path: str | os.PathLike[str]) -> References:
     path = Path(path)
     if path.is_dir():
         path = _capture_in(path)
-    beside = {p.name.lower(): p for p in _headers(path.parent)}
-    return References(path, _reference(path, "whiteref_", beside), _reference(path, "darkref_", beside))
-
-
-def _headers(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() == ".hdr") if folder.is_dir() else []
+    beside = {p.name.lower(): p for p in headers_in(path.parent)}
+    return References(path, _reference(path, WHITE, beside), _reference(path, DARK, beside))
 
 
 def _capture_in(folder: Path) -> Path:
-    inside = next((p for p in folder.iterdir() if p.is_dir() and p.name.lower() == "capture"), folder)
-    captures = [p for p in _headers(inside) if not p.name.lower().startswith(("whiteref_", "darkref_"))]
+    captures = captures_in(folder)
     if len(captures) == 1:
         return captures[0]
     found = ", ".join(p.name for p in captures[:5]) or "none"
-    raise CalibrationError(f"{inside} holds {len(captures)} captures ({found}); name the header of one.")
+    raise CalibrationError(f"{folder} holds {len(captures)} captures ({found}); name the header of one.")
 
 
 def _reference(path: Path, prefix: str, beside: dict[str, Path]) -> Path | None:

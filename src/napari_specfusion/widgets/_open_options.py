@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_specfusion.errors import CalibrationError, SpecFusionError
+from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.io import Variable, find_reader, list_arrays, open_cube
 from napari_specfusion.scene import Finding
 
@@ -51,14 +51,14 @@ class Asked:
         SpecFusionError
             As `open_cube` and `reflectance` do.
         """
-        path, fields = _capture(self.path), dict(self.options)
+        fields = dict(self.options)
         if self.wavelengths is not None:
             fields["wavelengths"] = self.wavelengths
         if self.references is None:
-            return open_cube(path, **fields), []
+            return open_cube(self.path, **fields), []
         from napari_specfusion.references import check_references, reflectance
 
-        cube = open_cube(path, **fields)
+        cube = open_cube(self.path, **fields)
         white, dark = self.references
         findings = check_references(cube, white, dark)
         return reflectance(cube, white, dark, panel=self.panel), list(findings)
@@ -94,16 +94,6 @@ def look_at(asked: Asked) -> Looked:
         with suppress(SpecFusionError):
             references = find_references(asked.path)
     return Looked(cube, findings, error, arrays, references)
-
-
-def _capture(path: Path) -> Path:
-    """Return the header of the one capture in a folder as scanners leave it; any other path as it is."""
-    from napari_specfusion.references import find_references
-
-    if path.is_dir() and find_reader(path) == "folder":
-        with suppress(CalibrationError):
-            return find_references(path).raw
-    return path
 
 
 def describe_cube(cube: Cube) -> tuple[list[tuple[str, str]], list[Finding]]:
