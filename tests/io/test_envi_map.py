@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_specfusion.cube import Cube
 from napari_specfusion.io import open_cube
 from napari_specfusion.io._envi_map import map_fields
 
@@ -160,3 +161,25 @@ def test_pixel_size_without_a_place() -> None:
     assert place("", pixel_size="0.25, 0.5, units=Meters")["pixel_size"] == (0.5, 0.25)
     assert "pixel_size" not in place("", pixel_size="0, 1")
     assert "pixel_size" not in place("", pixel_size="wide, 1")
+
+
+@pytest.mark.parametrize("sizes", [(2.0, -2.0), (2.0, 2.0), (2.0, 3.0)])
+def test_gdal_agrees_on_rows_from_south_to_north(sizes: tuple[float, float], tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    turn = rasterio.Affine(sizes[0], 0, 100, 0, sizes[1], 200)
+    profile = {"driver": "ENVI", "width": 5, "height": 4, "count": 2, "dtype": "uint16", "crs": "EPSG:32633"}
+    with rasterio.open(tmp_path / "x.img", "w", transform=turn, **profile) as file:
+        file.write(np.zeros((2, 4, 5), "u2"))
+    cube = open_cube(tmp_path / "x.hdr")
+    assert cube.affine == pytest.approx(tuple(turn)[:6])
+    assert ("south" in str(cube.metadata.get("notes"))) == (sizes[1] > 0)
+
+
+@pytest.mark.parametrize("sizes", [(2.0, -3.0), (2.0, 3.0), (-2.0, 3.0), (-2.0, -3.0)])
+def test_gdal_agrees_on_mirrored_images_that_are_written(sizes: tuple[float, float], tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    affine = (sizes[0], 0.0, 100.0, 0.0, sizes[1], 200.0)
+    Cube.from_array(np.zeros((2, 4, 5), "u2"), crs="EPSG:32633", affine=affine).save(tmp_path / "x.hdr")
+    with rasterio.open(tmp_path / "x.img") as file:
+        assert tuple(file.transform)[:6] == pytest.approx(affine)
+    assert open_cube(tmp_path / "x.hdr").affine == affine

@@ -50,8 +50,11 @@ def map_fields(entries: Mapping[str, str], notes: list[str]) -> dict[str, Any]:
 
 
 def _grid(values: list[float], angle: float) -> dict[str, Any]:
-    """Return the affine of a grid turned by `angle` (radians, counter-clockwise), and its pixel size."""
+    """Return the affine of a grid turned by `angle` (radians, counter-clockwise; pi mirrors), and its pixel size."""
     column, row, east, north, width, height = values
+    if abs(angle) == math.pi:
+        # in GDAL's files rows run from south to north then, and columns as ever
+        angle, height = 0.0, -height
     a, b = math.cos(angle) * width, math.sin(angle) * height
     d, e = math.sin(angle) * width, -math.cos(angle) * height
     # Reference pixels count from 1 at the outer corner of the first pixel.
@@ -66,7 +69,10 @@ def _angle(text: str, notes: list[str]) -> float:
     angle = numbers([text]) if text else None
     if text and angle is None:
         notes.append(f"rotation={text[:40]} of 'map info' was left out: it is no number of degrees")
-    return 0.0 if angle is None else math.radians(math.fmod(float(angle[0]), 360))
+    turn = 0.0 if angle is None else math.fmod(float(angle[0]), 360)
+    if abs(turn) == 180:
+        notes.append("rotation=180 of 'map info' was taken for rows from south to north, as GDAL writes them")
+    return math.radians(turn)
 
 
 def _pixel_size(text: str) -> dict[str, Any]:

@@ -193,8 +193,9 @@ def _place(cube: Cube, held: set[str], notes: list[str]) -> dict[str, str]:
     known = _known_system(crs)
     if cube.affine is not None:
         a, b, c, d, e, f = cube.affine
-        angle = math.atan2(d, a)
-        wide, high = math.hypot(a, d), math.sin(angle) * b - math.cos(angle) * e
+        # a turn by 180 degrees means something else to GDAL: sizes below zero say it
+        angle, wide = (math.atan2(d, a), math.hypot(a, d)) if d else (0.0, a)
+        high = math.sin(angle) * b - math.cos(angle) * e
         sheared = not np.allclose((b, e), (math.sin(angle) * high, -math.cos(angle) * high), atol=1e-9 * abs(high))
         if wide and high and not sheared:
             turned = [f"rotation={_number(math.degrees(angle))}"] if angle else []
