@@ -276,6 +276,10 @@ def test_values_of_a_reference_that_are_no_data() -> None:
         ({"panel": [0.9, 0.8]}, r"shape \(2,\) for 4 bands"),
         ({"panel": "white"}, "is no number"),
         ({"times": (1, 0)}, "two numbers above 0"),
+        ({"times": ("1 ms", "2 ms")}, "two numbers above 0"),
+        ({"times": 5}, "two numbers above 0"),
+        ({"saturation": "full"}, "saturation is 'full'"),
+        ({"saturation": np.nan}, "saturation is nan"),
         ({"dead": "ignore"}, "'nan' or 'interpolate'"),
     ],
 )

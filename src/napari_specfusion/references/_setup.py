@@ -59,9 +59,13 @@ class Setup:
                 "There is no white reference: none was given, and no WHITEREF_ file lies beside the capture. "
                 "Give one with white=."
             )
-        if times is not None and not (len(times) == 2 and all(0 < float(time) < np.inf for time in times)):
+        if times is not None and not (np.shape(times) == (2,) and all(_positive(time) for time in times)):
             raise CalibrationError(
                 f"times is {times!r}; give two numbers above 0, of the cube and of the white reference."
+            )
+        if saturation is not None and not _positive(saturation):
+            raise CalibrationError(
+                f"saturation is {saturation!r}; give the count above 0 at which the sensor is full, or None."
             )
         cube = as_cube(raw)
         darkness = Reference.of(0 if dark is None else dark, cube, "dark reference")
@@ -173,6 +177,10 @@ class Setup:
                 f"The dark reference was taken with an integration time of {of_dark:g}, the cube with {of_cube:g}; "
                 "what a sensor counts in the dark grows with time. Use a dark reference of the cube's time.",
             )
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(0 < value < np.inf)
 
 
 def _middle(span: NDArray[np.float64]) -> NDArray[np.float64]:
