@@ -58,6 +58,8 @@ def test_one_band_is_a_cube():
         (np.zeros((3, 0)), "axes|empty"),
         (da.zeros((2, 3, 0)), "empty"),
         (np.zeros((2, 3, 4), "M8[s]"), "not numbers"),
+        (da.ones((4, 5, 6))[da.arange(4) > 1], "compute_chunk_sizes"),
+        (np.ma.masked_less(np.arange(24).reshape(2, 3, 4), 3), "masked int64; give nodata"),
     ],
 )
 def test_arrays_that_make_no_cube(array, words):
@@ -75,6 +77,14 @@ def test_arrays_that_make_no_cube(array, words):
         ({"good_bands": np.ones((2, 2))}, "good_bands"),
         ({"scale": [1.0, 2.0]}, "scale"),
         ({"offset": np.zeros((4, 1))}, "offset"),
+        ({"scale": "x"}, "scale is 'x'"),
+        ({"spectral_unit": "um"}, "one of nm, cm-1"),
+        ({"affine": (1.0, 2.0)}, "give 6 numbers"),
+        ({"affine": (1, 0, 0, 0, 1, 0, 1, 0, 1)}, "give 6 numbers"),
+        ({"pixel_size": 3.0}, "give 2 numbers"),
+        ({"nodata": "none"}, "nodata is 'none'"),
+        ({"nodata": [1, 2]}, "give one number"),
+        ({"crs": 32632}, "crs is 32632"),
     ],
 )
 def test_fields_that_do_not_fit(fields, words):
@@ -119,6 +129,21 @@ def test_no_data_that_the_type_rounds_is_found():
     array = np.full((1, 2, 2), np.float32(-3.4e38))
     array[0, 0, 0] = 1
     assert np.isfinite(Cube.from_array(array, nodata=-3.4e38).read()).sum() == 1
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(("dtype", "nodata"), [("f4", None), ("f8", 7.0), ("i2", -9999)])
+def test_masked_values_are_missing(dtype, nodata, lazy):
+    values = np.arange(60).reshape(3, 4, 5).astype(dtype)
+    masked = np.ma.masked_greater(values, 50)
+    cube = Cube.from_array(da.from_array(masked, chunks=(1, 4, 5)) if lazy else masked, nodata=nodata)
+    wanted = np.where((values > 50) | (values == nodata), np.nan, values)
+    np.testing.assert_array_equal(np.asarray(cube.values), wanted)
+    np.testing.assert_array_equal(cube.read(), wanted)
+
+
+def test_an_affine_of_nine_numbers_loses_its_last_row():
+    assert Cube.from_array(stored(), affine=np.array([3, 0, 5, 0, -3, 7, 0, 0, 1])).affine == (3, 0, 5, 0, -3, 7)
 
 
 @pytest.mark.parametrize(("y", "x"), [(-1, 0), (5, 0), (0, 6)])
@@ -196,6 +221,11 @@ def test_crops_of_crops(y, x, height, width, y0, y1, x0, x1):
     np.testing.assert_array_equal(cube.values[:, rows, columns].compute(), expected[:, rows, columns])
     np.testing.assert_array_equal(cube.spectrum(height - 1, width - 1), expected[:, -1, -1])
     assert cube.affine == (2.0, 0.0, 100.0 + 2 * x, 0.0, -2.0, 50.0 - 2 * y)
+
+
+def test_a_window_with_gaps_is_no_window():
+    with pytest.raises(CubeError, match="without a step"):
+        Cube.from_array(stored()).crop(slice(0, 4, 2), slice(0, 2))
 
 
 def test_an_empty_crop_is_no_cube():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Cube"]
 
 METADATA_KEY = "specfusion"
+_UNITS = ("nm", "cm-1")
 _PER_BAND = ("wavelengths", "fwhm", "good_bands")
 
 
@@ -98,7 +99,7 @@ class Cube:
                 )
             object.__setattr__(self, key, value)
         for key in ("scale", "offset"):
-            value = np.asarray(getattr(self, key), dtype=np.float64)
+            value = _numbers(key, getattr(self, key))
             if value.shape not in {(), (bands,)}:
                 raise CubeError(f"{key} has shape {value.shape} for {bands} bands; give one number or one per band.")
             object.__setattr__(self, key, value if value.ndim else float(value))
@@ -106,19 +107,42 @@ class Cube:
             raise CubeError(
                 "wavelengths hold NaN or infinite entries; give a number for every band, or leave them out."
             )
+        self._check_description()
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    def _check_description(self) -> None:
+        if self.spectral_unit not in _UNITS:
+            raise CubeError(
+                f"spectral_unit is {self.spectral_unit!r}; convert the wavelengths and give one of {', '.join(_UNITS)}."
+            )
+        if self.nodata is not None and _numbers("nodata", self.nodata).ndim:
+            raise CubeError(f"nodata is {self.nodata!r}; give one number, or None.")
+        if self.crs is not None and not isinstance(self.crs, str):
+            raise CubeError(f"crs is {self.crs!r}, no text; give a code such as 'EPSG:32632' or WKT: str() makes it.")
+        for key, count in (("affine", 6), ("pixel_size", 2)):
+            value = getattr(self, key)
+            if value is None:
+                continue
+            numbers = _numbers(key, value)
+            if key == "affine" and numbers.shape == (9,) and numbers[6:].tolist() == [0, 0, 1]:
+                numbers = numbers[:6]  # rasterio's have the last row as well
+            if numbers.shape != (count,):
+                raise CubeError(f"{key} has shape {numbers.shape}; give {count} numbers, or None.")
+            object.__setattr__(self, key, tuple(numbers.tolist()))
 
     @classmethod
     def from_array(cls, array: ArrayLike | da.Array, **fields: Any) -> Self:
         """Make a cube of an array ``(bands, y, x)``, or of one band ``(y, x)``.
 
-        A cube whose wavelengths descend is turned round, so that they ascend.
+        A cube whose wavelengths descend is turned round, so that they ascend. Values that are masked become NaN, or
+        `nodata` where they are integers.
 
         Raises
         ------
         CubeError
-            As the class does.
+            As the class does, or if integers are masked and `nodata` is not given.
         """
+        array = _filled(array, fields.get("nodata"))
         if not isinstance(array, da.Array):
             values = np.asarray(array)
             _check_data(values[None] if values.ndim == 2 and values.size else values)
@@ -194,6 +218,8 @@ class Cube:
     def crop(self, rows: slice, columns: slice) -> Self:
         """Return a cube of a window; its geometry moves along."""
         (y0, y1, _), (x0, x1, _) = rows.indices(self.shape[1]), columns.indices(self.shape[2])
+        if any(part.step not in (None, 1) for part in (rows, columns)):
+            raise CubeError(f"A window from {rows} and {columns} has gaps; give slices without a step.")
         affine = self.affine
         if affine is not None:
             a, b, c, d, e, f = affine
@@ -369,6 +395,29 @@ class Cube:
         return values
 
 
+def _numbers(key: str, value: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise CubeError(f"{key} is {value!r}, no number ({error}); give numbers, or leave it out.") from error
+
+
+def _filled(array: Any, nodata: Any) -> Any:
+    """Return `array` with what is masked as NaN or `nodata`: the values below a mask mean nothing."""
+    lazy = isinstance(array, da.Array)
+    if not isinstance(array._meta if lazy else array, np.ma.MaskedArray):
+        return array
+    fill = np.nan if array.dtype.kind == "f" else nodata
+    if fill is None and (lazy or np.ma.is_masked(array)):
+        raise CubeError(f"The data are masked {array.dtype}; give nodata=, a number of that type that stands for gaps.")
+    try:
+        return da.ma.filled(array, fill) if lazy else array.filled(fill)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CubeError(
+            f"nodata is {nodata!r}, which {array.dtype} does not hold ({error}); give a number of that type."
+        ) from error
+
+
 def _check_data(data: Any) -> None:
     """Raise a CubeError unless `data` can be a cube's pixels."""
     dtype = np.dtype(data.dtype)
@@ -378,5 +427,9 @@ def _check_data(data: Any) -> None:
         raise CubeError(f"The data are {dtype}, not numbers; a cube holds integers or floating-point values.")
     if data.ndim != 3:
         raise CubeError(f"The data have {data.ndim} axes; a cube has three: (bands, y, x).")
+    if any(n != n for n in data.shape):
+        raise CubeError(
+            f"The data have an unknown shape {tuple(data.shape)}; call compute_chunk_sizes() on them first."
+        )
     if 0 in data.shape:
         raise CubeError(f"The data are empty, shape {tuple(data.shape)}; a cube needs at least one band and one pixel.")
