@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -332,14 +333,66 @@ def test_a_mask_is_no_second_image(stack: Values, tmp_path: Path) -> None:
     assert not open_cube(tmp_path / "s.tif").metadata["notes"]
 
 
-def test_one_of_several_alike_is_told(stack: Values, tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("metadata", [{}, None])
+def test_pages_written_one_by_one_are_bands(
+    compression: str | None, metadata: dict[str, Any] | None, stack: Values, tmp_path: Path
+) -> None:
     with tifffile.TiffWriter(tmp_path / "s.tif") as writer:
         for plane in stack:
-            writer.write(plane)
+            writer.write(plane, compression=compression, metadata=metadata)
+    same(tmp_path / "s.tif", stack)
+    notes = open_cube(tmp_path / "s.tif").metadata["notes"]
+    assert notes == (
+        ()
+        if metadata is None
+        else (f"its {BANDS} pages were written one by one and were taken for the bands of one image",)
+    )
+
+
+def test_one_of_several_alike_is_told(stack: Values, tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "s.tif") as writer:
+        for _ in range(2):
+            writer.write(stack, photometric="minisblack")
     cube = open_cube(tmp_path / "s.tif")
-    np.testing.assert_array_equal(cube.data.compute(), stack[:1])
-    assert cube.metadata["notes"] == (f"the file holds {BANDS} images of this shape, of which series=0 was taken",)
+    np.testing.assert_array_equal(cube.data.compute(), stack)
+    assert cube.metadata["notes"] == ("the file holds 2 images of this shape, of which series=0 was taken",)
     assert not open_cube(tmp_path / "s.tif", series=1).metadata["notes"]
+
+
+@pytest.mark.parametrize("name", ["s.tfw", "s.TFW", "s.tifw", "s.wld"])
+def test_world_files(name: str, stack: Values, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack")
+    (tmp_path / name).write_text("2.0\n0.5\n0.25\n-3.0\n101.0\n198.5\n")
+    cube = open_cube(tmp_path / "s.tif")
+    assert cube.affine == pytest.approx((2, 0.25, 101 - 1.125, 0.5, -3, 198.5 + 1.25))
+    for broken in ("2.0\n0.5", "1\n1\n1\n1\n0\n0", "a\nb\nc\nd\ne\nf", "nan\n0\n0\n1\n0\n0"):
+        (tmp_path / name).write_text(broken)
+        assert open_cube(tmp_path / "s.tif").affine is None
+
+
+def test_world_files_as_gdal_reads_them(stack: Values, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    turn = rasterio.Affine(2, 0.25, 100, 0.5, -3, 200)
+    profile = {"width": 5, "height": 4, "count": 1, "dtype": "uint8", "TFW": "YES", "PROFILE": "BASELINE"}
+    with rasterio.open(tmp_path / "s.tif", "w", transform=turn, **profile) as file:
+        file.write(np.zeros((1, 4, 5), "u1"))
+    assert open_cube(tmp_path / "s.tif").affine == pytest.approx(tuple(turn)[:6])
+
+
+@pytest.mark.parametrize("unit", ["cm\u22121", "cm^{-1}", "$cm^{-1}$", "cm\u207b\u00b9", "1/cm"])
+def test_wavenumbers_however_they_are_written(unit: str, stack: Values, tmp_path: Path) -> None:
+    words = json.dumps({"wavelengths": np.linspace(500, 1800, BANDS).tolist(), "wavelength_units": unit})
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", description=words, metadata=None)
+    assert open_cube(tmp_path / "s.tif").spectral_unit == "cm-1"
+
+
+def test_a_unit_that_was_guessed_is_told(stack: Values, tmp_path: Path) -> None:
+    words = json.dumps({"wavelengths": np.linspace(0.4, 0.9, BANDS).tolist()})
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", description=words, metadata=None)
+    cube = open_cube(tmp_path / "s.tif")
+    assert cube.wavelengths is not None and cube.wavelengths[-1] == pytest.approx(900)
+    assert "taken for micrometres" in cube.metadata["notes"][0]
 
 
 def test_complex(stack: Values, tmp_path: Path) -> None:

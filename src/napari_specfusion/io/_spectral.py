@@ -35,6 +35,8 @@ _NANOMETRES = {
     "a": 0.1,
 }
 _WAVENUMBERS = {"cm-1", "cm -1", "1/cm", "cm^-1", "cm⁻¹", "wavenumber", "rel. 1/cm", "raman shift"}
+# a minus as typesetters have it, and LaTeX's braces
+_PLAIN = str.maketrans({"\u2212": "-", "\u2013": "-", "{": None, "}": None, "$": None})
 _UNKNOWN = {"", "unknown", "none", "n/a", "na"}
 # Lengths are bounded, and a number begins where no other ends: long names cost no more than reading them once.
 _NUMBER = r"(?<!\d)(?<!\d\.)(\d{1,9}(?:\.\d{1,15})?)"
@@ -54,7 +56,7 @@ def to_standard_unit(
     Without a unit, a median below 100 means micrometres and one up to 30000 nanometres. Values in a unit that is
     no wavelength (an index, a frequency) are dropped: None.
     """
-    word = (unit or "").strip().lower()
+    word = (unit or "").translate(_PLAIN).strip().lower()
     bracketed = _BRACKETS.search(word)  # "wavelength (nm)"
     word = bracketed[1].strip() if bracketed else word
     singular = word if word in _NANOMETRES else word.removesuffix("s")

@@ -22,7 +22,7 @@ from napari_specfusion.io._tile_pictures import PICTURES, check_picture
 if TYPE_CHECKING:
     import tifffile
 
-__all__ = ["SegmentArray", "SegmentPage", "decoded", "open_tiff", "quiet_tifffile", "segment_shape"]
+__all__ = ["SegmentArray", "SegmentPage", "decoded", "open_tiff", "quiet_tifffile", "segment_shape", "separate_pages"]
 
 Layout = Literal["pages", "planar", "contiguous"]
 
@@ -54,10 +54,33 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         if tiff.is_ome and not check_ome(path, tiff.pages.first.description):
             tiff.close()
             tiff = tifffile.TiffFile(path, is_ome=False)
+        if _are_one(tiff):
+            tiff.close()
+            tiff = tifffile.TiffFile(path, is_shaped=False)
     except BaseException:
         tiff.close()
         raise
     return tiff
+
+
+def _are_one(tiff: tifffile.TiffFile) -> bool:
+    """Whether a file of tifffile's holds plane after plane, each written as an image of its own, all of them alike."""
+    if not tiff.is_shaped or len(tiff.series) < 2:
+        return False
+    first = tiff.series[0]
+    kind = first.shape, first.dtype, first.keyframe.hash
+    alike = all((s.shape, s.dtype, s.keyframe.hash) == kind and len(s.pages) == 1 for s in tiff.series)
+    return alike and first.axes == "YX" and len(first.levels) == 1
+
+
+def separate_pages(tiff: tifffile.TiffFile) -> bool:
+    """Whether the pages of an open file are images of their own, by their descriptions, that were put together."""
+    return (
+        len(tiff.pages) > 1
+        and tiff.series[0].kind != "shaped"
+        and len(tiff.series) == 1
+        and bool(tiff.pages.first.is_shaped)
+    )
 
 
 def segment_shape(page: Any) -> tuple[int, int]:

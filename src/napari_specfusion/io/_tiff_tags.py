@@ -48,8 +48,7 @@ def describe_tags(
     whole, per_band = gdal_items(tags.get(_GDAL_METADATA), bands)
     fields = gdal_fields(whole, per_band, notes)
     if "wavelengths" not in fields:
-        found = _from_json(description, bands) or _from_ome(description, bands) or _from_labels(labels, bands)
-        fields = (found or {}) | fields
+        fields = _from_text(description, bands, labels, notes) | fields
     nodata = tags.get(_GDAL_NODATA)
     if nodata is not None:
         fields["nodata"] = fits_dtype(nodata, dtype)
@@ -62,11 +61,15 @@ def describe_tags(
 
 def lists_wavelengths(bands: int, description: str, labels: Sequence[str]) -> bool:
     """Whether the description or the slice names hold exactly `bands` wavelengths."""
-    found = _from_json(description, bands) or _from_ome(description, bands) or _from_labels(labels, bands)
-    return "wavelengths" in (found or {})
+    return "wavelengths" in _from_text(description, bands, labels, [])
 
 
-def _from_json(description: str, bands: int) -> dict[str, Any] | None:
+def _from_text(description: str, bands: int, labels: Sequence[str], notes: list[str]) -> dict[str, Any]:
+    found = _from_json(description, bands, notes) or _from_ome(description, bands, notes)
+    return found or _from_labels(labels, bands) or {}
+
+
+def _from_json(description: str, bands: int, notes: list[str]) -> dict[str, Any] | None:
     """Return wavelengths and full scale of a JSON description; "full_scale" is the stored value that means 1."""
     try:
         entries = json.loads(description) if description.lstrip().startswith("{") else None
@@ -79,7 +82,8 @@ def _from_json(description: str, bands: int) -> dict[str, Any] | None:
     if values is not None and values.size == bands:
         told = next((entries[key] for key in _UNIT_KEYS if isinstance(entries.get(key), str)), None)
         unit = "nm" if any(key.endswith("_nm") for key in _LIST_KEYS if key in entries) else told
-        converted, _, name, _ = to_standard_unit(values, unit)
+        converted, _, name, note = to_standard_unit(values, unit)
+        notes += [note] if note else []
         if converted is not None:
             fields |= {"wavelengths": converted, "spectral_unit": name}
     full = numbers([entries.get("full_scale")])
@@ -88,7 +92,7 @@ def _from_json(description: str, bands: int) -> dict[str, Any] | None:
     return fields
 
 
-def _from_ome(description: str, bands: int) -> dict[str, Any] | None:
+def _from_ome(description: str, bands: int, notes: list[str]) -> dict[str, Any] | None:
     """Return the emission wavelengths of an OME-XML description."""
     if "<OME" not in description[:2000]:
         return None
@@ -100,8 +104,9 @@ def _from_ome(description: str, bands: int) -> dict[str, Any] | None:
     values = numbers(node.get("EmissionWavelength") for node in channels)
     if values is None or values.size != bands:
         return None
-    converted, _, unit, _ = to_standard_unit(values, channels[0].get("EmissionWavelengthUnit", "nm"))
-    return {"wavelengths": converted, "spectral_unit": unit}
+    converted, _, unit, note = to_standard_unit(values, channels[0].get("EmissionWavelengthUnit", "nm"))
+    notes += [note] if note else []
+    return None if converted is None else {"wavelengths": converted, "spectral_unit": unit}
 
 
 def _from_labels(labels: Sequence[str], bands: int) -> dict[str, Any] | None:

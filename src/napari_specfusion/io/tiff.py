@@ -21,9 +21,11 @@ from napari_specfusion.io._tiff_segments import (
     open_tiff,
     quiet_tifffile,
     segment_shape,
+    separate_pages,
 )
 from napari_specfusion.io._tiff_tags import describe_tags, lists_wavelengths
 from napari_specfusion.io._transfer import LINEAR, SRGB, linearised, without_alpha
+from napari_specfusion.io._world_file import world_fields
 
 if TYPE_CHECKING:
     import tifffile
@@ -87,6 +89,11 @@ def read_tiff(
             count = next((n for n in shape if lists_wavelengths(n, text, labels)), None)
         chosen_axis = band_axis_of(shape, count, declared, band_axis, path)
         description = describe_tags(tags, shape[chosen_axis], np.dtype(page.dtype), text, labels)
+        if "affine" not in description:
+            description |= world_fields(path)
+        if separate_pages(tiff):
+            note = f"its {len(tiff.pages)} pages were written one by one and were taken for the bands of one image"
+            description["metadata"]["notes"] += (note,)
         alike = sum(other.shape == chosen.shape and not other.keyframe.is_mask for other in tiff.series)
         if series is None and alike > 1:
             note = f"the file holds {alike} images of this shape, of which series={number} was taken"
