@@ -319,3 +319,13 @@ def test_the_scale_factor_of_a_real_file(data_dir: Path) -> None:
     assert cube.nodata == 0
     values = cube.read()
     assert 0 < np.nanmin(values) < np.nanmax(values) <= 1
+
+
+def test_two_files_that_could_be_the_data_are_told(tmp_path: Path) -> None:
+    header = plain(tmp_path)
+    assert not open_cube(header).metadata["notes"]
+    (tmp_path / "scene.dat").write_bytes(np.zeros(60, "<i2").tobytes())
+    assert "scene.dat was taken for its data, though scene.img" in str(open_cube(header).metadata["notes"])
+    assert not open_cube(tmp_path / "scene.img").metadata["notes"]
+    (tmp_path / "scene.dat").write_bytes(b"\0")
+    assert not open_cube(header).metadata["notes"]

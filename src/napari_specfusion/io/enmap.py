@@ -72,7 +72,8 @@ def read_enmap(path: Path, *, wavelengths: Any = None) -> Cube:
         fields["nodata"] = nodata
     stem = _METADATA.fullmatch(metadata.name)
     name = metadata.stem if stem is None else stem["stem"]
-    return cube.replace(name=name, metadata=dict(cube.metadata) | {"product": name}, **fields)
+    notes = (*cube.metadata.get("notes", ()), *fields.pop("notes"))
+    return cube.replace(name=name, metadata=dict(cube.metadata) | {"product": name, "notes": notes}, **fields)
 
 
 def _pair(path: Path) -> tuple[Path | None, Path | None]:
@@ -91,7 +92,7 @@ def _pair(path: Path) -> tuple[Path | None, Path | None]:
 
 
 def _description(path: Path) -> tuple[dict[str, Any], int, str | None]:
-    """Return the fields of `Cube` that the XML gives, the number of its bands, and its background value."""
+    """Return the fields of `Cube` that the XML gives with notes, the number of its bands, and its background value."""
     root = read_xml(path)
     characterisation = next(root.iter("bandCharacterisation"), None)
     # DESIS lists its bands a second time, for the geometry of each: only these here count.
@@ -105,17 +106,20 @@ def _description(path: Path) -> tuple[dict[str, Any], int, str | None]:
         for key, names in _KEYS.items():
             columns[key].append(next((texts[name] for name in names if name in texts), None))
     fields: dict[str, Any] = {}
+    notes: list[str] = []
     for key, column in columns.items():
         values = numbers(column)
         if values is not None and not (key == "scale" and np.any(values == 0)):
             fields[key] = values
+        elif any(text is not None for text in column):
+            notes.append(f"{key} of the bands was left out: the metadata lack it for some, or it is no number or 0")
     if "wavelengths" not in fields:
         raise ReadError(f"{path} does not give a wavelength for each of {len(bands)} bands; get it anew.")
     for key in ("scale", "offset"):
         if key in fields and np.all(fields[key] == fields[key][0]):
             fields[key] = float(fields[key][0])
     background = next((e.text for e in root.iter() if e.tag.lower() in _BACKGROUND), None)
-    return fields, len(bands), background
+    return fields | {"notes": tuple(notes)}, len(bands), background
 
 
 def _number(band: Element) -> int:

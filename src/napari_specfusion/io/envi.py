@@ -48,10 +48,12 @@ def read_envi(path: Path, *, data: str | Path | None = None, wavelengths: object
     if not data_path.is_file():
         raise ReadError(f"{data_path} does not exist; give the data file of {header_path.name} with data=.")
     description = dict(header.description)
-    surplus = _surplus(data_path, header)
-    if surplus:
-        notes = (*description["metadata"]["notes"], f"{surplus} bytes after the image were left out")
-        description["metadata"] = {**description["metadata"], "notes": notes}
+    notes = list(description["metadata"]["notes"])
+    if surplus := _surplus(data_path, header):
+        notes.append(f"{surplus} bytes after the image were left out")
+    if data is None and (others := _other_data(header_path, header, data_path)):
+        notes.append(f"{data_path.name} was taken for its data, though {', '.join(others)} would do as well")
+    description["metadata"] = {**description["metadata"], "notes": tuple(notes)}
     array = MappedArray(str(data_path), header.dtype, header.stored_shape, header.offset, header.axes)
     return lazy_cube(array, data_path, name=_stem(header_path), **description)
 
@@ -65,10 +67,8 @@ def find_header(path: Path) -> Path | None:
 
 def _find_data(header_path: Path, header: Header) -> Path:
     """Return the file beside `header_path` that fits best: of the size that the header says, else the largest."""
+    beside, found = _siblings(header_path)
     stem = header_path.name[: -len(".hdr")].lower()
-    wanted = {stem + suffix for suffix in _SIBLINGS}
-    beside = sorted(p for p in _neighbours(header_path) if p.name.lower().startswith(stem) and p.is_file())
-    found = [p for p in beside if p.name.lower() in wanted]
     if not found:
         # Any other ending will do where the size is right to the byte.
         found = [p for p in beside if p.stem.lower() == stem and p.stat().st_size == header.data_bytes]
@@ -78,6 +78,20 @@ def _find_data(header_path: Path, header: Header) -> Path:
             f"{', '.join(s or 'no ending' for s in _SIBLINGS)}. Put it there, or give it with data=."
         )
     return max(found, key=lambda p: (p.stat().st_size == header.data_bytes, p.stat().st_size))
+
+
+def _siblings(header_path: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files whose names begin as the header's does, and those of them with a usual ending."""
+    stem = header_path.name[: -len(".hdr")].lower()
+    wanted = {stem + suffix for suffix in _SIBLINGS}
+    beside = sorted(p for p in _neighbours(header_path) if p.name.lower().startswith(stem) and p.is_file())
+    return beside, [p for p in beside if p.name.lower() in wanted]
+
+
+def _other_data(header_path: Path, header: Header, taken: Path) -> list[str]:
+    """Return the names of other files of just the size that the header says."""
+    _, usual = _siblings(header_path)
+    return [p.name for p in usual if p != taken and p.stat().st_size == header.data_bytes == taken.stat().st_size]
 
 
 def _neighbours(path: Path) -> list[Path]:
