@@ -253,6 +253,14 @@ def test_an_existing_file_is_replaced_only_where_that_is_asked_for(target: Path)
     assert sorted(target.parent.iterdir()) == before
 
 
+def test_what_appears_meanwhile_is_not_replaced(target: Path) -> None:
+    other = target.with_name(f"other{target.name.removeprefix('scene')}")
+    with pytest.raises(OutputError, match="exists"):
+        CUBE.save(other, progress=lambda event: event.done and PLAIN.save(other, overwrite=True))
+    np.testing.assert_array_equal(np.asarray(open_cube(other).data), np.asarray(PLAIN.data))
+    assert not list(target.parent.glob("*.partial"))
+
+
 def test_a_stopped_save_leaves_what_was_there(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_blocks, "BLOCK_BYTES", 4000)
     before = sorted(target.parent.iterdir())

@@ -116,6 +116,9 @@ def save_cube(
                 cube = cube.replace(nodata=float(np.float16(cube.nodata)))
         with published(targets) as parts:
             notes = chosen.write(cube, parts, targets, Watch(size, progress, should_stop), **options)
+            if not overwrite:
+                # another save may have been faster
+                check_targets(targets, overwrite, 0)
     return Saved(targets, tuple(notes))
 
 
