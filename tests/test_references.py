@@ -288,6 +288,11 @@ def test_options_that_make_no_sense(options: dict[str, Any], words: str) -> None
         reflectance(RAW, WHITE, DARKS, **options)
 
 
+def test_a_header_that_is_none_has_no_time() -> None:
+    cube = Cube.from_array(RAW, metadata={"header": 5})
+    assert reflectance(cube, WHITE, DARKS).metadata["reflectance"]["time_factor"] == 1
+
+
 def test_no_white_reference() -> None:
     with pytest.raises(CalibrationError, match="no white reference"):
         reflectance(RAW)

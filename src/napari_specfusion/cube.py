@@ -177,6 +177,12 @@ class Cube:
         """Boolean ``(bands,)``: which bands are good."""
         return np.ones(self.bands, bool) if self.good_bands is None else self.good_bands
 
+    @property
+    def band_names(self) -> tuple[Any, ...]:
+        """The bands' names among the metadata; empty where not every band has one."""
+        names = self.metadata.get("band_names", ())
+        return tuple(names) if isinstance(names, list | tuple | np.ndarray) and len(names) == self.bands else ()
+
     def band_at(self, wavelength: float) -> int:
         """Return the index of the good band nearest to `wavelength` (in `spectral_unit`)."""
         if self.wavelengths is None:
@@ -209,8 +215,7 @@ class Cube:
         for key in ("scale", "offset"):
             value = getattr(self, key)
             fields[key] = value if isinstance(value, float) else value[index]
-        if len(self.metadata.get("band_names", ())) == self.bands:
-            names = self.metadata["band_names"]
+        if names := self.band_names:
             fields["metadata"] = {**self.metadata, "band_names": tuple(names[i] for i in index)}
         source = None if self.source is None else BandSource(self.source, index)
         return self.replace(data=self.data[index], source=source, **fields)

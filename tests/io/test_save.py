@@ -181,6 +181,13 @@ def test_odd_descriptions_come_back(fields: dict[str, Any], key: str, tmp_path: 
     same(cube, open_cube(saved.paths[-1]))
 
 
+@pytest.mark.parametrize("key", WRITERS)
+@pytest.mark.parametrize("names", [5, {"a": 1}, "elevenbands", None])
+def test_names_that_are_none_do_no_harm(names: Any, key: str, tmp_path: Path) -> None:
+    cube = CUBE.replace(metadata={"band_names": names, "header": names}).select(np.arange(11))
+    same(cube, open_cube(cube.save(tmp_path / f"x{WRITERS[key].suffixes[0]}").paths[-1]))
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

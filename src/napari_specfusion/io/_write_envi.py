@@ -130,8 +130,8 @@ def _header(cube: Cube, dtype: np.dtype[Any], layout: str) -> tuple[str, list[st
     if cube.good_bands is not None:
         entries["bbl"] = _listed(cube.good_bands.astype(int))
         held.add("good_bands")
-    names = [str(name) for name in cube.metadata.get("band_names", ())]
-    if len(names) == bands and not any(set(name) & set(",{}=;") or _broken(name) for name in names):
+    names = [str(name) for name in cube.band_names]
+    if names and not any(set(name) & set(",{}=;") or _broken(name) for name in names):
         entries["band names"] = _listed(names)
     if cube.nodata is not None:
         if fits_dtype(cube.nodata, dtype) is None:

@@ -103,8 +103,7 @@ def _tags(cube: Cube, dtype: np.dtype[Any]) -> tuple[list[Tag], list[str]]:
             held.discard(key)
         elif np.any(values != usual):
             per_band.append((key.upper(), [repr(float(v)) for v in values], key))
-    names = cube.metadata.get("band_names", ())
-    if len(names) == cube.bands:
+    if names := cube.band_names:
         per_band.append(("DESCRIPTION", [_clean(str(name)) for name in names], "description"))
     tags: list[Tag] = []
     if cube.nodata is not None:

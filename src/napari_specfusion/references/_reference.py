@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,7 +157,7 @@ def _summary(cube: Cube, limit: float | None) -> tuple[NDArray[np.float64], floa
 def integration_time(cube: Cube) -> float | None:
     """Return the integration time in the header of a cube's file."""
     header = cube.metadata.get("header", {})
-    for key in _TIMES:
+    for key in _TIMES if isinstance(header, Mapping) else ():
         try:
             value = float(str(header.get(key, "")).split()[0])
         except (IndexError, ValueError):
