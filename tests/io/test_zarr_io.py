@@ -11,7 +11,7 @@ import shutil
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numcodecs
 import numpy as np
@@ -161,6 +161,37 @@ def test_no_way_out(level: str, version: str, tmp_path: Path) -> None:
         group.attrs["multiscales"] = [image]
     with pytest.raises(ReadError, match="outside the folder"):
         open_cube(path)
+
+
+@pytest.mark.parametrize(("version", "sharded"), [(2, False), (3, False), (3, True)])
+def test_links_out_of_the_folder_are_not_followed(version: Literal[2, 3], sharded: bool, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"shards": (4, 6, 7)} if sharded else {}
+    values = np.ones((4, 6, 7), "u1")
+    for name in ("x.zarr", "secret.zarr"):
+        data = values + (name == "secret.zarr")
+        zarr.create_array(
+            tmp_path / name, data=data, chunks=(2, 6, 7), compressors=None, zarr_format=version, **options
+        )
+    chunk = "0.0.0" if version == 2 else "c/0/0/0"
+    (tmp_path / "x.zarr" / chunk).rename(tmp_path / "x.zarr" / "moved")
+    (tmp_path / "x.zarr" / chunk).symlink_to(tmp_path / "secret.zarr" / chunk)
+    cube = open_cube(tmp_path / "x.zarr")
+    for read in (lambda: cube.spectrum(0, 0), lambda: np.asarray(cube.data[0])):
+        with pytest.raises(ReadError, match="link out of the folder"):
+            read()
+    # inside it, links are files like others
+    (tmp_path / "x.zarr" / chunk).unlink()
+    (tmp_path / "x.zarr" / chunk).symlink_to(tmp_path / "x.zarr" / "moved")
+    np.testing.assert_array_equal(open_cube(tmp_path / "x.zarr").read(), values)
+    # and so are folders that a link leads to
+    (tmp_path / "y.zarr").symlink_to(tmp_path / "x.zarr", target_is_directory=True)
+    np.testing.assert_array_equal(open_cube(tmp_path / "y.zarr").read(), values)
+    for name in ("zarr.json", ".zarray"):
+        if (tmp_path / "x.zarr" / name).exists():
+            (tmp_path / "x.zarr" / name).unlink()
+            (tmp_path / "x.zarr" / name).symlink_to(tmp_path / "secret.zarr" / name)
+    with pytest.raises(ReadError, match="link out of the folder"):
+        open_cube(tmp_path / "x.zarr")
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,11 @@ def read_zarr(path: Path, *, variable: str | None = None) -> Cube:
     """
     import zarr
 
+    from napari_specfusion.io._zarr_store import open_zarr
+
     if not any((path / marker).is_file() for marker in _MARKERS):
         raise ReadError(f"{path} is no Zarr store: it holds no {' or '.join(_MARKERS)}. Choose the folder that does.")
-    store = zarr.open(path, mode="r")
+    store = open_zarr(path)
     attributes = dict(store.attrs)
     fields: dict[str, Any] = {}
     if isinstance(store, zarr.Array):
@@ -111,8 +113,9 @@ class ZarrArray(BlockArray):
         import zarr
 
         from napari_specfusion.io._zarr_chunks import bounded
+        from napari_specfusion.io._zarr_store import open_zarr
 
-        store: Any = zarr.open(Path(self.path), mode="r")
+        store = open_zarr(Path(self.path))
         return bounded(store if isinstance(store, zarr.Array) else store[self.level])
 
     def _read(self, box: Box) -> NDArray[Any]:
@@ -195,7 +198,8 @@ def _image(path: Path, store: Any, attributes: Mapping[str, Any]) -> tuple[str, 
         level = str(image["datasets"][0]["path"])
     except (AttributeError, KeyError, IndexError, TypeError) as error:
         raise ReadError(
-            f"{path} is a Zarr group without an OME-Zarr image ({error!r} is missing); open the array inside it."
+            f"{path} is a Zarr group whose OME-Zarr metadata are damaged ({type(error).__name__}: {error}); open the "
+            "array inside it."
         ) from error
     return prefix + level, "".join(str(name).lower()[:1] for name in names), _channels(ome.get("omero"))
 
@@ -242,7 +246,9 @@ def _variables(store: Any) -> list[Variable]:
 def _arrays(path: Path) -> list[Variable]:
     import zarr
 
-    store = zarr.open(path, mode="r")
+    from napari_specfusion.io._zarr_store import open_zarr
+
+    store = open_zarr(path)
     return _variables(store) if isinstance(store, zarr.Group) else []
 
 
@@ -262,8 +268,8 @@ def _description(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
             fields[key] = tuple(float(v) for v in value)
         elif key == "nodata":
             fields[key] = float(value)
-        elif key in {"spectral_unit", "name", "crs"}:
-            fields[key] = str(value)
+        elif key in {"spectral_unit", "name", "crs"} and isinstance(value, str):
+            fields[key] = value
         elif key == "metadata" and isinstance(value, Mapping):
             fields[key] = dict(value)
     return fields
