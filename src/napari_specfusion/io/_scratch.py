@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -80,9 +81,18 @@ def published(targets: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
     try:
         parts = tuple(scratch / target.name for target in targets)
         yield parts
+        _settle(scratch)
         _rename_all(list(zip(parts, targets, strict=True)), scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _settle(folder: Path) -> None:
+    """Have the disk take all files of a folder; after a power cut it may know of the rename alone otherwise."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
 
 
 def _rename_all(pairs: Sequence[tuple[Path, Path]], scratch: Path) -> None:
