@@ -313,3 +313,8 @@ def test_the_folder_that_a_scanner_leaves(tmp_path: Path) -> None:
     for band in (1, 2):
         imageio.imwrite(tmp_path / "bands" / f"band_{band}.png", np.zeros((4, 5), "u1"))
     assert open_cube(tmp_path / "bands").bands == 2
+
+
+def test_a_path_that_no_file_can_have() -> None:
+    with pytest.raises(ReadError, match="does not exist"):
+        open_cube("a\0b.npy")

@@ -288,3 +288,12 @@ def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ReadError, match=r"napari-specfusion\[hdf\]"):
         open_cube(path)
+
+
+@pytest.mark.parametrize("size", [(-3.0, -4.0), (1.5, 8.0), (0.0, 12.0), (np.nan, 12.0), (np.inf, 12.0)])
+def test_sizes_are_whole_numbers_above_zero(size: tuple[float, float], tmp_path: Path) -> None:
+    savemat(tmp_path / "a.mat", {"Y": np.zeros((5, 12)), "nRow": size[0], "nCol": size[1]})
+    with pytest.raises(ReadError, match="no height and width that unfold it"):
+        open_cube(tmp_path / "a.mat")
+    with pytest.raises(ReadError, match="no height and width that unfold it"):
+        open_cube(tmp_path / "a.mat", size=size)

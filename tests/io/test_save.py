@@ -531,3 +531,10 @@ def test_real_cubes(name: str, key: str, data_dir: Path, tmp_path: Path) -> None
         pytest.skip(f"{name} is not there")
     cube = open_cube(data_dir / name)
     same(cube, open_cube(cube.save(tmp_path / f"x{WRITERS[key].suffixes[0]}").paths[-1]))
+
+
+def test_metadata_in_a_circle(tmp_path: Path) -> None:
+    circle: dict[str, object] = {"told": 1}
+    circle["again"] = circle
+    saved = CUBE.replace(metadata={"circle": circle}).save(tmp_path / "x.npz")
+    assert "again were left out" in saved.notes[0]

@@ -175,7 +175,7 @@ def list_arrays(path: str | os.PathLike[str], *, reader: str | None = None) -> t
 
 def _reader_of(path: Path, reader: str | None) -> Reader:
     """Return the reader called `reader`, or the one that fits the file."""
-    if not path.exists():
+    if "\0" in str(path) or not path.exists():
         raise ReadError(f"{path} does not exist; check the path.")
     key = reader if reader is not None else find_reader(path)
     if key not in READERS:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST", "OWN_KEY", "own_entry", "plain_fields", "restored", "told_by_name"]
 
 OWN_KEY = "specfusion"
+# tables of metadata in tables of metadata
+_DEEPEST = 20
 
 _LISTS = ("wavelengths", "fwhm", "good_bands")
 _UNITS = ("nm", "cm-1")
@@ -144,7 +146,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _plain_metadata(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _plain_metadata(metadata: Mapping[str, Any], depth: int = 0) -> tuple[dict[str, Any], list[str]]:
     """Return the part of `metadata` that is text, numbers, lists and tables of them, and the keys of the rest."""
     kept: dict[str, Any] = {}
     dropped: list[str] = []
@@ -152,7 +154,10 @@ def _plain_metadata(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
         if key in _OF_THE_FILE:
             continue
         if isinstance(value, Mapping):
-            kept[str(key)], below = _plain_metadata(value)
+            if depth == _DEEPEST:
+                dropped.append(str(key))
+                continue
+            kept[str(key)], below = _plain_metadata(value, depth + 1)
             dropped += [f"{key}.{name}" for name in below]
             continue
         try:

@@ -117,7 +117,7 @@ def image_size(
     lower = {name.lower(): value for name, value in scalars.items()}
     pairs = [given] if given is not None else [(lower.get(a), lower.get(b)) for a, b in _SIZE_NAMES]
     for height, width in pairs:
-        if not height or not width:
+        if height is None or width is None or not all(n > 0 and float(n).is_integer() for n in (height, width)):
             continue
         fitting = [axis for axis, size in enumerate(shape) if size == height * width]
         if fitting:
