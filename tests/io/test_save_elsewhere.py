@@ -278,3 +278,15 @@ def test_levels_do_not_depend_on_the_blocks(
     np.testing.assert_array_equal(blocks["0"][:], values)
     for level in ("1", "2"):
         np.testing.assert_array_equal(blocks[level][:], whole[level][:])
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+def test_levels_of_the_largest_numbers(dtype: str, tmp_path: Path) -> None:
+    import zarr
+
+    # means with gaps are taken in floating point, which rounds up to what the type does not hold
+    values = np.full((1, 1024, 1024), np.iinfo(dtype).max, dtype)
+    values[0, ::2, ::2] = 0
+    Cube.from_array(values, nodata=0).save(tmp_path / "x.zarr")
+    level = np.asarray(zarr.open_group(tmp_path / "x.zarr", mode="r")["1"])
+    assert np.all(level > 0.99 * np.iinfo(dtype).max)

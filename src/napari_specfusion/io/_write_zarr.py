@@ -220,7 +220,11 @@ def _halved(cube: Cube, block: NDArray[Any]) -> NDArray[Any]:
         return halved
     empty = np.isnan(halved)
     halved[empty] = 0
-    stored = np.asarray((halved if floating else np.rint(halved)).astype(block.dtype))
+    if not floating:
+        limits = np.iinfo(block.dtype)
+        # the largest of 64 bits is none in floating point: the one above it would turn over
+        halved = np.clip(np.rint(halved), float(limits.min), np.nextafter(float(limits.max) + 1, 0))
+    stored = np.asarray(halved.astype(block.dtype))
     stored[empty] = nodata
     return stored
 
