@@ -96,6 +96,9 @@ def test_an_unfolded_image_is_given_its_size(
     widget.size_edit.editingFinished.emit()
     qtbot.waitUntil(lambda: widget._job is None)
     assert widget.cube.shape == (5, 3, 4)
+    savemat(tmp_path / "told.mat", {"Y": np.random.default_rng(0).random((5, 12)), "nRow": 3, "nCol": 4})
+    look(qtbot, widget, tmp_path / "told.mat")
+    assert widget.cube.shape == (5, 3, 4) and not widget.size_edit.isVisible()
 
 
 def test_the_gamma_of_a_picture_can_be_undone(

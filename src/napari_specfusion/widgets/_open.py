@@ -225,7 +225,8 @@ class OpenWidget(Panel):
         curved = self.linear_check.isChecked() or (
             self.cube is not None and self.cube.metadata.get("transfer") is not None
         )
-        unfolded = bool(self._arrays) and all(len(array.shape) == 2 for array in self._arrays)
+        flat = bool(self._arrays) and all(len(array.shape) == 2 for array in self._arrays)
+        unfolded = flat and (self.cube is None or bool(self.size_edit.text()))
         self.form.setRowVisible(self.array_combo, len(self._arrays) > 1)
         self.form.setRowVisible(self.axes_combo, bool({"axes", "band_axis"} & set(takes)))
         self.form.setRowVisible(self.size_edit, "size" in takes and unfolded)
