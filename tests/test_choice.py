@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from napari_specfusion import choice as module
-from napari_specfusion.choice import LEARNED_MARGIN, Choice, choose
+from napari_specfusion.choice import LEARNED_MARGIN, Choice, ChoiceProgress, choose
 from napari_specfusion.cube import Cube
 from napari_specfusion.degrade import Psf, simulate
 from napari_specfusion.engine import FusionProgress, fuse
@@ -205,6 +205,25 @@ def test_a_result_on_disk_remembers_the_choice_and_is_continued_by_it_alone(
     assert stored.metadata["method"] == "subspace"
     assert stored.metadata["choice"].startswith("subspace was chosen")
     np.testing.assert_array_equal(stored.read(), fuse(scene, model="subspace", tile=96, device="cpu").read())
+
+
+def test_a_choice_is_a_model(scene: Scene, choice: Choice) -> None:
+    fused = fuse(scene, model=choice, device="cpu")
+    assert (fused.metadata["method"], fused.metadata["choice"]) == ("subspace", choice.reason)
+
+
+def test_a_trial_tells_how_far_it_is_and_can_be_stopped(scene: Scene, automatic: list[Any], tmp_path: Path) -> None:
+    told: list[ChoiceProgress] = []
+    choose(scene, progress=told.append)
+    assert [event.name for event in told] == list(METHODS)
+    assert [event.done for event in told] == list(range(len(METHODS))) and told[0].total == len(METHODS)
+    told.clear()
+    with pytest.raises(Cancelled, match="trial of methods was stopped"):
+        choose(scene, progress=told.append, should_stop=lambda: len(told) > 2)
+    assert len(told) == 3
+    with pytest.raises(Cancelled):
+        fuse(scene, model="auto", out=tmp_path / "r.zarr", should_stop=lambda: True)
+    assert not (tmp_path / "r.zarr").exists()
 
 
 def test_half_precision_needs_a_network(scene: Scene, automatic: list[Any]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_specfusion.errors import SceneError, SpecFusionError
+from napari_specfusion.errors import Cancelled, SceneError, SpecFusionError
 from napari_specfusion.metrics import Quality, evaluate
 from napari_specfusion.models.methods import METHODS
 from napari_specfusion.runner import predict_tiles, tile_grid
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_specfusion.models.base import Method
     from napari_specfusion.scene import Scene
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "ChoiceProgress", "choose"]
 
 DEFAULT = "subspace"
 # what is tried: pixels of the cube per side, and values in all
@@ -60,8 +60,31 @@ class Choice:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class ChoiceProgress:
+    """How far a trial of methods is.
+
+    Attributes
+    ----------
+    name
+        The method that is tried now.
+    done, total
+        Methods that were tried, and all of them.
+    """
+
+    name: str
+    done: int
+    total: int
+
+
 def choose(
-    scene: Scene, candidates: Iterable[Method] | None = None, *, side: int = SIDE, device: str = "cpu"
+    scene: Scene,
+    candidates: Iterable[Method] | None = None,
+    *,
+    side: int = SIDE,
+    device: str = "cpu",
+    progress: Callable[[ChoiceProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Choice:
     """Try methods on the scene one scale down and choose the one that does best.
 
@@ -80,16 +103,22 @@ def choose(
         Pixels of the cube per side to try them on, at most; its middle is taken where it has more.
     device
         Where to compute.
+    progress
+        Called before each method is tried.
+    should_stop
+        Asked before every method and every tile; true ends the trial.
 
     Returns
     -------
     Choice
-        `subspace`, untried, where the cube is too small or nothing could be tried.
+        What `fuse` takes as a model: `subspace`, untried, where the cube is too small or nothing could be tried.
 
     Raises
     ------
     CalibrationError
         If the pair cannot be calibrated.
+    Cancelled
+        If the trial was stopped.
     """
     try:
         trial = reduced(scene, min(side, math.isqrt(VALUES // scene.hsi.bands)))
@@ -110,9 +139,13 @@ def choose(
     methods = {method.name: method for method in candidates}
     scores: dict[str, Quality] = {}
     left_out: dict[str, str] = {}
-    for name, method in methods.items():
+    for number, (name, method) in enumerate(methods.items()):
+        if progress is not None:
+            progress(ChoiceProgress(name, number, len(methods)))
         try:
-            scores[name] = _score(method, trial, device)
+            scores[name] = _score(method, trial, device, should_stop)
+        except Cancelled:
+            raise
         except SpecFusionError as error:
             left_out[name] = str(error)
     if not scores:
@@ -123,13 +156,15 @@ def choose(
     return Choice(methods[best], scores, left_out, _reason(best, scores, left_out, (height, width)))
 
 
-def _score(method: Method, trial: Scene, device: str) -> Quality:
+def _score(method: Method, trial: Scene, device: str, should_stop: Callable[[], bool] | None) -> Quality:
     """Return the quality of a method on a scene with its reference."""
     assert trial.reference is not None
+    _check(should_stop)
     predictor = method.prepare(trial, device=device)
     grid = tile_grid(trial, predictor.footprint, "auto")
     fused: NDArray[np.float32] = np.empty((predictor.bands, *trial.shape), np.float32)
     for tile, window, values in predict_tiles(predictor, trial, grid, device=device):
+        _check(should_stop)
         if window.missing is not None:
             values[window.missing] = np.nan
         core = tile.core.clip(trial.shape)
@@ -139,6 +174,11 @@ def _score(method: Method, trial: Scene, device: str) -> Quality:
     border = min(math.ceil(trial.factor), min(trial.shape) // 4)
     # no clipping: values below zero are measurements, too
     return evaluate(trial.reference, fused, trial.factor, data_range=_peak(trial.reference), clip=False, border=border)
+
+
+def _check(should_stop: Callable[[], bool] | None) -> None:
+    if should_stop is not None and should_stop():
+        raise Cancelled("The trial of methods was stopped; nothing was written.")
 
 
 def _peak(cube: Cube) -> float:

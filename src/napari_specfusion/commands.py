@@ -82,12 +82,23 @@ def demo_headless(options: argparse.Namespace) -> int:
 
 def fuse_files(options: argparse.Namespace) -> int:
     """Fuse two files into a .zarr folder."""
+    from napari_specfusion.choice import choose
+    from napari_specfusion.device import pick_device
     from napari_specfusion.engine import fuse
+    from napari_specfusion.models.methods import AUTO
     from napari_specfusion.terminal import ProgressLine
 
     scene = _scene(options)
     model = _model(options.model, scene)
     name = model if isinstance(model, str) else Path(options.model).name
+    if model == AUTO:
+        with ProgressLine("Trying methods") as line:
+            model = choose(
+                scene,
+                device=pick_device(options.device, options.precision),
+                progress=lambda event: line.update(event.done / event.total, None, event.name),
+            )
+        name = model.method.name
     with ProgressLine(f"Fusing ({name})") as line:
         cube = fuse(
             scene,
@@ -99,6 +110,8 @@ def fuse_files(options: argparse.Namespace) -> int:
             overwrite=options.overwrite,
             progress=line.fusion,
         )
+    if "choice" in cube.metadata:
+        print(cube.metadata["choice"])
     print(f"{cube}\nwritten to {options.out}")
     return 0
 

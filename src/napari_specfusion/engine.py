@@ -103,8 +103,8 @@ def fuse(
     guide
         The sharp image ``(guide bands, y, x)``, likewise.
     model
-        The name of a method, a network, what `fit` returned, or ``"auto"``, which tries the methods and the shipped
-        weights that fit on the scene one scale down (see `choose`).
+        The name of a method, a network, what `fit` or `choose` returned, or ``"auto"``, which tries the methods and the
+        shipped weights that fit on the scene one scale down (see `choose`).
     ratio
         HR pixels per LR pixel; None takes it from the two sizes.
     wavelengths
@@ -122,7 +122,7 @@ def fuse(
     progress
         Called from this thread: first with the empty result, then for every tile that is written.
     should_stop
-        Asked before every tile; true ends the run.
+        Asked before every tile, and between the methods that ``"auto"`` tries; true ends the run.
 
     Returns
     -------
@@ -136,6 +136,7 @@ def fuse(
         CubeError, SceneError or ModelError if the inputs do not fit, OutputError if the result cannot be written,
         FusionError if tiles failed, Cancelled if the run was stopped.
     """
+    from napari_specfusion.choice import Choice, choose
     from napari_specfusion.models.methods import AUTO, as_method
 
     if precision not in PRECISIONS:
@@ -145,15 +146,14 @@ def fuse(
     scene = _as_scene(hsi, guide, ratio, wavelengths)
     automatic = isinstance(model, str) and model == AUTO
     half = precision in ("bfloat16", "float16")
-    if not automatic:
+    if not automatic and not isinstance(model, Choice):
         method = as_method(model)
     device = pick_device(device, precision)
-    reason = ""
     if automatic:
-        from napari_specfusion.choice import choose
-
-        choice = choose(scene, device=device)
-        method, reason = choice.method, choice.reason
+        model = choose(scene, device=device, should_stop=should_stop)
+    reason = ""
+    if isinstance(model, Choice):
+        method, reason = model.method, model.reason
     if half and not getattr(method, "mixed_precision", False):
         raise ModelError(f"Precision {precision} is for networks; leave it at float32 for {method.name}.")
     shape = (scene.hsi.bands, *scene.shape)

@@ -277,9 +277,11 @@ def test_layers_come_and_go(pair_in: Any, dock: Callable[[str], Any], qtbot: Any
 
 
 def test_progress_in_words() -> None:
+    from napari_specfusion.choice import ChoiceProgress
     from napari_specfusion.engine import FusionProgress
 
     cube = Cube.from_array(np.ones((2, 2, 2)))
+    assert describe_progress(ChoiceProgress("glp", 1, 4)) == (0.25, "Trying glp one scale down, 2 of 4")
     assert describe_progress(FusionProgress(0, 4, None, 0.0, None, cube)) == (0.0, "Tile 0 of 4")
     assert describe_progress(FusionProgress(2, 4, None, 65.0, 65.4, cube)) == (0.5, "Tile 2 of 4 \u00b7 1:05 left")
     assert describe_progress(FusionProgress(1, 4, None, 1.0, 3661.0, cube))[1].endswith("1:01:01 left")

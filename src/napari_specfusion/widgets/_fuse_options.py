@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_specfusion.choice import ChoiceProgress, choose
+from napari_specfusion.device import pick_device
 from napari_specfusion.engine import FusionProgress, fuse
 from napari_specfusion.errors import FusionError
 from napari_specfusion.models.methods import AUTO
@@ -141,7 +143,7 @@ def run_fusion(scene: Scene, options: FuseOptions, report: Report, should_stop: 
         progress=report,
         should_stop=should_stop,
     )
-    return Fused(cube, message or str(cube.metadata.get("choice", "")))
+    return Fused(cube, message)
 
 
 def _model(scene: Scene, options: FuseOptions, report: Report, should_stop: ShouldStop) -> tuple[Any, str]:
@@ -155,11 +157,16 @@ def _model(scene: Scene, options: FuseOptions, report: Report, should_stop: Shou
         if options.weights is None:
             raise FusionError("No weight file is chosen; choose one, or another method.")
         return load_weights(options.weights, ratio=scene.factor), f"Weights: {options.weights.name}."
+    if options.method == AUTO:
+        choice = choose(scene, device=pick_device(options.device), progress=report, should_stop=should_stop)
+        return choice, choice.reason
     return options.method, ""
 
 
-def describe_progress(event: FitProgress | FusionProgress) -> tuple[float, str]:
+def describe_progress(event: ChoiceProgress | FitProgress | FusionProgress) -> tuple[float, str]:
     """Return the share done and a line for the user."""
+    if isinstance(event, ChoiceProgress):
+        return event.done / event.total, f"Trying {event.name} one scale down, {event.done + 1} of {event.total}"
     if not isinstance(event, FusionProgress):
         allowed = event.minutes * 60
         line = f"Fitting, step {event.step} \u00b7 {_clock(allowed - event.seconds)} left"
