@@ -46,6 +46,11 @@ def test_fuse_writes_a_cube_that_evaluate_scores(
     assert main([*command, "--overwrite", "--tile", "whole"]) == 0
 
 
+def test_fuse_says_what_it_chose(pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fuse", pair["cube"], pair["guide"], "--model", "auto", "--out", str(tmp_path / "fused.zarr")]) == 0
+    assert "was chosen" in capsys.readouterr().out
+
+
 def test_convert_writes_another_format(
     pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
