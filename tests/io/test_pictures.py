@@ -239,3 +239,18 @@ def test_wavelengths_in_names(
         assert cube.spectral_unit == unit
         order = np.argsort([float(re.findall(r"[\d.]+", name)[0]) for name in names])
         np.testing.assert_array_equal(cube.spectrum(0, 0), order)
+
+
+def test_planes_of_colours_in_a_folder(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (3, 8, 9)).astype("u1")
+    for name, picture, planes in (("450nm.tif", values, "separate"), ("550nm.tif", np.moveaxis(values, 0, -1), None)):
+        tifffile.imwrite(tmp_path / name, picture, photometric="rgb", planarconfig=planes)
+    cube = open_cube(tmp_path)
+    np.testing.assert_array_equal(cube.data[0], cube.data[1])
+
+
+def test_equal_wavelengths_in_names_are_told(tmp_path: Path) -> None:
+    for name in ("a_450nm.png", "b_450nm.png"):
+        imageio.imwrite(tmp_path / name, np.zeros((4, 5), "u1"))
+    cube = open_cube(tmp_path)
+    assert cube.wavelengths is None and "some are equal" in cube.metadata["notes"][0]

@@ -219,7 +219,10 @@ def _pixels(path: Path) -> NDArray[Any]:
     try:
         if path.suffix.lower() in _TIFF:
             with quiet_tifffile(), open_tiff(path) as tiff:
-                values = np.squeeze(decoded(path, tiff.series[0]))
+                series = tiff.series[0]
+                values = np.squeeze(decoded(path, series))
+                if values.ndim == 3 and series.axes.startswith("S"):
+                    values = np.moveaxis(values, 0, -1)
         else:
             values = _decoded(path)
     except Exception as error:  # every decoder has errors of its own
@@ -273,7 +276,10 @@ def _wavelengths(names: list[str], notes: list[str]) -> dict[str, Any]:
         unit, guess = "nm", "the numbers in the names of the bands were taken for wavelengths in nm"
     else:
         guess = ""
-    if values is None or np.unique(values).size != values.size:
+    if values is not None and np.unique(values).size != values.size:
+        notes.append("the wavelengths in the names of the bands were left out: some are equal")
+        return {}
+    if values is None:
         return {}
     converted, _, unit_name, note = to_standard_unit(values, unit)
     notes += [text for text in (guess, note) if text]
