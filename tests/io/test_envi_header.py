@@ -297,3 +297,12 @@ def test_refused_in_words(more: str, words: str, tmp_path: Path) -> None:
 )
 def test_not_refused(more: str, tmp_path: Path) -> None:
     assert cube(tmp_path, more).shape == (3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "text", ["450, ; blue\n550, ; green\n650 ; red", "; nm\n450, 550,\n; and\n650", "450, 550, 650 ; all"]
+)
+def test_comments_within_lists_of_numbers(text: str, tmp_path: Path) -> None:
+    found = cube(tmp_path, f"wavelength units = nm\nwavelength = {{{text}\n}}\nband names = {{a;1, b;2, c;3}}\n")
+    np.testing.assert_array_equal(found.wavelengths, [450, 550, 650])
+    assert found.metadata["band_names"] == ("a;1", "b;2", "c;3")

@@ -137,6 +137,9 @@ def _parsed(path: Path) -> tuple[dict[str, str], list[str]]:
             name, value = _key(key), value.strip()
         if value.startswith("{"):
             value = _braced(path, name, value, lines)
+            if name in _LONG_LISTS - {"band names"}:
+                # a word begins a comment; before a number, a semicolon stands for a comma
+                value = re.sub(r";[ \t]*[^\W\d][^\n]*", "", value)
         elif name in _PLAIN:
             value = value.partition(";")[0].strip()
         if found.get(name) and value and found[name] != value:
