@@ -230,8 +230,8 @@ def calibrate_file(options: argparse.Namespace) -> int:
         dead=options.dead,
         saturation=options.saturation,
     )
-    for message in cube.metadata["findings"]:
-        print(f"note: {message}")
+    for level, message in cube.metadata["findings"]:
+        print(f"{level}: {message}")
     return _save(cube, options)
 
 

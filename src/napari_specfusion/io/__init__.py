@@ -100,8 +100,6 @@ def open_cube(
     path = Path(path)
     wavelengths = _checked(wavelengths)
     chosen = _reader_of(path, reader)
-    if chosen is READERS["envi"] and path.is_dir():
-        path = capture_in(path) or path
     takes = chosen.options
     unknown = [option for option in options if option not in takes]
     if unknown:

@@ -20,16 +20,7 @@ from napari_specfusion.io._lazy import BlockArray, MappedArray
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
 
-__all__ = [
-    "Block",
-    "SaveProgress",
-    "Watch",
-    "contiguous",
-    "file_arrays",
-    "plan",
-    "reads_by_bands",
-    "stored_blocks",
-]
+__all__ = ["Block", "SaveProgress", "Watch", "contiguous", "file_arrays", "plan", "reads_by_bands", "stored_blocks"]
 
 # Five blocks are alive at once at most: two read, one waiting, two written.
 BLOCK_BYTES = 32 << 20

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_specfusion.io.pictures import ENDINGS
+
 __all__ = ["DARK", "WHITE", "capture_in", "captures_in", "headers_in"]
 
 # how the names of references begin
 WHITE, DARK = "whiteref_", "darkref_"
 _INNER = "capture"
-_PICTURES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
 
 
 def headers_in(folder: Path) -> list[Path]:
@@ -25,7 +26,7 @@ def captures_in(folder: Path) -> list[Path]:
 def capture_in(folder: Path) -> Path | None:
     """Return the header of the only capture in a folder; None where it holds several, or pictures to make a cube of."""
     inner = _inner(folder)
-    if inner is None and any(p.suffix.lower() in _PICTURES for p in folder.iterdir()):
+    if inner is None and any(p.suffix.lower() in ENDINGS for p in folder.iterdir()):
         return None
     found = captures_in(folder)
     return found[0] if len(found) == 1 else None

@@ -14,15 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.io import _blocks
-from napari_specfusion.io._blocks import (
-    Block,
-    Watch,
-    contiguous,
-    file_arrays,
-    plan,
-    reads_by_bands,
-    stored_blocks,
-)
+from napari_specfusion.io._blocks import Block, Watch, contiguous, file_arrays, plan, reads_by_bands, stored_blocks
 from napari_specfusion.io._lazy import MappedArray
 from napari_specfusion.io._own_entry import OWN_KEY, plain_fields
 from napari_specfusion.io._raw import stored_dtype

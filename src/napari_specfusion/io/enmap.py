@@ -59,7 +59,8 @@ def read_enmap(path: Path, *, wavelengths: Any = None) -> Cube:
         cube = read_tiff(image, wavelengths=wavelengths)
         note = "no ...-METADATA.XML lies beside the image, which says what its bands are"
         return cube.replace(metadata=dict(cube.metadata) | {"notes": (*cube.metadata.get("notes", ()), note)})
-    fields, bands, background = _description(metadata)
+    notes: list[str] = []
+    fields, bands, background = _description(metadata, notes)
     cube = read_tiff(image, wavelengths=np.arange(bands) if wavelengths is None else wavelengths)
     if cube.bands != bands:
         raise ReadError(
@@ -72,8 +73,8 @@ def read_enmap(path: Path, *, wavelengths: Any = None) -> Cube:
         fields["nodata"] = nodata
     stem = _METADATA.fullmatch(metadata.name)
     name = metadata.stem if stem is None else stem["stem"]
-    notes = (*cube.metadata.get("notes", ()), *fields.pop("notes"))
-    return cube.replace(name=name, metadata=dict(cube.metadata) | {"product": name, "notes": notes}, **fields)
+    told = {"product": name, "notes": (*cube.metadata.get("notes", ()), *notes)}
+    return cube.replace(name=name, metadata=dict(cube.metadata) | told, **fields)
 
 
 def _pair(path: Path) -> tuple[Path | None, Path | None]:
@@ -91,8 +92,8 @@ def _pair(path: Path) -> tuple[Path | None, Path | None]:
     return found.get("metadata"), found.get("image")
 
 
-def _description(path: Path) -> tuple[dict[str, Any], int, str | None]:
-    """Return the fields of `Cube` that the XML gives with notes, the number of its bands, and its background value."""
+def _description(path: Path, notes: list[str]) -> tuple[dict[str, Any], int, str | None]:
+    """Return the fields of `Cube` that the XML gives, the number of its bands, and its background value."""
     root = read_xml(path)
     characterisation = next(root.iter("bandCharacterisation"), None)
     # DESIS lists its bands a second time, for the geometry of each: only these here count.
@@ -106,7 +107,6 @@ def _description(path: Path) -> tuple[dict[str, Any], int, str | None]:
         for key, names in _KEYS.items():
             columns[key].append(next((texts[name] for name in names if name in texts), None))
     fields: dict[str, Any] = {}
-    notes: list[str] = []
     for key, column in columns.items():
         values = numbers(column)
         if values is not None and not (key == "scale" and np.any(values == 0)):
@@ -119,7 +119,7 @@ def _description(path: Path) -> tuple[dict[str, Any], int, str | None]:
         if key in fields and np.all(fields[key] == fields[key][0]):
             fields[key] = float(fields[key][0])
     background = next((e.text for e in root.iter() if e.tag.lower() in _BACKGROUND), None)
-    return fields | {"notes": tuple(notes)}, len(bands), background
+    return fields, len(bands), background
 
 
 def _number(band: Element) -> int:

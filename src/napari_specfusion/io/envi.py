@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.io._capture import capture_in
 from napari_specfusion.io._envi_header import Header, read_header
 from napari_specfusion.io._lazy import MappedArray, lazy_cube
 from napari_specfusion.io._registry import Reader
@@ -24,7 +25,7 @@ def read_envi(path: Path, *, data: str | Path | None = None, wavelengths: object
     Parameters
     ----------
     path
-        The header, or the data file with its header beside it.
+        The header, or the data file with its header beside it, or a folder with one capture in it.
     data
         The data file, where it is not beside the header under its name.
     wavelengths
@@ -35,6 +36,8 @@ def read_envi(path: Path, *, data: str | Path | None = None, wavelengths: object
     ReadError
         If header or data are missing, contradict each other, or use what is not supported.
     """
+    if path.is_dir():
+        path = capture_in(path) or path
     header_path = path if path.suffix.lower() == ".hdr" else find_header(path)
     if header_path is None:
         raise ReadError(

@@ -28,14 +28,14 @@ from napari_specfusion.io._transfer import LINEAR, SRGB, linearised
 if TYPE_CHECKING:
     from napari_specfusion.cube import Cube
 
-__all__ = ["FOLDER_READER", "PICTURE_READER", "read_folder", "read_picture"]
+__all__ = ["ENDINGS", "FOLDER_READER", "PICTURE_READER", "read_folder", "read_picture"]
 
 _TIFF = {".tif", ".tiff"}
 # kind of colour in a PNG file: grey, colours, a palette of colours; each may come with transparency
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _BARE = re.compile(r"(?<![\d.])(\d{3,5}(?:\.\d{1,3})?)$")
 _limit_lock = threading.Lock()
-_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 _CAVE = re.compile(r"(?P<scene>.+)_ms_(?P<band>\d{2})\.png", re.IGNORECASE)
 _CAVE_BANDS = 31
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
@@ -311,7 +311,7 @@ def _grey(values: NDArray[Any]) -> NDArray[Any]:
 def _band_files(path: Path, depth: int = 2) -> list[Path]:
     """Return the pictures of the bands in order, from `path` or the only folder inside it."""
     entries = [entry for entry in path.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
-    pictures = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in _ENDINGS]
+    pictures = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in ENDINGS]
     cave = [entry for entry in pictures if _CAVE.fullmatch(entry.name)]
     if cave:
         scenes = sorted({str(_CAVE.fullmatch(entry.name)["scene"]) for entry in cave})  # type: ignore[index]
@@ -326,7 +326,7 @@ def _band_files(path: Path, depth: int = 2) -> list[Path]:
     if len(folders) == 1 and depth:
         return _band_files(folders[0], depth - 1)
     inside = f" Open one of: {', '.join(sorted(f.name for f in folders)[:8])}." if folders else ""
-    raise ReadError(f"{path} holds no pictures ({', '.join(_ENDINGS)}), one per band, to make a cube of.{inside}")
+    raise ReadError(f"{path} holds no pictures ({', '.join(ENDINGS)}), one per band, to make a cube of.{inside}")
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -61,7 +61,7 @@ def reflectance(
     -------
     Cube
         Reflectance, floating; dead bands are marked bad. ``metadata["reflectance"]`` tells what was done,
-        ``metadata["findings"]`` what :func:`check_references` found.
+        ``metadata["findings"]`` level and message of what :func:`check_references` found.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def reflectance(
         nodata=None,
         good_bands=None if good.all() else good,
         name=f"{cube.name} reflectance",
-        metadata={**cube.metadata, "reflectance": done, "findings": tuple(f.message for f in findings)},
+        metadata={**cube.metadata, "reflectance": done, "findings": tuple((f.level, f.message) for f in findings)},
     )
 
 

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_specfusion.errors import ChoiceError
-from napari_specfusion.io import READERS, find_reader
+from napari_specfusion.io import READERS
 from napari_specfusion.scene import Finding
 from napari_specfusion.widgets._findings import FindingsPanel
 from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form
@@ -56,7 +56,7 @@ class OpenWidget(Panel):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
-        self.cube: Cube | None = None
+        self._outcome = Looked()
         self._job: Job | None = None
         self._listed: Path | None = None
         self.path_edit = PathEdit(
@@ -133,7 +133,12 @@ class OpenWidget(Panel):
             signal.connect(self.look)
         for changed in (self.white_edit.changed, self.dark_edit.changed, self.panel_spin.editingFinished):
             changed.connect(self._references_changed)
-        self._show(None)
+        self._show(Looked())
+
+    @property
+    def cube(self) -> Cube | None:
+        """What would be added."""
+        return self._outcome.cube
 
     def look(self) -> None:
         """Open what is chosen, without its pixels, and say what it is."""
@@ -143,7 +148,7 @@ class OpenWidget(Panel):
         path = self.path_edit.path()
         if path is None:
             self._listed = None
-            self._show(None)
+            self._show(Looked())
             return
         fresh = path != self._listed
         if fresh:
@@ -151,7 +156,7 @@ class OpenWidget(Panel):
             self._listed = path
         asked = Asked(
             path,
-            {} if fresh else self._options(path),
+            self._options(),
             self.wavelengths_edit.path(),
             (self.white_edit.path(), self.dark_edit.path()) if self.reflectance_check.isChecked() else None,
             self.panel_spin.value(),
@@ -176,7 +181,8 @@ class OpenWidget(Panel):
             self.look()
 
     def _forget(self) -> None:
-        """Take back what was chosen for another file."""
+        """Take back what was found in another file and chosen for it."""
+        self._outcome = Looked()
         for combo in (self.array_combo, self.axes_combo):
             combo.setCurrentIndex(0)
         self.size_edit.clear()
@@ -185,53 +191,48 @@ class OpenWidget(Panel):
         for edit in (self.white_edit, self.dark_edit):
             edit.line.clear()
 
-    def _options(self, path: Path) -> dict[str, Any]:
-        """Return what the form says for the reader of `path`."""
-        takes = _reader_options(path)
+    def _options(self) -> dict[str, Any]:
+        """Return what the form says, as far as the reader has a use for it."""
         name, axes = self.array_combo.currentData(), self.axes_combo.currentData()
         chosen: dict[str, Any] = {"variable": name, "dataset": name}
-        flat = next((len(a.shape) == 2 for a in self._arrays if a.name == name), False)
+        flat = next((len(a.shape) == 2 for a in self._outcome.arrays if a.name == name), False)
         chosen["axes"] = axes.replace("b", "") if flat and isinstance(axes, str) else axes
         chosen["band_axis"] = axes
         chosen["linear"] = self.linear_check.isChecked() or None
         size = re.findall(r"\d+", self.size_edit.text())
         chosen["size"] = (int(size[0]), int(size[1])) if len(size) == 2 else None
-        return {key: value for key, value in chosen.items() if key in takes and value is not None}
+        return {key: value for key, value in chosen.items() if key in self._outcome.options and value is not None}
 
-    def _show(self, outcome: Looked | None) -> None:
-        self.cube = None if outcome is None else outcome.cube
-        self._offer(outcome)
-        self.add_button.setEnabled(self.cube is not None)
-        if outcome is None:
-            self.found.show_verdict("info", "Choose a file or folder.")
-        elif isinstance(outcome.error, ChoiceError):
+    def _show(self, outcome: Looked) -> None:
+        self._outcome = outcome
+        self._offer()
+        self.add_button.setEnabled(outcome.cube is not None)
+        if isinstance(outcome.error, ChoiceError):
             words = "Several arrays of this file could be the cube: choose one under Array."
             self.found.show_verdict("warning", "Which one?", (), (Finding("info", "array", words),))
         elif outcome.error is not None:
             message = Finding("error", "file", str(outcome.error))
             self.found.show_verdict("error", "This cannot be opened.", (), (message,))
-        elif outcome.cube is not None:
+        elif outcome.cube is None:
+            self.found.show_verdict("info", "Choose a file or folder.")
+        else:
             facts, findings = describe_cube(outcome.cube)
             mood: Mood = "warning" if any(f.level == "warning" for f in outcome.findings) else "good"
             self.found.show_verdict(mood, outcome.cube.name, facts, (*outcome.findings, *findings))
 
-    def _offer(self, outcome: Looked | None) -> None:
+    def _offer(self) -> None:
         """Show the choices that there are, and hide those that make no sense."""
-        path = self.path_edit.path()
-        takes = () if path is None else _reader_options(path)
-        self._arrays = () if outcome is None else outcome.arrays
-        _refill(self.array_combo, {None: "Automatic"} | {array.name: str(array) for array in self._arrays})
+        cube, takes, arrays = self._outcome.cube, self._outcome.options, self._outcome.arrays
+        _refill(self.array_combo, {None: "Automatic"} | {array.name: str(array) for array in arrays})
         _refill(self.axes_combo, _AXES if "axes" in takes else _BAND_AXES)
-        curved = self.linear_check.isChecked() or (
-            self.cube is not None and self.cube.metadata.get("transfer") is not None
-        )
-        flat = bool(self._arrays) and all(len(array.shape) == 2 for array in self._arrays)
-        unfolded = flat and (self.cube is None or bool(self.size_edit.text()))
-        self.form.setRowVisible(self.array_combo, len(self._arrays) > 1)
+        curved = self.linear_check.isChecked() or (cube is not None and cube.metadata.get("transfer") is not None)
+        flat = bool(arrays) and all(len(array.shape) == 2 for array in arrays)
+        unfolded = flat and (cube is None or bool(self.size_edit.text()))
+        self.form.setRowVisible(self.array_combo, len(arrays) > 1)
         self.form.setRowVisible(self.axes_combo, bool({"axes", "band_axis"} & set(takes)))
         self.form.setRowVisible(self.size_edit, "size" in takes and unfolded)
         self.form.setRowVisible(self.linear_check, "linear" in takes and curved)
-        beside = None if outcome is None else outcome.references
+        beside = self._outcome.references
         if beside is not None and beside.white is not None and self.white_edit.path() is None:
             self.white_edit.line.setText(str(beside.white))
             self.dark_edit.line.setText(str(beside.dark or ""))
@@ -242,11 +243,6 @@ class OpenWidget(Panel):
         if self.cube is not None:
             data, keywords, _ = layer_data(self.cube)
             self.viewer.add_image(data, **keywords)
-
-
-def _reader_options(path: Path) -> tuple[str, ...]:
-    reader = find_reader(path) if path.exists() else None
-    return () if reader is None else READERS[reader].options
 
 
 def _refill(combo: QComboBox, choices: Mapping[Any, str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import SpecFusionError
-from napari_specfusion.io import Variable, find_reader, list_arrays, open_cube
+from napari_specfusion.io import READERS, Variable, find_reader, list_arrays, open_cube
 from napari_specfusion.scene import Finding
 
 if TYPE_CHECKING:
@@ -54,25 +54,39 @@ class Asked:
         fields = dict(self.options)
         if self.wavelengths is not None:
             fields["wavelengths"] = self.wavelengths
-        if self.references is None:
-            return open_cube(self.path, **fields), []
-        from napari_specfusion.references import check_references, reflectance
-
         cube = open_cube(self.path, **fields)
-        white, dark = self.references
-        findings = check_references(cube, white, dark)
-        return reflectance(cube, white, dark, panel=self.panel), list(findings)
+        if self.references is None:
+            return cube, []
+        from napari_specfusion.references import reflectance
+
+        cube = reflectance(cube, *self.references, panel=self.panel)
+        return cube, [Finding(level, "references", message) for level, message in cube.metadata["findings"]]
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What was found at a path: a cube or why there is none, and what else could be opened there."""
+    """What was found at a path: a cube or why there is none, and what else could be opened there.
 
-    cube: Cube | None
-    findings: Sequence[Finding]
-    error: SpecFusionError | None
-    arrays: Sequence[Variable]
-    references: References | None
+    Attributes
+    ----------
+    cube, error
+        One of the two.
+    findings
+        What is odd about the references of the cube.
+    options
+        What the reader of the path takes.
+    arrays
+        Which of them could be named.
+    references
+        What lies beside a capture.
+    """
+
+    cube: Cube | None = None
+    error: SpecFusionError | None = None
+    findings: Sequence[Finding] = ()
+    options: Sequence[str] = ()
+    arrays: Sequence[Variable] = ()
+    references: References | None = None
 
 
 def look_at(asked: Asked) -> Looked:
@@ -83,6 +97,7 @@ def look_at(asked: Asked) -> Looked:
     findings: list[Finding] = []
     arrays: Sequence[Variable] = ()
     references = None
+    reader = find_reader(asked.path) if asked.path.exists() else None
     try:
         cube, findings = asked.open()
     except SpecFusionError as problem:
@@ -90,10 +105,11 @@ def look_at(asked: Asked) -> Looked:
     with suppress(SpecFusionError):
         arrays = list_arrays(asked.path)
     # scanners leave ENVI files; what lies beside another file has nothing to do with it
-    if asked.path.exists() and find_reader(asked.path) in {"envi", "folder"}:
+    if reader in {"envi", "folder"}:
         with suppress(SpecFusionError):
             references = find_references(asked.path)
-    return Looked(cube, findings, error, arrays, references)
+    options = () if reader is None else READERS[reader].options
+    return Looked(cube, error, findings, options, arrays, references)
 
 
 def describe_cube(cube: Cube) -> tuple[list[tuple[str, str]], list[Finding]]:
