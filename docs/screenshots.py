@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
 from qtpy.QtTest import QTest
 
-from napari_specfusion.sample_data import sample_scene
+from napari_specfusion.samples.scene import sample_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 IMAGES = Path(__file__).parent / "images"
 PLUGIN = "napari-specfusion"

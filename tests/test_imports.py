@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import napari_specfusion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SOURCE = Path(napari_specfusion.__file__).parent
 HEAVY = {"magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "torch"}

@@ -26,17 +26,19 @@ import time
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # One thread per library: cases are many and small, and processor time is measured.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import numpy as np  # noqa: E402 (its threads are set above)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECONDS = 2.0
 HANG_SECONDS = 60.0

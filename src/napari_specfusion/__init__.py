@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_specfusion.calibration import Calibration, calibrate
-    from napari_specfusion.choice import choose
-    from napari_specfusion.cube import Cube
-    from napari_specfusion.degrade import Psf, simulate
-    from napari_specfusion.engine import fuse
+    from napari_specfusion.data import Cube, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
-    from napari_specfusion.fitting import fit
+    from napari_specfusion.fusion import choose, fuse
     from napari_specfusion.io import as_cube, list_arrays, open_cube, open_scene
-    from napari_specfusion.metrics import Quality, evaluate
-    from napari_specfusion.models import create_model, list_models, list_weights, load_checkpoint, load_weights
-    from napari_specfusion.references import check_references, find_references, reflectance
-    from napari_specfusion.sample_data import sample_scene
-    from napari_specfusion.scene import Finding, Scene
-    from napari_specfusion.training import TrainingOptions, train
+    from napari_specfusion.networks import create_model, list_models
+    from napari_specfusion.quality import Quality, evaluate
+    from napari_specfusion.radiometry import check_references, find_references, reflectance
+    from napari_specfusion.samples import sample_scene
+    from napari_specfusion.sensor import Psf
+    from napari_specfusion.simulation import simulate
+    from napari_specfusion.training import TrainingOptions, fit, train
+    from napari_specfusion.weights import list_weights, load_checkpoint, load_weights
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
 
 __all__ = [
@@ -62,35 +61,35 @@ __all__ = [
 
 _HOME = {
     "Calibration": "calibration",
-    "Cube": "cube",
-    "Finding": "scene",
-    "Psf": "degrade",
-    "Quality": "metrics",
-    "Scene": "scene",
+    "Cube": "data",
+    "Finding": "data",
+    "Psf": "sensor",
+    "Quality": "quality",
+    "Scene": "data",
     "SpecFusionError": "errors",
     "TrainingOptions": "training",
     "as_cube": "io",
     "calibrate": "calibration",
-    "check_references": "references",
-    "choose": "choice",
-    "create_model": "models",
-    "evaluate": "metrics",
-    "find_references": "references",
-    "fit": "fitting",
-    "fuse": "engine",
+    "check_references": "radiometry",
+    "choose": "fusion",
+    "create_model": "networks",
+    "evaluate": "quality",
+    "find_references": "radiometry",
+    "fit": "training",
+    "fuse": "fusion",
     "list_arrays": "io",
-    "list_models": "models",
-    "list_weights": "models",
-    "load_checkpoint": "models",
-    "load_weights": "models",
+    "list_models": "networks",
+    "list_weights": "weights",
+    "load_checkpoint": "weights",
+    "load_weights": "weights",
     "open_cube": "io",
     "open_in": "widgets._console",
     "open_scene": "io",
-    "reflectance": "references",
-    "sample_scene": "sample_data",
+    "reflectance": "radiometry",
+    "sample_scene": "samples",
     "show_in": "widgets._console",
     "show_rgb": "widgets._console",
-    "simulate": "degrade",
+    "simulate": "simulation",
     "train": "training",
 }
 

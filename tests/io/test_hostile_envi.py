@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from napari_specfusion.errors import ReadError, SpecFusionError
 from napari_specfusion.io import open_cube
-from napari_specfusion.io._envi_header import _KEYS
+from napari_specfusion.io.formats.envi.header import _KEYS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CORE = {"samples": "5", "lines": "4", "bands": "3", "data type": "2", "interleave": "bsq", "byte order": "0"}
 HUGE = ["1000000000000", "9" * 30, "9" * 400, "1e308", "1e-320", "-1", "0", "nan", "inf", "4294967296", "2.5", "0x10"]

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, OutputError
-from napari_specfusion.io import WRITERS, _blocks, open_cube, save_cube
+from napari_specfusion.fusion.result import ResultStore
+from napari_specfusion.io import WRITERS, open_cube, save_cube
+from napari_specfusion.io.arrays import blocks
 from napari_specfusion.io.save import SaveProgress, find_writer
-from napari_specfusion.references import reflectance
-from napari_specfusion.store import ResultStore
-from napari_specfusion.tiles import Box
+from napari_specfusion.radiometry.convert import reflectance
+from napari_specfusion.tiling.tiles import Box
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.integers(-5, 4000, (11, 40, 50)).astype("i2")
@@ -209,7 +210,7 @@ def test_text_that_would_break_an_envi_header_stays_out_of_it(metadata: dict[str
 @pytest.mark.parametrize("key", WRITERS)
 @pytest.mark.parametrize("origin", ["bsq", "bil", "bip", "zarr", "tiff", "dask", "crop", "select", "rows"])
 def test_in_small_blocks_from_anywhere(key: str, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 4000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4000)
     cube = CUBE
     if origin in {"bsq", "bil", "bip"}:
         cube = open_cube(CUBE.save(tmp_path / f"in.{origin}").paths[-1])
@@ -230,7 +231,7 @@ def test_in_small_blocks_from_anywhere(key: str, origin: str, tmp_path: Path, mo
 def test_blocks_cover_the_cube_once(by_bands: bool) -> None:
     for grid, limit in [((1, 1, 1), 300), ((3, 8, 8), 100), ((16, 64, 64), 9000), ((11, 16, 16), 10**9)]:
         seen = np.zeros(CUBE.shape, int)
-        for block in _blocks.plan(CUBE, by_bands, grid, limit):
+        for block in blocks.plan(CUBE, by_bands, grid, limit):
             seen[block.box] += 1
             assert all(part.start % step == 0 for part, step in zip(block.box, grid, strict=True))
             least = grid if by_bands else (CUBE.bands, *grid[1:])
@@ -269,7 +270,7 @@ def test_what_appears_meanwhile_is_not_replaced(target: Path) -> None:
 
 
 def test_a_stopped_save_leaves_what_was_there(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 4000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4000)
     before = sorted(target.parent.iterdir())
     asked = iter([False, True])
     with pytest.raises(Cancelled, match="untouched"):
@@ -323,7 +324,7 @@ def test_a_file_that_takes_a_part_only_is_told_in_words(name: str, options: dict
 
 def test_a_full_disk_is_noticed_before(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("usage", (), {"free": 1000})
-    monkeypatch.setattr("napari_specfusion.io._scratch.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("napari_specfusion.io.atomic.shutil.disk_usage", lambda path: usage)
     with pytest.raises(OutputError, match="too full"):
         CUBE.save(target, overwrite=True)
 
@@ -332,7 +333,7 @@ def test_a_disk_that_fills_up_is_told_in_words(tmp_path: Path, monkeypatch: pyte
     def full(*args: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("napari_specfusion.io._write_envi.fill", full)
+    monkeypatch.setattr("napari_specfusion.io.formats.envi.writer.fill", full)
     with pytest.raises(OutputError, match="filled up"):
         CUBE.save(tmp_path / "x.hdr")
     assert list(tmp_path.iterdir()) == []
@@ -459,7 +460,7 @@ def test_an_envi_header_of_the_other_name_is_not_left_beside_new_data(tmp_path: 
 
 @pytest.mark.parametrize("key", WRITERS)
 def test_progress_ends_with_all(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 4000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4000)
     events: list[SaveProgress] = []
     CUBE.save(tmp_path / f"x{WRITERS[key].suffixes[0]}", progress=events.append)
     assert events[0].done == 0 and events[0].remaining is None
@@ -489,7 +490,7 @@ class Counted:
 
 @pytest.mark.parametrize("key", WRITERS)
 def test_the_cube_is_never_held(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_blocks, "BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 20)
     lazy = da.from_array(Counted(), chunks=(1, 512, 512), meta=np.empty((0, 0, 0), "f4"), name="counted")
     options: dict[str, Any] = {"version": "7.3"} if key == "matlab" else {}
     HELD.clear()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import warnings
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
 
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.io import open_cube
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VALUES = np.random.default_rng(1).integers(-5, 4000, (7, 40, 600)).astype("i2")
 VALUES[:, 2:4, 5:9] = -9999
@@ -125,7 +127,7 @@ def test_ome_tiff_in_tifffile(shape: tuple[int, int, int], tmp_path: Path) -> No
 
 
 def test_a_large_tiff_has_large_offsets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_specfusion.io._write_tiff._CLASSIC", 1000)
+    monkeypatch.setattr("napari_specfusion.io.formats.tiff.writer._CLASSIC", 1000)
     CUBE.save(tmp_path / "x.tif")
     with tifffile.TiffFile(tmp_path / "x.tif") as tiff:
         assert tiff.is_bigtiff
@@ -158,7 +160,7 @@ def test_mat_in_scipy(tmp_path: Path) -> None:
 
 def test_large_mat_in_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     h5py = pytest.importorskip("h5py", reason="HDF5 comes with the extra hdf")
-    monkeypatch.setattr("napari_specfusion.io._write_matlab.LARGEST_V5", 1000)
+    monkeypatch.setattr("napari_specfusion.io.formats.matlab.writer.LARGEST_V5", 1000)
     CUBE.save(tmp_path / "x.mat")
     head = (tmp_path / "x.mat").read_bytes()[:512]
     assert head.startswith(b"MATLAB 7.3 MAT-file") and head[124:128] == b"\x00\x02IM"
@@ -203,7 +205,7 @@ def test_ome_zarr_has_few_files(interleave: str, tmp_path: Path, monkeypatch: py
 
     values = np.random.default_rng(5).integers(0, 4000, (40, 700, 900)).astype("u2")
     header = Cube.from_array(values).save(tmp_path / "x.hdr", interleave=interleave).paths[-1]
-    monkeypatch.setattr("napari_specfusion.io._blocks.BLOCK_BYTES", 16 << 20)
+    monkeypatch.setattr("napari_specfusion.io.arrays.blocks.BLOCK_BYTES", 16 << 20)
     open_cube(header).save(tmp_path / "x.zarr")
     level = zarr.open_group(tmp_path / "x.zarr", mode="r")["0"]
     assert isinstance(level, zarr.Array)
@@ -240,7 +242,7 @@ def test_ome_zarr_in_zarr(dtype: str, tmp_path: Path) -> None:
 def test_levels_are_means(side: tuple[int, int], dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import zarr
 
-    monkeypatch.setattr("napari_specfusion.io._blocks.BLOCK_BYTES", 300_000)
+    monkeypatch.setattr("napari_specfusion.io.arrays.blocks.BLOCK_BYTES", 300_000)
     rng = np.random.default_rng(2)
     values = (
         rng.random((2, *side)).astype(dtype) if dtype == "f4" else rng.integers(0, 2 if dtype == "?" else 9, (2, *side))
@@ -272,7 +274,7 @@ def test_levels_do_not_depend_on_the_blocks(
     values = np.random.default_rng(3).integers(0, 65536, (20, 1031, 601)).astype("u2")
     header = Cube.from_array(values).save(tmp_path / "x.hdr", interleave=interleave).paths[-1]
     Cube.from_array(values).save(tmp_path / "whole.zarr")
-    monkeypatch.setattr("napari_specfusion.io._blocks.BLOCK_BYTES", block)
+    monkeypatch.setattr("napari_specfusion.io.arrays.blocks.BLOCK_BYTES", block)
     open_cube(header).save(tmp_path / "blocks.zarr")
     whole, blocks = (zarr.open_group(tmp_path / f"{name}.zarr", mode="r") for name in ("whole", "blocks"))
     np.testing.assert_array_equal(blocks["0"][:], values)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +9,14 @@ import pytest
 
 pytest.importorskip("napari", reason="the widgets need napari")
 
-from napari_specfusion.sample_data import sample_scene
+from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.widgets._console import show_in
 
 if TYPE_CHECKING:
-    from napari_specfusion.scene import Scene
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_specfusion.data.scene import Scene
 
 SIZE = 96
 

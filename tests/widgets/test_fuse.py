@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +9,20 @@ import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
-from napari_specfusion.cube import Cube
-from napari_specfusion.models import METHODS, create_model, save_checkpoint
-from napari_specfusion.models.weights import list_weights
-from napari_specfusion.sample_data import sample_scene
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.networks.registry import create_model
+from napari_specfusion.samples.scene import sample_scene
+from napari_specfusion.weights.checkpoint import save_checkpoint
+from napari_specfusion.weights.shipped import list_weights
 from napari_specfusion.widgets._console import open_in, show_in
 from napari_specfusion.widgets._fuse_options import METHOD_CHOICES, FuseOptions, describe_progress
 
 if TYPE_CHECKING:
-    from napari_specfusion.scene import Scene
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_specfusion.data.scene import Scene
 
 TIMEOUT = 20_000
 
@@ -52,7 +55,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     gate = threading.Semaphore(0)
     real = METHODS["bicubic"]
     slow = Slow(gate)
-    monkeypatch.setattr("napari_specfusion.models.methods.as_method", lambda model: slow if model != real else real)
+    monkeypatch.setattr("napari_specfusion.methods.registry.as_method", lambda model: slow if model != real else real)
     return gate
 
 
@@ -198,7 +201,7 @@ def test_a_network_is_fitted_on_the_scene(
     viewer: Any, dock: Callable[[str], Any], qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = sample_scene(192, 4)
-    monkeypatch.setattr("napari_specfusion.fitting.MIN_GAIN", -np.inf)
+    monkeypatch.setattr("napari_specfusion.training.fitting.MIN_GAIN", -np.inf)
     show_in(viewer, pair.guide.replace(name="guide"))
     show_in(viewer, pair.hsi.replace(name="cube"))
     fuse = dock("Fuse")
@@ -277,8 +280,8 @@ def test_layers_come_and_go(pair_in: Any, dock: Callable[[str], Any], qtbot: Any
 
 
 def test_progress_in_words() -> None:
-    from napari_specfusion.choice import ChoiceProgress
-    from napari_specfusion.engine import FusionProgress
+    from napari_specfusion.fusion.auto import ChoiceProgress
+    from napari_specfusion.fusion.engine import FusionProgress
 
     cube = Cube.from_array(np.ones((2, 2, 2)))
     assert describe_progress(ChoiceProgress("glp", 1, 4)) == (0.25, "Trying glp one scale down, 2 of 4")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.widgets._layers import (
     is_cube,
     is_image,
@@ -18,7 +18,7 @@ from napari_specfusion.widgets._layers import (
 )
 
 if TYPE_CHECKING:
-    from napari_specfusion.scene import Scene
+    from napari_specfusion.data.scene import Scene
 
 
 def image(shape: tuple[int, ...], **keywords: object) -> Image:

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from scipy.io import savemat
 
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CubeError
 from napari_specfusion.widgets._commands import rgb_of_selected
 from napari_specfusion.widgets._console import open_in, show_rgb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def look(qtbot: Any, widget: Any, path: Path) -> None:

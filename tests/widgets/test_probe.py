@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import OutputError
 from napari_specfusion.widgets._probe import probe, table, write_csv
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def layer(values: np.ndarray, **fields: object) -> Image:

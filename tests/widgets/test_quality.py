@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import notification_manager
 
-from napari_specfusion.metrics import MEASURES, evaluate
+from napari_specfusion.quality.metrics import MEASURES, evaluate
 from napari_specfusion.widgets._console import show_in
 
 if TYPE_CHECKING:
-    from napari_specfusion.scene import Scene
+    from collections.abc import Callable
+
+    from napari_specfusion.data.scene import Scene
 
 
 def idle(qtbot: Any, quality: Any) -> None:

@@ -12,10 +12,10 @@ import tifffile
 import zarr
 from scipy.io import savemat
 
-from napari_specfusion.cube import Cube
-from napari_specfusion.engine import fuse
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import ReadError
-from napari_specfusion.sample_data import sample_scene
+from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.widgets._console import open_in
 from napari_specfusion.widgets._plot import AXIS_LABELS
 from napari_specfusion.widgets._probe import probe

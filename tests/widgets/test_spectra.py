@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def event(y: float, x: float, **fields: Any) -> Any:

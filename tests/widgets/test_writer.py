@@ -10,7 +10,7 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 import napari_specfusion
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import OutputError
 from napari_specfusion.io import WRITERS, open_cube
 from napari_specfusion.io.save import find_writer
@@ -111,7 +111,7 @@ def test_the_activity_bar_shows_how_far_a_save_is(viewer: Any, tmp_path: Path, m
         seen.append((bar.desc, bar.n, bar.total))
 
     monkeypatch.setattr(progress, "update", told)
-    monkeypatch.setattr("napari_specfusion.io._blocks.BLOCK_BYTES", 1200)
+    monkeypatch.setattr("napari_specfusion.io.arrays.blocks.BLOCK_BYTES", 1200)
     data, keywords, _ = CUBE.layer_data()
     save_layer(str(tmp_path / "x.hdr"), data, keywords)
     done = [n for _, n, _ in seen]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,24 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion.errors import OutputError
-from napari_specfusion.io import _write_envi, _write_matlab, _write_numpy, _write_tiff, _write_zarr
-from napari_specfusion.io._blocks import SaveProgress, Watch, file_arrays
-from napari_specfusion.io._scratch import check_targets, explained, published
-from napari_specfusion.io._writer import Writer
+from napari_specfusion.io.arrays.blocks import SaveProgress, Watch, file_arrays
+from napari_specfusion.io.atomic import check_targets, explained, published
+from napari_specfusion.io.registry import WRITERS
 
 if TYPE_CHECKING:
-    from napari_specfusion.cube import Cube
+    import os
+    from collections.abc import Callable
 
-__all__ = ["WRITERS", "SaveProgress", "Saved", "Writer", "find_writer", "save_cube"]
+    from napari_specfusion.data.cube import Cube
 
-WRITERS: dict[str, Writer] = {
-    "envi": _write_envi.WRITER,
-    "tiff": _write_tiff.WRITER,
-    "ome-tiff": _write_tiff.OME_WRITER,
-    "zarr": _write_zarr.WRITER,
-    "npz": _write_numpy.WRITER,
-    "matlab": _write_matlab.WRITER,
-}
+__all__ = ["SaveProgress", "Saved", "find_writer", "save_cube"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ the seed and its own number: one that was killed goes on from the last state and
 from __future__ import annotations
 
 from napari_specfusion.training._train import train
+from napari_specfusion.training.fitting import FitProgress, fit
 from napari_specfusion.training.options import TrainingOptions, TrainingProgress
 
-__all__ = ["TrainingOptions", "TrainingProgress", "train"]
+__all__ = ["FitProgress", "TrainingOptions", "TrainingProgress", "fit", "train"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +12,19 @@ import numpy as np
 
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, ModelError
-from napari_specfusion.examples import Examples, open_references
-from napari_specfusion.models.trained import Trained, Training
-from napari_specfusion.srf import as_srf
+from napari_specfusion.sensor.srf import as_srf
+from napari_specfusion.simulation.sharp_cubes import open_sharp_cubes
 from napari_specfusion.training.folder import TrainingFolder
 from napari_specfusion.training.options import TrainingOptions, TrainingProgress
-from napari_specfusion.training.run import Best, Run
+from napari_specfusion.training.pairs import Examples
+from napari_specfusion.training.trainer import Best, Run
+from napari_specfusion.weights.trained import Trained, Training
 
 if TYPE_CHECKING:
-    from napari_specfusion.cube import Cube
-    from napari_specfusion.srf import Srf
+    from collections.abc import Callable, Sequence
+
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.sensor.srf import Srf
 
 __all__ = ["train"]
 
@@ -90,7 +92,7 @@ def train(
         If `should_stop` said so; the same call goes on.
     """
     options = options or TrainingOptions()
-    references = open_references(scenes, white) if isinstance(scenes, str | Path) else list(scenes)
+    references = open_sharp_cubes(scenes, white) if isinstance(scenes, str | Path) else list(scenes)
     kept = _validation_names(references, validation)
     place = pick_device(device, "float32")
     folder = TrainingFolder(Path(out))

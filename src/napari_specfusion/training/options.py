@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from napari_specfusion.degrade import PROTOCOLS
 from napari_specfusion.errors import ModelError
-from napari_specfusion.models.trained import BASES
+from napari_specfusion.simulation.pair import PROTOCOLS
+from napari_specfusion.weights.trained import BASES
 
 __all__ = ["TrainingOptions", "TrainingProgress"]
 

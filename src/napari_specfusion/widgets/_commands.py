@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error
 
 from napari_specfusion.errors import SpecFusionError
-from napari_specfusion.sample_data import sample_scene
+from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.widgets._console import show_rgb
 from napari_specfusion.widgets._layers import cell_transform, layer_data
 

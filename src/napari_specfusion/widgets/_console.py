@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CubeError
 from napari_specfusion.io import open_cube
 from napari_specfusion.widgets._layers import is_cube, layer_data, place_over, rgb_layer_data
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     import napari

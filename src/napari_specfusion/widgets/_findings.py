@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRectF, Qt
@@ -10,9 +9,11 @@ from qtpy.QtGui import QColor, QFont, QPainter
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from qtpy.QtGui import QPaintEvent
 
-    from napari_specfusion.scene import Finding
+    from napari_specfusion.data.scene import Finding
     from napari_specfusion.widgets._preflight import Mood
 
 __all__ = ["FindingsPanel"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -18,10 +17,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_specfusion.scene import Finding
-from napari_specfusion.widgets._combo import LayerCombo
+from napari_specfusion.data.scene import Finding
 from napari_specfusion.widgets._findings import FindingsPanel
-from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form, single_timer
+from napari_specfusion.widgets._forms import LayerCombo, PathEdit, choice_combo, choose, form, single_timer
 from napari_specfusion.widgets._fuse_options import (
     AUTO,
     DEVICES,
@@ -43,9 +41,11 @@ from napari_specfusion.widgets._preflight import Preflight, inspect_pair
 from napari_specfusion.widgets._worker import Job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import napari
 
-    from napari_specfusion.cube import Cube
+    from napari_specfusion.data.cube import Cube
 
 __all__ = ["FuseWidget"]
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_specfusion.choice import ChoiceProgress, choose
 from napari_specfusion.device import pick_device
-from napari_specfusion.engine import FusionProgress, fuse
 from napari_specfusion.errors import FusionError
-from napari_specfusion.models.methods import AUTO
-from napari_specfusion.models.weights import list_weights, load_weights, shipped_weights
+from napari_specfusion.fusion.auto import ChoiceProgress, choose
+from napari_specfusion.fusion.engine import FusionProgress, fuse
+from napari_specfusion.fusion.resolve import AUTO
+from napari_specfusion.weights.shipped import list_weights, load_weights, shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-    from napari_specfusion.cube import Cube
-    from napari_specfusion.fitting import FitProgress
-    from napari_specfusion.scene import Scene
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.training.fitting import FitProgress
     from napari_specfusion.widgets._worker import Report, ShouldStop
 
 __all__ = [
@@ -148,7 +148,7 @@ def run_fusion(scene: Scene, options: FuseOptions, report: Report, should_stop: 
 
 def _model(scene: Scene, options: FuseOptions, report: Report, should_stop: ShouldStop) -> tuple[Any, str]:
     if options.method == FIT:
-        from napari_specfusion.fitting import fit
+        from napari_specfusion.training.fitting import fit
 
         device = "cpu" if options.device == "auto" else options.device
         fitted = fit(scene, minutes=options.minutes, callback=report, should_stop=should_stop, device=device)

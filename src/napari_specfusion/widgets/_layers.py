@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -12,10 +10,11 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_specfusion.cube import METADATA_KEY, Cube
+from napari_specfusion.data.cube import METADATA_KEY, Cube
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from fractions import Fraction
 
     LayerData = tuple[Any, dict[str, Any], str]
 

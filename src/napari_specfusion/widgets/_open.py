@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
@@ -19,9 +17,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_specfusion.data.scene import Finding
 from napari_specfusion.errors import ChoiceError
 from napari_specfusion.io import READERS
-from napari_specfusion.scene import Finding
 from napari_specfusion.widgets._findings import FindingsPanel
 from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form
 from napari_specfusion.widgets._layers import layer_data
@@ -30,9 +28,12 @@ from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._worker import Job, Report, ShouldStop
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     import napari
 
-    from napari_specfusion.cube import Cube
+    from napari_specfusion.data.cube import Cube
     from napari_specfusion.widgets._preflight import Mood
 
 __all__ = ["OpenWidget"]

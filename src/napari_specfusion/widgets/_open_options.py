@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_specfusion.data.scene import Finding
 from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.io import READERS, Variable, find_reader, list_arrays, open_cube
-from napari_specfusion.scene import Finding
 
 if TYPE_CHECKING:
-    from napari_specfusion.cube import Cube
-    from napari_specfusion.references import References
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.radiometry.files import References
 
 __all__ = ["Asked", "Looked", "describe_cube", "look_at"]
 
@@ -57,7 +58,7 @@ class Asked:
         cube = open_cube(self.path, **fields)
         if self.references is None:
             return cube, []
-        from napari_specfusion.references import reflectance
+        from napari_specfusion.radiometry.convert import reflectance
 
         cube = reflectance(cube, *self.references, panel=self.panel)
         return cube, [Finding(level, "references", message) for level, message in cube.metadata["findings"]]
@@ -91,7 +92,7 @@ class Looked:
 
 def look_at(asked: Asked) -> Looked:
     """Open what the form asks for, and find out what else there is; what goes wrong is part of the answer."""
-    from napari_specfusion.references import find_references
+    from napari_specfusion.radiometry.files import find_references
 
     cube, error = None, None
     findings: list[Finding] = []

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.scene import Finding, Scene
 from napari_specfusion.errors import SpecFusionError
-from napari_specfusion.scene import Finding, Scene
 from napari_specfusion.widgets._fuse_options import unfit_weights
 
 if TYPE_CHECKING:
-    from napari_specfusion.calibration import Calibration
+    from collections.abc import Mapping
+
+    from napari_specfusion.calibration.estimate import Calibration
     from napari_specfusion.widgets._worker import Report, ShouldStop
 
 __all__ = ["Mood", "Preflight", "inspect_pair"]
@@ -111,7 +112,7 @@ def inspect_pair(low: Any, guide: Any, ratio: float | None, report: Report, shou
     # here and not in the GUI's thread: the first time torch is loaded and the weights are opened
     unfit = unfit_weights(scene)
     # scipy and the solvers behind it are loaded when they are first needed
-    from napari_specfusion.calibration import calibrate
+    from napari_specfusion.calibration.estimate import calibrate
 
     try:
         calibration = calibrate(scene)

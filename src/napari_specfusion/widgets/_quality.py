@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,16 +20,17 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_specfusion.cube import Cube
-from napari_specfusion.metrics import MEASURES, Quality, evaluate, quality_maps
-from napari_specfusion.widgets._combo import LayerCombo
-from napari_specfusion.widgets._forms import choice_combo, form
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.quality.metrics import MEASURES, Quality, evaluate, quality_maps
+from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form
 from napari_specfusion.widgets._layers import is_cube, place_over, plane_shape
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._plot import CUBE_COLOURS, LINE_STYLES, Line, SpectrumPlot
 from napari_specfusion.widgets._worker import Job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
 
 __all__ = ["QualityWidget"]

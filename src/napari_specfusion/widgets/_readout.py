@@ -9,7 +9,7 @@ from napari_specfusion.widgets._probe import band_positions
 if TYPE_CHECKING:
     import napari
 
-    from napari_specfusion.cube import Cube
+    from napari_specfusion.data.cube import Cube
 
 __all__ = ["band_shown", "describe_band", "hide_band_text", "show_band_text", "step_to_band"]
 

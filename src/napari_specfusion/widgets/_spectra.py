@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
-from napari_specfusion.cube import Cube
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.widgets._forms import single_timer
 from napari_specfusion.widgets._layers import is_cube
@@ -27,6 +26,8 @@ from napari_specfusion.widgets._readout import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import napari
 
 __all__ = ["SpectraWidget"]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_specfusion.cube import Cube
+    from napari_specfusion.data.cube import Cube
 
 __all__ = ["save_layer"]
 
@@ -57,7 +57,7 @@ def save_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]
 
 def _cube(data: Any, attributes: Mapping[str, Any]) -> Cube:
     """Return the cube behind the data of a layer."""
-    from napari_specfusion.cube import METADATA_KEY, Cube
+    from napari_specfusion.data.cube import METADATA_KEY, Cube
 
     metadata = attributes.get("metadata") or {}
     layer = SimpleNamespace(

@@ -1,0 +1,223 @@
+"""What a benchmark compares: methods, and networks with their weights, each at the ratios that it runs at."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cache
+from math import lcm
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_specfusion.errors import ModelError
+from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.weights.fitted import Fitted
+from napari_specfusion.weights.shipped import list_weights, load_weights, shipped_weights
+from napari_specfusion.weights.trained import Trained
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_specfusion.data.scene import Scene
+
+__all__ = ["CROSS_FROM", "FITTED", "Contender", "NetworkCost", "contenders", "network_cost", "open_model"]
+
+FITTED = "lso-s"
+# the ratio whose weights are tried at other ratios
+CROSS_FROM = 4
+SMALLEST_SIDE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """One line of the table at one ratio.
+
+    Attributes
+    ----------
+    name
+        What to call it.
+    model
+        What `fuse` takes.
+    source
+        A method, weights that come with the package, or a file: what `open_model` takes in another process.
+    made_for
+        Ratio that its weights were trained for; None without weights.
+    minutes
+        How long it is fitted on each pair; None where it is not.
+    """
+
+    name: str
+    model: Any
+    source: str
+    made_for: int | None = None
+    minutes: float | None = None
+
+    def ready(self, pair: Scene) -> Any:
+        """Return what `fuse` takes for `pair`, fitted on it if need be."""
+        if self.minutes is None:
+            return self.model
+        from napari_specfusion.training.fitting import fit
+
+        return fit(pair, self.model, minutes=self.minutes)
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """Size of a network.
+
+    Attributes
+    ----------
+    parameters
+        Numbers that are trained.
+    operations
+        Multiply-accumulates for each HR pixel, the base's not counted.
+    """
+
+    parameters: int
+    operations: float
+
+
+def contenders(
+    names: Sequence[str] | None,
+    files: Sequence[str | Path],
+    pairs: Mapping[int, Scene],
+    *,
+    cross: Sequence[int] = (),
+    minutes: float = 3.0,
+) -> dict[int, list[Contender]]:
+    """Return what is to be compared at each ratio.
+
+    Parameters
+    ----------
+    names
+        Methods, weights that come with the package, or ``"lso-s"``, which is fitted on each pair. None takes every
+        method, and those of the weights that fit.
+    files
+        Weight files; a bare network that tells no ratio counts as made for 4.
+    pairs
+        For each ratio a pair, however small, of the sensors.
+    cross
+        Ratios at which the weights made for 4 run too.
+
+    Raises
+    ------
+    ModelError
+        If weights that were asked for fit none of the ratios, or not the sensors.
+    CheckpointError
+        If a file cannot be opened.
+    """
+    chosen = [*METHODS, *list_weights()] if names is None else list(dict.fromkeys(names))
+    weights = {name: (name, shipped_weights(name)) for name in chosen if name in list_weights()}
+    weights |= {name: (str(file), load_weights(file)) for name, file in _short_names(files).items()}
+    table: dict[int, list[Contender]] = {ratio: [] for ratio in pairs}
+    for found in table.values():
+        found.extend(Contender(name, name, name) for name in chosen if name in METHODS)
+    for name, (source, model) in weights.items():
+        made_for = _ratio_of(model)
+        wanted = [r for r in pairs if r == made_for or (r in cross and _crosses(model))]
+        if wanted:
+            reason = _misfit(name, model, pairs[wanted[0]])
+        else:
+            reason = (
+                f"{name} was made for ratio {made_for}, the benchmark runs at {', '.join(map(str, pairs))}; "
+                f"add --ratio {made_for}, or leave it out."
+            )
+        if reason and (names is not None or name not in list_weights()):
+            raise ModelError(reason)
+        if not reason:
+            for ratio in wanted:
+                table[ratio].append(Contender(name, _at(model, ratio), source, made_for))
+    if FITTED in chosen:
+        for ratio, found in table.items():
+            found.append(Contender(FITTED, FITTED, "", ratio, minutes))
+    return table
+
+
+def open_model(source: str, ratio: int) -> Any:
+    """Return what `fuse` takes for the `source` of a contender, at `ratio`."""
+    if source in METHODS:
+        return source
+    return _at(shipped_weights(source) if source in list_weights() else load_weights(source), ratio)
+
+
+@cache
+def network_cost(model: Any) -> NetworkCost | None:
+    """Return the size of a network, or of the one in a method with weights; None where there is none.
+
+    The operations are those of convolutions and matrix products, the projections onto spectral directions included.
+    They are counted on a small image: one that is not cut into strips, whose overlaps would be counted twice.
+    """
+    module, residual = _module_of(model), getattr(model, "residual", None)
+    if module is None:
+        return None
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    step = lcm(16, module.ratio)
+    side = -(-SMALLEST_SIDE // step) * step
+    guide = torch.zeros(1, module.guide_bands, side, side)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if residual is None:
+            module(guide, torch.zeros(1, module.bands, side // module.ratio, side // module.ratio))
+        else:
+            residual.on(guide, torch.zeros(1, len(residual.basis), side, side))
+    parameters = sum(values.numel() for values in module.parameters())
+    return NetworkCost(parameters, counter.get_total_flops() / 2 / side**2)
+
+
+def _module_of(model: Any) -> Any:
+    """Return the network of a method with weights, or a network as it is; None for anything else."""
+    if isinstance(model, str):
+        return None
+    if isinstance(model, Trained | Fitted):
+        return None if model.residual is None else model.residual.module
+    return model
+
+
+def _ratio_of(model: Any) -> int:
+    return int(_module_of(model).ratio)
+
+
+def _crosses(model: Any) -> bool:
+    """Whether weights may run at another ratio: not those of one scene."""
+    return _ratio_of(model) == CROSS_FROM and not isinstance(model, Fitted)
+
+
+def _at(model: Any, ratio: int) -> Any:
+    if _ratio_of(model) == ratio or isinstance(model, Fitted):
+        return model
+    if isinstance(model, Trained):
+        return model.at(ratio)
+    module = copy.copy(model)
+    module.ratio = ratio
+    return module
+
+
+def _misfit(name: str, model: Any, pair: Scene) -> str:
+    """Return why weights do not fit the sensors of a pair, its ratio aside; an empty string if they do."""
+    if isinstance(model, Trained):
+        return model.at(int(pair.factor)).misfit(pair)
+    wants = (
+        (len(model.residual.basis), len(model.residual.guide_centre))
+        if isinstance(model, Fitted) and model.residual is not None
+        else (model.bands, model.guide_bands)
+    )
+    has = (pair.hsi.bands, pair.guide.bands)
+    if wants == has:
+        return ""
+    return (
+        f"{name} takes cubes of {wants[0]} bands with a guide of {wants[1]}, the scenes have {has[0]} and {has[1]}; "
+        "leave it out, or give other scenes."
+    )
+
+
+def _short_names(files: Sequence[str | Path]) -> dict[str, Path]:
+    """Name files by their last parts, as many as it takes to tell them apart from each other and from the rest."""
+    paths = list(dict.fromkeys(Path(file).absolute() for file in files))
+    taken = {*METHODS, *list_weights(), FITTED}
+    names: list[str] = []
+    for parts in range(1, max((len(path.parts) for path in paths), default=1) + 1):
+        names = ["/".join((*path.parts[-parts:-1], path.name.removesuffix(path.suffix))) for path in paths]
+        if len(set(names)) == len(names) and not taken & set(names):
+            break
+    return dict(zip(names, paths, strict=True))

@@ -1,0 +1,261 @@
+"""Quality, time and memory of the methods on sharp cubes that are degraded by the published protocols.
+
+Made for the CAVE scenes (31 bands, 400-700 nm), each a file in one folder; it takes any cubes that carry wavelengths.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_specfusion.bench.candidates import CROSS_FROM, FITTED, Contender, contenders, network_cost, open_model
+from napari_specfusion.bench.isolated import peak_memory, run_apart
+from napari_specfusion.bench.table import Score, Setting, prepare_folder, save_table, section
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.scene import Scene
+from napari_specfusion.device import pick_device
+from napari_specfusion.errors import Cancelled, ModelError, SceneError, SpecFusionError
+from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.quality.metrics import evaluate
+from napari_specfusion.simulation.pair import PROTOCOLS, simulate
+from napari_specfusion.simulation.sharp_cubes import open_sharp_cubes
+from napari_specfusion.weights.shipped import list_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from napari_specfusion.quality.metrics import Quality
+
+__all__ = ["bench_memory", "bench_scene", "main"]
+
+RATIOS, CROSS = (4, 8), (8, 16, 32)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return the exit status: 1 if a method failed on a scene."""
+    options = _parser().parse_args(argv)
+    ratios: list[int] = options.ratio or list(RATIOS)
+    cross: Sequence[int] = (() if options.ratio else CROSS) if options.cross is None else options.cross
+    noise = None if options.noise is None else tuple(options.noise)
+    references = open_sharp_cubes(options.data, options.white)
+    everywhere = sorted({*ratios, *cross})
+    small = {ratio: simulate(_corner(references[0], ratio), ratio, srf=options.srf) for ratio in everywhere}
+    table = contenders(options.method, options.weights, small, cross=cross, minutes=options.minutes)
+    folder = prepare_folder(options.out)
+    setting = _setting(options.srf, noise)
+    scores: list[Score] = []
+    memory: dict[tuple[str, int], float | None] = {}
+    for protocol in options.protocol:
+        for ratio in everywhere:
+            print(f"\nx{ratio}, protocol {protocol}, blind" + (f", noise {setting.noise} dB" if noise else ""))
+            print(f"{'scene':<24} {'method':<24} {'PSNR':>6} {'SAM':>6} {'ERGAS':>6} {'SSIM':>7} {'s':>6}", flush=True)
+            found: list[Score] = []
+            for reference in references:
+                scene = simulate(reference, ratio, srf=options.srf, protocol=protocol, noise=noise)
+                for contender, score in zip(
+                    table[ratio], bench_scene(scene, reference.name, table[ratio], protocol), strict=True
+                ):
+                    key = (contender.name, ratio)
+                    if options.memory and key not in memory:
+                        memory[key] = None if score.failure else _try_memory(scene, contender)
+                    found.append(dataclasses.replace(score, memory=memory.get(key)))
+                    _print_score(found[-1])
+            print("\n" + section(found, published=protocol == "lso" and noise is None), flush=True)
+            scores += found
+            # after each part, so that a run that is stopped leaves what it has
+            written = save_table(folder, scores, setting)
+    print("\nwritten: " + ", ".join(map(str, written)))
+    if not any(path.suffix == ".png" for path in written):
+        print("There is no picture, since matplotlib is not installed: pip install 'napari-specfusion[plot]'.")
+    return int(any(score.failure for score in scores))
+
+
+def bench_scene(scene: Scene, name: str, methods: Iterable[Contender], protocol: str = "") -> Iterator[Score]:
+    """Fuse a simulated pair by each method, blind, and score the result.
+
+    Parameters
+    ----------
+    scene
+        A pair with its reference; what else it knows is kept from the methods.
+    name
+        What to call it.
+    methods
+        What to fuse by; one that fails is recorded, and the others go on.
+    protocol
+        How the pair was simulated.
+
+    Yields
+    ------
+    Score
+        Without the memory, which `bench_memory` measures.
+    """
+    assert scene.reference is not None
+    pair = _blind(scene)
+    for contender in methods:
+        quality, failure = None, ""
+        start = time.perf_counter()
+        try:
+            model = contender.ready(pair)
+            fused = fuse(pair, model=model)
+            seconds = time.perf_counter() - start
+            quality = evaluate(scene.reference, fused, scene.factor)
+        except Cancelled:
+            raise
+        except SpecFusionError as error:
+            failure = str(error)
+        cost = None if failure else network_cost(model)
+        yield Score(
+            protocol,
+            int(scene.factor),
+            name,
+            contender.name,
+            contender.made_for,
+            **{key: _known(quality, key) for key in ("psnr", "sam", "ergas", "ssim")},
+            seconds=None if failure else seconds,
+            parameters=cost.parameters if cost else None,
+            operations=cost.operations if cost else None,
+            failure=failure,
+        )
+
+
+def bench_memory(scene: Scene, contender: Contender) -> float:
+    """Return by how much a process of its own grows at its highest while it fuses a pair, blind, in GB.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be measured, or the contender is one that is fitted on the pair.
+    """
+    import torch
+
+    if contender.minutes is not None:
+        raise ModelError(f"The memory of {contender.name} would take another fit; leave it out.")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pair.npz"
+        known: dict[str, Any] = {} if scene.hsi.wavelengths is None else {"wavelengths": scene.hsi.wavelengths}
+        np.savez(file, hsi=scene.hsi.read(), guide=scene.guide.read(), **known)
+        task = {"pair": str(file), "source": contender.source, "ratio": int(scene.factor)}
+        what, remedy = f"The memory of {contender.name}", "leave it out with --no-memory"
+        told = run_apart("napari_specfusion.bench.cave:_measure", task, torch.get_num_threads(), what, remedy)
+    return float(told["growth"])
+
+
+def _measure(task: dict[str, Any]) -> dict[str, float]:
+    """Measure in this process what `bench_memory` asks for."""
+    from napari_specfusion.samples.scene import sample_scene
+
+    with np.load(task["pair"]) as stored:
+        hsi = Cube.from_array(stored["hsi"], wavelengths=stored["wavelengths"] if "wavelengths" in stored else None)
+        pair = Scene(hsi, Cube.from_array(stored["guide"]), task["ratio"])
+    model = open_model(task["source"], task["ratio"])
+    # loads every library that fusing needs
+    fuse(_blind(sample_scene(32, 4)))
+    before = peak_memory()
+    fuse(pair, model=model)
+    # the kernel's count may fall by a few pages
+    return {"growth": max(0.0, peak_memory() - before)}
+
+
+def _try_memory(scene: Scene, contender: Contender) -> float | None:
+    if contender.minutes is not None:
+        return None
+    try:
+        return bench_memory(scene, contender)
+    except ModelError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        return None
+
+
+def _blind(scene: Scene) -> Scene:
+    return scene.replace(psf=None, shift=None, srf=None, reference=None)
+
+
+def _corner(cube: Cube, ratio: int) -> Cube:
+    """Return enough of a cube to make a pair that shows its sensors."""
+    if min(cube.shape[1:]) < ratio:
+        raise SceneError(
+            f"{cube.name} has {cube.shape[1]} x {cube.shape[2]} pixels, less than one at x{ratio}; "
+            "give smaller ratios with --ratio and --cross."
+        )
+    side = slice(0, 4 * ratio)
+    return cube.crop(side, side)
+
+
+def _known(quality: Quality | None, key: str) -> float | None:
+    value = math.nan if quality is None else float(getattr(quality, key))
+    return None if math.isnan(value) else value
+
+
+def _setting(response: str, noise: Sequence[float] | None) -> Setting:
+    import torch
+
+    # without what follows the plus sign: how torch was built
+    return Setting(
+        version("napari-specfusion"),
+        torch.__version__.partition("+")[0],
+        torch.get_num_threads(),
+        pick_device("auto", "float32"),
+        Path(response).stem,
+        "" if noise is None else " and ".join(f"{level:g}" for level in noise),
+    )
+
+
+def _print_score(score: Score) -> None:
+    values = (
+        "     -" if value is None else f"{value:{width}.{digits}f}"
+        for value, width, digits in (
+            (score.psnr, 6, 2),
+            (score.sam, 6, 2),
+            (score.ergas, 6, 2),
+            (score.ssim, 7, 4),
+            (score.seconds, 6, 1),
+        )
+    )
+    print(f"{score.scene:<24} {score.label:<24} {' '.join(values)} {score.failure}".rstrip(), flush=True)
+
+
+def _ratio(text: str) -> int:
+    """Return a whole ratio: the protocols know no others."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ratio of the protocols; write a whole number from 2 on")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m napari_specfusion bench cave", description=__doc__)
+    parser.add_argument("--data", required=True, help="folder of sharp cubes, one file each")
+    parser.add_argument("--out", default="bench-cave", help="folder for table.md, .csv and .png (%(default)s)")
+    parser.add_argument("--srf", default="rgb", help="response of the guide: a name or a CSV file (%(default)s)")
+    parser.add_argument("--ratio", type=_ratio, nargs="+", metavar="RATIO", help="ratios (4 8)")
+    parser.add_argument(
+        "--cross",
+        type=_ratio,
+        nargs="*",
+        metavar="RATIO",
+        help=f"ratios at which the weights made for {CROSS_FROM} run too; none after it for none (8 16 32, and none "
+        "where --ratio is given)",
+    )
+    parser.add_argument("--protocol", nargs="+", choices=tuple(PROTOCOLS), default=list(PROTOCOLS), help="(both)")
+    parser.add_argument(
+        "--method",
+        nargs="+",
+        choices=(*METHODS, *list_weights(), FITTED),
+        metavar="NAME",
+        help=f"out of {', '.join((*METHODS, *list_weights()))}, and {FITTED}, fitted on each scene (all without a fit)",
+    )
+    parser.add_argument("--weights", nargs="+", default=[], metavar="FILE", help="more weight files")
+    parser.add_argument("--minutes", type=float, default=3.0, help=f"how long to fit {FITTED} (%(default)g)")
+    parser.add_argument("--noise", type=float, nargs=2, metavar=("CUBE", "GUIDE"), help="noise to add, SNR in dB")
+    parser.add_argument("--white", type=float, default=65535.0, help="stored integer of reflectance 1 (%(default)g)")
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="do without measuring memory")
+    return parser

@@ -1,0 +1,358 @@
+"""What the pair itself says about how it was taken: PSF, sub-pixel shift, spectral response, noise.
+
+The guide is degraded with a candidate PSF and shift and regressed on the cube's principal components; the candidate
+with the smallest residual wins (after HySure, Simoes et al. 2015, and ZSL, Dian et al. 2023). The residual left over
+tells whether the two images belong together at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize, nnls
+
+from napari_specfusion.calibration.moments import PairMoments
+from napari_specfusion.data.scene import Finding
+from napari_specfusion.errors import CalibrationError
+from napari_specfusion.sensor.sampling import Psf, Sampling, apply_columns, apply_rows
+from napari_specfusion.sensor.srf import Srf
+
+if TYPE_CHECKING:
+    from napari_specfusion.data.scene import Scene
+
+__all__ = ["Calibration", "calibrate", "calibrated_sampling"]
+
+Verdict = Literal["good", "doubtful", "unrelated"]
+Residual = Callable[[Sampling], float]
+
+COMPONENTS = 15
+# side of the window that PSF and shift are searched in, in LR pixels, and what it may cover of the guide
+WINDOW, SMALLEST_WINDOW, SHARP_WINDOW = 160, 32, 1280
+# candidates of the coarse scan reach this many LR pixels each way
+REACH = 1.5
+GOOD, UNRELATED = 0.5, 0.8
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A shape of PSF to try.
+
+    `psf` makes one of a size and a ratio, both in HR pixels; the size to start from and its range are in LR pixels.
+    """
+
+    psf: Callable[[float, float], Psf]
+    size: float
+    smallest: float
+    largest: float
+
+
+SHAPES = (
+    _Shape(lambda sigma, _: Psf(sigma), 0.5, 0.15, 1.5),
+    _Shape(lambda width, _: Psf.box(width), 1.0, 0.3, 3.0),
+    # a detector that sees its cell alone, its middle best
+    _Shape(lambda sigma, ratio: Psf(sigma, ratio), 0.4, 0.1, 1.5),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was found out about a pair.
+
+    Attributes
+    ----------
+    psf
+        PSF of the cube on the guide's grid.
+    shift
+        (y, x) displacement of the LR grid in HR pixels against its cells.
+    srf
+        Response of the guide at the cube's bands, non-negative, with an offset.
+    residual
+        Share (0 to 1) of the degraded guide's contrast that the cube does not explain, at `psf` and `shift`.
+    baseline
+        The same with no shift and a Gaussian PSF of sigma = ratio / 2: what an uncalibrated method would have.
+    noise_hsi, noise_guide
+        Standard deviation of the noise in the cube's and in the guide's own units.
+    at_border
+        Whether the best shift lies at the border of the range that was searched.
+    """
+
+    psf: Psf
+    shift: tuple[float, float]
+    srf: Srf
+    residual: float
+    baseline: float
+    noise_hsi: float
+    noise_guide: float
+    at_border: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the two images belong together."""
+        if self.residual > UNRELATED or (self.at_border and self.residual > GOOD):
+            return "unrelated"
+        return "good" if self.residual <= GOOD and not self.at_border else "doubtful"
+
+    def apply(self, scene: Scene) -> Scene:
+        """Return `scene` with what it left unknown filled in; given values win."""
+        return scene.replace(
+            psf=scene.psf or self.psf,
+            shift=self.shift if scene.shift is None else scene.shift,
+            srf=scene.srf or self.srf,
+        )
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Say in words what was found."""
+        explained = f"The cube explains {1 - self.residual**2:.0%} of the degraded guide's variance"
+        match: Finding
+        if self.verdict == "good":
+            match = Finding("info", "match", f"{explained}: the two images belong together.")
+        elif self.verdict == "doubtful":
+            match = Finding(
+                "warning", "match", f"{explained}: check that both show the same place, time and spectral range."
+            )
+        else:
+            match = Finding(
+                "warning",
+                "match",
+                f"{explained}: the two images do not seem to belong together. "
+                "Check the files, their crop and the ratio.",
+            )
+        return (match, *_found(self))
+
+
+def _found(calibration: Calibration) -> Iterator[Finding]:
+    y, x = calibration.shift
+    gain = ""
+    if calibration.baseline > calibration.residual:
+        gain = f" (residual {calibration.baseline:.3f} without, {calibration.residual:.3f} with calibration)"
+    yield Finding("info", "shift", f"The cube lies {y:+.2f} px down and {x:+.2f} px right of its cells{gain}.")
+    kind = "box" if math.isinf(calibration.psf.sigma) else "Gaussian"
+    yield Finding("info", "PSF", f"{kind}, standard deviation {calibration.psf.width:.2f} px of the guide.")
+
+
+def calibrate(scene: Scene) -> Calibration:
+    """Estimate PSF, shift, spectral response and noise from the pair alone.
+
+    What `scene` states already (psf, shift, srf) is kept. PSF and shift are searched in a window of at most 160 x 160
+    LR pixels, response and noise come from the whole scene, read in strips.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    CalibrationError
+        If too few valid pixels remain, or one of the images is constant.
+    """
+    window = _window(scene)
+    residual_of = _residual(window)
+    ratio = float(scene.factor)
+    neutral = residual_of(Sampling(scene.factor, scene.psf or Psf(ratio / 2), scene.shift or (0.0, 0.0)))
+    sampling, residual, at_border = _search(scene, residual_of)
+    moments = PairMoments.of(scene, sampling)
+    srf = scene.srf or _response(moments)
+    noise_hsi, noise_guide = _noise(moments, window)
+    return Calibration(
+        sampling.psf, sampling.shift, srf, residual, max(neutral, residual), noise_hsi, noise_guide, at_border
+    )
+
+
+def calibrated_sampling(scene: Scene) -> Sampling:
+    """Return how the cube samples the guide's grid: what `scene` states, and what only the pair can tell.
+
+    Raises
+    ------
+    CalibrationError
+        As `calibrate` does.
+    """
+    if scene.psf is not None and scene.shift is not None:
+        return Sampling(scene.factor, scene.psf, scene.shift)
+    return _search(scene, _residual(_window(scene)))[0]
+
+
+def _search(scene: Scene, residual_of: Residual) -> tuple[Sampling, float, bool]:
+    """Find the sampling of the smallest residual, that residual, and whether its shift lies where the search ended.
+
+    A coarse scan of shifts comes first, then a simplex search for each PSF shape.
+    """
+    ratio = float(scene.factor)
+    step = max(ratio / 4, 1.0)
+    count = math.ceil(REACH * ratio / step)
+    limit = (count + 1) * step
+
+    start = scene.shift
+    if start is None:
+        probe = scene.psf or Psf(ratio / 2)
+        moves = [(i * step, j * step) for i in range(-count, count + 1) for j in range(-count, count + 1)]
+        start = min(moves, key=lambda move: residual_of(Sampling(scene.factor, probe, move)))
+    shapes = SHAPES if scene.psf is None else SHAPES[:1]
+    residual, sampling = min((_refine(scene, residual_of, start, limit, shape) for shape in shapes), key=itemgetter(0))
+    at_border = scene.shift is None and max(map(abs, sampling.shift)) > limit - 1.01 * step
+    return sampling, residual, at_border
+
+
+def _refine(
+    scene: Scene, residual_of: Residual, start: tuple[float, float], limit: float, shape: _Shape
+) -> tuple[float, Sampling]:
+    """Improve shift and size of a PSF of one shape, as far as `scene` leaves them open."""
+    # everything in LR pixels, so that one tolerance fits all
+    ratio = float(scene.factor)
+    free = np.array([scene.shift is None, scene.shift is None, scene.psf is None])
+    origin = np.array([start[0] / ratio, start[1] / ratio, shape.size])
+    spread = np.diag([0.15, 0.15, 0.4 * shape.size])[free][:, free]
+    bounds = np.array([(-limit / ratio, limit / ratio)] * 2 + [(shape.smallest, shape.largest)])[free]
+
+    def sampling_at(part: NDArray[np.float64]) -> Sampling:
+        point = origin.copy()
+        point[free] = part
+        y, x, size = (point * ratio).tolist()
+        return Sampling(
+            scene.factor, scene.psf or shape.psf(size, ratio), (y, x) if scene.shift is None else scene.shift
+        )
+
+    def cost(part: NDArray[np.float64]) -> float:
+        return math.log(max(residual_of(sampling_at(part)), 1e-12))
+
+    if not free.any():
+        return math.exp(cost(origin[free])), sampling_at(origin[free])
+    found = minimize(
+        cost,
+        origin[free],
+        method="Nelder-Mead",
+        bounds=bounds.tolist(),
+        options={
+            "initial_simplex": origin[free] + np.vstack([np.zeros(len(spread)), spread]),
+            "xatol": 2e-3,
+            "fatol": 1e-3,
+            "maxfev": 250,
+        },
+    )
+    return math.exp(float(found.fun)), sampling_at(np.asarray(found.x, dtype=np.float64))
+
+
+def _window(scene: Scene) -> Scene:
+    """Return the window of the scene, the central one first, that holds the most valid pixels."""
+    ratio = scene.factor
+    height, width = (
+        max(1, min(low, math.floor(high / ratio)))
+        for low, high in zip(scene.hsi.shape[1:], scene.guide.shape[1:], strict=True)
+    )
+    side = max(SMALLEST_WINDOW, min(WINDOW, math.floor(SHARP_WINDOW / ratio)))
+    grid = ratio.denominator
+    offers = []
+    for place_y, place_x in ((1, 1), (0, 0), (0, 2), (2, 0), (2, 2)):
+        rows, columns = (
+            slice(at := max(0, (n - side) * place // 2) // grid * grid, min(n, at + side))
+            for n, place in ((height, place_y), (width, place_x))
+        )
+        share = float(np.isfinite(scene.hsi.read(rows, columns)).any(axis=0).mean())
+        offers.append((share, rows, columns))
+        if share > 0.9 or (height <= side and width <= side):
+            break
+    _, rows, columns = max(offers, key=itemgetter(0))
+    sharp = (slice(int(part.start * ratio), math.ceil(part.stop * ratio)) for part in (rows, columns))
+    return scene.replace(hsi=scene.hsi.crop(rows, columns), guide=scene.guide.crop(*sharp), reference=None)
+
+
+def _residual(scene: Scene) -> Residual:
+    """Return the function that tells how badly a sampling explains the guide, as a share of its contrast."""
+    cube = scene.hsi.read().astype(np.float64)
+    guide = scene.guide.read().astype(np.float32)
+    missing = np.asarray(~np.isfinite(guide).all(axis=0))
+    guide = np.where(missing, np.float32(0), guide)
+    height, width = cube.shape[1:]
+    finite = np.isfinite(cube)
+    cube = cube[finite.any(axis=(1, 2))]
+    ok = np.asarray(np.isfinite(cube).all(axis=0)) & (len(cube) > 0)
+    if missing.any():
+        # at any shift searched, no missing guide pixel may enter
+        wide = Sampling(scene.factor, Psf.box(6 * float(scene.factor)))
+        spoiled = wide.degrade(missing[None].astype(np.float32), (height, width))[0] > 0
+        ok &= ~spoiled
+    border = 1 if min(height, width) >= 8 else 0
+    frame = np.zeros_like(ok)
+    frame[border : height - border, border : width - border] = True
+    ok &= frame
+    count = int(ok.sum())
+    if count < 12:
+        raise CalibrationError(
+            f"Only {count} low-resolution pixels are valid in both images; at least 12 are needed. "
+            "Check the no-data values, or take a larger part of the scene."
+        )
+    pixels = cube[:, ok].T
+    if not np.any(np.ptp(pixels, axis=0)) or not np.any(np.ptp(guide[:, ~missing], axis=1)):
+        raise CalibrationError("One of the two images is constant; there is nothing to match. Check the files.")
+    pixels = pixels - pixels.mean(axis=0)
+    components = max(1, min(COMPONENTS, count // 20, pixels.shape[1]))
+    _, directions = np.linalg.eigh(pixels.T @ pixels)
+    basis = np.linalg.qr(pixels @ directions[:, -components:])[0]
+    freedom = count / max(count - components - 1, 1)
+
+    # the coarse scan tries many columns for each row
+    @lru_cache(maxsize=1)
+    def rows_blurred(psf: Psf, y: float) -> NDArray[np.float32]:
+        down = Sampling(scene.factor, psf, (y, 0.0)).blur_matrix(height, guide.shape[1], 0)
+        return apply_rows(down.astype(np.float32), guide)
+
+    def residual(sampling: Sampling) -> float:
+        down = sampling.blur_matrix(width, guide.shape[2], 1).astype(np.float32)
+        blurred = apply_columns(down, rows_blurred(sampling.psf, sampling.shift[0]))
+        seen = blurred[:, ok].T.astype(np.float64)
+        seen -= seen.mean(axis=0)
+        left = seen - basis @ (basis.T @ seen)
+        contrast = np.sum(seen**2, axis=0)
+        kept = contrast > 0
+        if not kept.any():
+            return 1.0
+        share = float(np.mean(np.sum(left**2, axis=0)[kept] / contrast[kept]))
+        return min(1.0, math.sqrt(freedom * share))
+
+    return residual
+
+
+def _response(moments: PairMoments) -> Srf:
+    """Fit a non-negative, slightly smooth response (and an offset) of each guide band to the cube's bands."""
+    covariance = moments.covariance
+    bands = len(covariance)
+    smooth = np.diff(np.eye(bands), 2, axis=0) if bands > 2 else np.zeros((1, bands))
+    penalty = 1e-6 * np.trace(covariance) / bands
+    root = np.linalg.cholesky(
+        covariance + penalty * (smooth.T @ smooth) + 1e-9 * np.trace(covariance) / bands * np.eye(bands)
+    )
+    rows = [nnls(root.T, np.linalg.solve(root, column))[0] for column in moments.cross.T]
+    matrix = np.array(rows)
+    return Srf(matrix, moments.guide_mean - matrix @ moments.cube_mean)
+
+
+def _noise(moments: PairMoments, window: Scene) -> tuple[float, float]:
+    """Estimate the white noise of the cube (typical over its bands) and of the guide."""
+    _, directions = moments.principal_directions()
+    trailing = directions[:, moments.bands // 2 :] if moments.bands > 3 else directions
+    hsi = math.sqrt(float(np.median(moments.noise_along(trailing))))
+    return hsi, guide_noise(window.guide.read())
+
+
+def guide_noise(image: NDArray[Any]) -> float:
+    """Estimate the standard deviation of white noise in ``(G, H, W)`` from its flattest blocks.
+
+    A second difference in both directions (Immerkaer 1996) removes slopes; its spread over the calmest tenth of blocks
+    of 16 x 16 pixels is the noise, or the finest texture where nothing is flat.
+    """
+    height, width = (n // 16 * 16 for n in (image.shape[1] - 2, image.shape[2] - 2))
+    if 0 in (height, width):
+        return 0.0
+    rows = image[:, :-2] - 2 * image[:, 1:-1] + image[:, 2:]
+    both = (rows[:, :, :-2] - 2 * rows[:, :, 1:-1] + rows[:, :, 2:])[:, :height, :width] / 6
+    blocks = both.reshape(len(image), height // 16, 16, width // 16, 16)
+    spread = np.sqrt(np.mean(np.square(blocks), axis=(2, 4)))
+    # a block with a pixel missing says nothing
+    spread = spread[np.isfinite(spread)]
+    return float(np.percentile(spread, 10)) if spread.size else 0.0

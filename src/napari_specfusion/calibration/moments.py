@@ -1,0 +1,266 @@
+"""One pass over a pair: the second moments that regressions, subspace and noise estimates are made of.
+
+The pass reads strips, so that its memory is bounded by the strip; what it keeps is the guide on the low-resolution grid
+and matrices of bands x bands.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.errors import CalibrationError
+from napari_specfusion.sensor.sampling import Sampling, apply_separable
+
+if TYPE_CHECKING:
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.scene import Scene
+
+__all__ = ["PairMoments", "guide_on_coarse_grid", "strips"]
+
+STRIP_VALUES = 4_000_000
+LAG_PIXELS = 30_000
+# relative spread that single precision gives a constant guide band
+ROUNDING = 3e-6
+# LR pixels whose PSF reaches further over the image's edge than this share see what nobody measured
+MIN_SEEN = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class PairMoments:
+    """Second moments of a cube and its guide over the valid low-resolution pixels.
+
+    Attributes
+    ----------
+    sampling
+        How the guide was brought to the LR grid.
+    guide
+        The degraded guide ``(G, h, w)``; NaN where the guide has no data.
+    measured
+        Boolean ``(h, w)``: LR pixels that both images measured, bands that are empty everywhere left aside.
+    valid
+        Those of them whose PSF lies inside the guide; the moments count these.
+    count
+        Number of valid pixels.
+    cube_mean, guide_mean
+        Means ``(B,)`` and ``(G,)``; 0 for an empty band.
+    covariance, cross, guide_covariance
+        Covariances ``(B, B)``, ``(B, G)``, ``(G, G)``.
+    lags
+        Covariances ``(3, B, B)`` of the cube with itself 0, 1 and 2 pixels away, in a sample of rows.
+    """
+
+    sampling: Sampling
+    guide: NDArray[np.float32]
+    measured: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    count: int
+    cube_mean: NDArray[np.float64]
+    guide_mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    cross: NDArray[np.float64]
+    guide_covariance: NDArray[np.float64]
+    lags: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, scene: Scene, sampling: Sampling) -> PairMoments:
+        """Pass over `scene` once.
+
+        Raises
+        ------
+        CalibrationError
+            If fewer valid pixels remain than a regression needs.
+        """
+        bands, height, width = scene.hsi.shape
+        degraded = guide_on_coarse_grid(scene, sampling)
+        needed = 2 * (len(degraded) + 1)
+        inside = np.outer(
+            sampling.seen(height, scene.guide.shape[1], 0) > MIN_SEEN,
+            sampling.seen(width, scene.guide.shape[2], 1) > MIN_SEEN,
+        )
+        measured = np.asarray(np.isfinite(degraded).all(axis=0))
+        if np.count_nonzero(inside & measured) < 4 * needed:
+            inside[:] = True
+        live = ~_empty_bands(scene.hsi)
+        sums = _Sums(bands, len(degraded), (height, width))
+        for rows in strips(height, bands * width):
+            cube = scene.hsi.read(rows)
+            measured[rows] &= np.isfinite(cube[live]).all(axis=0) & live.any()
+            sums.add(cube, degraded[:, rows], measured[rows] & inside[rows], live)
+        if sums.count < needed:
+            raise CalibrationError(
+                f"Only {sums.count} low-resolution pixels are valid in both images; at least {needed} are needed. "
+                "Check the no-data values, or take a larger part of the scene."
+            )
+        cube_mean, guide_mean = sums.cube / sums.count, sums.guide / sums.count
+        lags = sums.lag_covariances()
+        return cls(
+            sampling,
+            degraded,
+            measured,
+            measured & inside,
+            sums.count,
+            cube_mean=cube_mean + sums.cube_origin,
+            guide_mean=guide_mean + sums.guide_origin,
+            covariance=sums.cube_cube / sums.count - np.outer(cube_mean, cube_mean),
+            cross=sums.cube_guide / sums.count - np.outer(cube_mean, guide_mean),
+            guide_covariance=sums.guide_guide / sums.count - np.outer(guide_mean, guide_mean),
+            lags=(lags + lags.transpose(0, 2, 1)) / 2,
+        )
+
+    @property
+    def bands(self) -> int:
+        """Number of cube bands."""
+        return len(self.cube_mean)
+
+    def cube_from_guide(self, ridge: float = 1e-6) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Regress the cube's bands on the degraded guide: weights ``(B, G)`` and constants ``(B,)``."""
+        weights = _regress(self.guide_covariance, self.cross, ridge, (ROUNDING * self.guide_mean) ** 2)
+        return weights, self.cube_mean - weights @ self.guide_mean
+
+    def guide_from_cube(self, basis: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Regress the degraded guide on ``basis.T @ cube``: weights ``(G, p)`` and constants ``(G,)``."""
+        weights = _regress(basis.T @ self.covariance @ basis, (basis.T @ self.cross).T, 1e-10, 0.0)
+        return weights, self.guide_mean - weights @ (basis.T @ self.cube_mean)
+
+    def principal_directions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the eigenvalues ``(B,)``, descending, and eigenvectors ``(B, B)`` of the uncentred band moments."""
+        values, vectors = np.linalg.eigh(self.covariance + np.outer(self.cube_mean, self.cube_mean))
+        # copied, for torch takes no array that runs backwards
+        return values[::-1].clip(0), vectors[:, ::-1].copy()
+
+    def noise_along(self, directions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Estimate the noise variance ``(k,)`` of the cube along unit `directions` ``(B, k)``.
+
+        Noise is what neighbouring pixels do not share: the variance at distance 0 minus the one extrapolated from
+        distances 1 and 2, the nugget of a geostatistical variogram (exponential model).
+        """
+
+        def along(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(np.einsum("bk,bk->k", directions, matrix @ directions))
+
+        total, first, second = map(along, self.lags)
+        first = first.clip(0)
+        # first**2 / second, and never more than 2 * first where the second distance says nothing
+        signal = first**2 / np.maximum(np.maximum(second, first / 2), np.finfo(np.float64).tiny)
+        return np.asarray((total - signal).clip(0, total.clip(0)))
+
+
+class _Sums:
+    """What a pass adds up, strip by strip, counted from an origin near the means so that nothing cancels."""
+
+    def __init__(self, bands: int, guides: int, shape: tuple[int, int]) -> None:
+        height, width = shape
+        self.count = 0
+        self.cube, self.guide = np.zeros(bands), np.zeros(guides)
+        self.cube_origin, self.guide_origin = np.zeros(bands), np.zeros(guides)
+        self.cube_cube = np.zeros((bands, bands))
+        self.cube_guide = np.zeros((bands, guides))
+        self.guide_guide = np.zeros((guides, guides))
+        self._lagged, self._ends, self._pairs = np.zeros((3, bands, bands)), np.zeros((3, 2, bands)), np.zeros(3)
+        # every so many rows tell enough about lags in a large image
+        self._stride, self._rows = max(1, height * width // LAG_PIXELS), 0
+        # the last two rows of the strip before, which have neighbours in the next one
+        self._above, self._above_ok = np.zeros((bands, 0, width)), np.zeros((0, width), np.bool_)
+
+    def add(
+        self, cube: NDArray[Any], guide: NDArray[np.float32], ok: NDArray[np.bool_], live: NDArray[np.bool_]
+    ) -> None:
+        """Add a strip ``(B, rows, w)`` and its guide ``(G, rows, w)`` where `ok` ``(rows, w)``, for `live` bands."""
+        if self.count == 0 and ok.any():
+            self.cube_origin[live] = cube[live][:, ok].mean(axis=1, dtype=np.float64)
+            self.guide_origin[:] = guide[:, ok].mean(axis=1, dtype=np.float64)
+        y, g = (
+            np.where(ok, image - origin[:, None, None], 0.0)
+            for image, origin in ((cube, self.cube_origin), (guide, self.guide_origin))
+        )
+        y[~live] = 0.0
+        flat_y, flat_g = y.reshape(len(y), -1), g.reshape(len(g), -1)
+        self.count += int(np.count_nonzero(ok))
+        self.cube += flat_y.sum(axis=1)
+        self.guide += flat_g.sum(axis=1)
+        self.cube_cube += flat_y @ flat_y.T
+        self.cube_guide += flat_y @ flat_g.T
+        self.guide_guide += flat_g @ flat_g.T
+        self._add_lags(y, ok)
+
+    def lag_covariances(self) -> NDArray[np.float64]:
+        """Return the covariances ``(3, B, B)`` of pixels that lie 0, 1 and 2 apart, down or across."""
+        pairs = np.maximum(self._pairs, 1)[:, None, None]
+        near, far = self._ends[:, 0, :, None], self._ends[:, 1, None, :]
+        return np.asarray(self._lagged / pairs - near * far / pairs**2)
+
+    def _add_lags(self, y: NDArray[np.float64], ok: NDArray[np.bool_]) -> None:
+        old = len(self._above_ok)
+        tall, tall_ok = np.concatenate([self._above, y], axis=1), np.concatenate([self._above_ok, ok])
+        rows = old + np.flatnonzero((self._rows + np.arange(len(ok))) % self._stride == 0)
+        self._rows += len(ok)
+        for lag in (0, 1, 2):
+            upper, here = rows[rows >= lag] - lag, rows[rows >= lag]
+            left, right = slice(0, y.shape[2] - lag), slice(lag, None)
+            for near, far, both in (
+                (tall[:, here], tall[:, upper], tall_ok[here] & tall_ok[upper]),
+                (tall[:, rows, right], tall[:, rows, left], tall_ok[rows, right] & tall_ok[rows, left]),
+            ):
+                near, far = near[:, both], far[:, both]
+                self._lagged[lag] += near @ far.T
+                self._ends[lag] += near.sum(axis=1), far.sum(axis=1)
+                self._pairs[lag] += near.shape[1]
+        self._above, self._above_ok = tall[:, -2:].copy(), tall_ok[-2:]
+
+
+def guide_on_coarse_grid(scene: Scene, sampling: Sampling) -> NDArray[np.float32]:
+    """Return the guide ``(G, h, w)`` blurred and decimated to the cube's grid, strip by strip; no-data as NaN."""
+    (_, height, width), (guides, sharp_y, sharp_x) = scene.hsi.shape, scene.guide.shape
+    down_y = sampling.blur_matrix(height, sharp_y, 0).astype(np.float32)
+    down_x = sampling.blur_matrix(width, sharp_x, 1).astype(np.float32)
+    degraded = np.empty((guides, height, width), np.float32)
+    for rows in strips(height, guides * sharp_x * math.ceil(sampling.ratio)):
+        part = down_y[rows]
+        used = np.unique(part.indices)
+        span = slice(int(used[0]), int(used[-1]) + 1)
+        image = scene.guide.read(span, slice(None)).astype(np.float32, copy=False)
+        missing = np.asarray(~np.isfinite(image).all(axis=0))
+        if missing.any():
+            image = np.where(missing, np.float32(0), image)
+        coarse = apply_separable(part[:, span], down_x, image)
+        if missing.any():
+            spoiled = apply_separable(part[:, span], down_x, missing[None].astype(np.float32))[0] > 1e-3
+            coarse[:, spoiled] = np.nan
+        degraded[:, rows] = coarse
+    return degraded
+
+
+def strips(rows: int, values_per_row: int) -> list[slice]:
+    """Cut `rows` rows into strips of at most `STRIP_VALUES` values, at least 8 rows each."""
+    step = max(8, STRIP_VALUES // max(values_per_row, 1))
+    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+
+def _empty_bands(cube: Cube) -> NDArray[np.bool_]:
+    """Return which bands ``(B,)`` hold no value anywhere; reads no further than to the first value of each."""
+    bands, height, width = cube.shape
+    empty = np.ones(bands, np.bool_)
+    for rows in strips(height, bands * width):
+        empty &= ~np.isfinite(cube.read(rows)).any(axis=(1, 2))
+        if not empty.any():
+            break
+    return empty
+
+
+def _regress(
+    inputs: NDArray[np.float64], cross: NDArray[np.float64], ridge: float, floor: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
+    """Return the weights ``(T, I)`` of T targets on I inputs, from covariances ``(I, I)`` and ``(T, I)``.
+
+    `ridge` is relative to the variance of each input; one that does not exceed `floor` has weight 0.
+    """
+    variance = np.diag(inputs)
+    scale = np.where(variance > floor, np.sqrt(variance.clip(0)), np.inf)
+    standard = inputs / np.outer(scale, scale) + ridge * np.eye(len(inputs))
+    weights = np.linalg.lstsq(standard, (cross / scale).T, rcond=None)[0].T / scale
+    return np.asarray(weights, dtype=np.float64)

@@ -1,0 +1,8 @@
+"""Cubes and scenes: what the numbers mean."""
+
+from __future__ import annotations
+
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.scene import Finding, Scene
+
+__all__ = ["Cube", "Finding", "Scene"]

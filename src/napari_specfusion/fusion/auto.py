@@ -1,0 +1,238 @@
+"""Which method suits a scene: each is tried one scale down, where the answer is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_specfusion.errors import Cancelled, SceneError, SpecFusionError
+from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.quality.metrics import Quality, evaluate
+from napari_specfusion.simulation.reduced import reduced
+from napari_specfusion.tiling.tile_runner import predict_tiles, tile_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.tiling.contract import Method
+
+__all__ = ["Choice", "ChoiceProgress", "choose"]
+
+DEFAULT = "subspace"
+# what is tried: pixels of the cube per side, and values in all
+SIDE, VALUES = 256, 6_000_000
+# pixels per side below which a trial misleads: on 16 x 16 pixels of EnMAP it favours GLP, which is 4 dB worse there
+SMALLEST = 24
+# dB by which a method must be better than a simpler one, and a learned one than those that need no weights
+MARGIN, LEARNED_MARGIN = 0.02, 0.1
+# a spectral angle larger by this factor is no worse yet; from there on it counts like PSNR, in dB
+EQUAL_ANGLE = 1.1
+# dB of PSNR beyond which a band is as good as right: one that is constant has infinitely many
+ENOUGH = 80.0
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What `choose` found.
+
+    Attributes
+    ----------
+    method
+        The method to fuse with.
+    scores
+        Quality of each candidate on the scene one scale down, by name, in the order they were tried.
+    left_out
+        Why a candidate could not be tried, by name.
+    reason
+        Why this method, in words.
+    """
+
+    method: Method
+    scores: Mapping[str, Quality] = field(default_factory=lambda: MappingProxyType({}))
+    left_out: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ChoiceProgress:
+    """How far a trial of methods is.
+
+    Attributes
+    ----------
+    name
+        The method that is tried now.
+    done, total
+        Methods that were tried, and all of them.
+    """
+
+    name: str
+    done: int
+    total: int
+
+
+def choose(
+    scene: Scene,
+    candidates: Iterable[Method] | None = None,
+    *,
+    side: int = SIDE,
+    device: str = "cpu",
+    progress: Callable[[ChoiceProgress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Choice:
+    """Try methods on the scene one scale down and choose the one that does best.
+
+    Both images are degraded once more with the pair's own sampling; the cube is then what each method should return.
+    The highest PSNR wins. A method must be better by 0.02 dB than the simpler ones before it, a learned one by 0.1 dB,
+    than `subspace` too; where spectral angles differ by more than a tenth, they count as well, but a learned method is
+    never taken whose PSNR lies below that of `subspace`.
+
+    Parameters
+    ----------
+    scene
+        The pair; what it does not state about its sampling is calibrated.
+    candidates
+        The methods to try, simplest first. None takes all that need no weights and the shipped weights that fit.
+    side
+        Pixels of the cube per side to try them on, at most; its middle is taken where it has more.
+    device
+        Where to compute.
+    progress
+        Called before each method is tried.
+    should_stop
+        Asked before every method and every tile; true ends the trial.
+
+    Returns
+    -------
+    Choice
+        What `fuse` takes as a model: `subspace`, untried, where the cube is too small or nothing could be tried.
+
+    Raises
+    ------
+    CalibrationError
+        If the pair cannot be calibrated.
+    Cancelled
+        If the trial was stopped.
+    """
+    try:
+        trial = reduced(scene, min(side, math.isqrt(VALUES // scene.hsi.bands)))
+    except SceneError as error:
+        return Choice(METHODS[DEFAULT], reason=f"{DEFAULT} was chosen untried. {error}")
+    assert trial.reference is not None
+    height, width = trial.reference.shape[1:]
+    if min(height, width) < SMALLEST:
+        return Choice(
+            METHODS[DEFAULT],
+            reason=f"{DEFAULT} was chosen untried: a trial one scale down on {height} x {width} pixels misleads, it "
+            f"takes {SMALLEST} a side.",
+        )
+    if candidates is None:
+        from napari_specfusion.weights.shipped import weights_for
+
+        candidates = (*METHODS.values(), *weights_for(scene))
+    methods = {method.name: method for method in candidates}
+    scores: dict[str, Quality] = {}
+    left_out: dict[str, str] = {}
+    for number, (name, method) in enumerate(methods.items()):
+        if progress is not None:
+            progress(ChoiceProgress(name, number, len(methods)))
+        try:
+            scores[name] = _score(method, trial, device, should_stop)
+        except Cancelled:
+            raise
+        except SpecFusionError as error:
+            left_out[name] = str(error)
+    if not scores:
+        return Choice(
+            METHODS[DEFAULT], left_out=left_out, reason=f"{DEFAULT} was chosen untried: no method could be tried."
+        )
+    best = _best(scores)
+    return Choice(methods[best], scores, left_out, _reason(best, scores, left_out, (height, width)))
+
+
+def _score(method: Method, trial: Scene, device: str, should_stop: Callable[[], bool] | None) -> Quality:
+    """Return the quality of a method on a scene with its reference."""
+    assert trial.reference is not None
+    _check(should_stop)
+    predictor = method.prepare(trial, device=device)
+    grid = tile_grid(trial, predictor.footprint, "auto")
+    fused: NDArray[np.float32] = np.empty((predictor.bands, *trial.shape), np.float32)
+    for tile, window, values in predict_tiles(predictor, trial, grid, device=device):
+        _check(should_stop)
+        if window.missing is not None:
+            values[window.missing] = np.nan
+        core = tile.core.clip(trial.shape)
+        fused[:, *core.slices] = values[:, : core.shape[0], : core.shape[1]]
+    # Nobody knows what the border's pixels saw beyond the edge, and the published protocols wrap it round: it says more
+    # about that than about the methods (GLP won on CAVE training scenes where subspace is 3 to 5 dB better).
+    border = min(math.ceil(trial.factor), min(trial.shape) // 4)
+    # no clipping: values below zero are measurements, too
+    return evaluate(trial.reference, fused, trial.factor, data_range=_peak(trial.reference), clip=False, border=border)
+
+
+def _check(should_stop: Callable[[], bool] | None) -> None:
+    if should_stop is not None and should_stop():
+        raise Cancelled("The trial of methods was stopped; nothing was written.")
+
+
+def _peak(cube: Cube) -> float:
+    """Return the largest magnitude in the good bands, 1 where there is nothing."""
+    magnitudes = np.abs(cube.read()[cube.good])
+    return float(np.max(magnitudes, where=np.isfinite(magnitudes), initial=0.0)) or 1.0
+
+
+def _best(scores: Mapping[str, Quality]) -> str:
+    """Return the name of the method to use; simpler ones come first."""
+    # whatever its angle, a learned method must not fall behind in PSNR
+    names = sorted(
+        (n for n in scores if n in METHODS or DEFAULT not in scores or _level(scores[n]) >= _level(scores[DEFAULT])),
+        key=lambda name: name not in METHODS,
+    )
+    best = names[0]
+    for name in names[1:]:
+        rivals = [best]
+        if name not in METHODS and DEFAULT in scores:
+            rivals.append(DEFAULT)
+        if all(
+            _advantage(scores[name], scores[rival])
+            > (LEARNED_MARGIN if name not in METHODS and rival in METHODS else MARGIN)
+            for rival in rivals
+        ):
+            best = name
+    return best
+
+
+def _level(quality: Quality) -> float:
+    """Return the PSNR in dB, mean over the bands."""
+    return float(np.nanmean(np.minimum(quality.bands["psnr"], ENOUGH)))
+
+
+def _advantage(one: Quality, other: Quality) -> float:
+    """Return by how many dB `one` is better than `other`; a clear difference in angle counts, too."""
+    return _level(one) - _level(other) + _lag(other, one) - _lag(one, other)
+
+
+def _lag(one: Quality, other: Quality) -> float:
+    """Return by how many dB the angle of `one` is larger than that of `other`, 0 where it is not clearly so."""
+    share = one.sam / (EQUAL_ANGLE * other.sam) if other.sam > 0 else 1.0
+    return 20 * math.log10(share) if share > 1 else 0.0
+
+
+def _reason(best: str, scores: Mapping[str, Quality], left_out: Mapping[str, str], shape: tuple[int, int]) -> str:
+    def told(name: str) -> str:
+        return f"{name} {_level(scores[name]):.2f} dB, {scores[name].sam:.2f} degrees"
+
+    others = "; ".join(told(name) for name in scores if name != best)
+    text = f"{best} was chosen in a trial one scale down, on {shape[0]} x {shape[1]} pixels: {told(best)}"
+    if others:
+        text += f" ({others})"
+    if left_out:
+        text += f". Left out: {', '.join(left_out)}"
+    return text + "."

@@ -1,0 +1,62 @@
+"""What makes two fusions the same job, so that the second may go on where the first was interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["job_key"]
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def job_key(scene: Scene, method: Any, settings: tuple[Any, ...]) -> str:
+    """Return what identifies a job: the method with its weights, the inputs by a few of their pixels, the settings."""
+    digest = hashlib.sha256()
+    for part in (method, settings, scene.factor, scene.shift, scene.psf, scene.srf):
+        _add(digest, part)
+    for cube in (scene.hsi, scene.guide):
+        _add(digest, (cube.shape, str(cube.dtype), cube.wavelengths, cube.nodata, cube.scale, cube.offset))
+        for window in _windows(cube):
+            _add(digest, window)
+    return digest.hexdigest()
+
+
+def _add(digest: Any, value: Any) -> None:
+    """Add plain values, arrays, networks, and what objects of this package consist of; pass over anything else."""
+    if hasattr(value, "state_dict"):
+        value = sorted(value.state_dict().items())
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
+    elif isinstance(value, tuple | list):
+        digest.update(f"{len(value)}:".encode())
+        for item in value:
+            _add(digest, item)
+    elif isinstance(value, str | bool | int | float | Fraction | None):
+        digest.update(f"{value!r};".encode())
+    elif type(value).__module__.startswith(PACKAGE) and not isinstance(value, Cube | Scene):
+        digest.update(type(value).__qualname__.encode())
+        fields = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else vars(value)
+        for name in sorted(fields):
+            _add(digest, (name, getattr(value, name)))
+
+
+def _windows(cube: Cube) -> Iterator[NDArray[Any]]:
+    """Yield nine small windows of a cube."""
+    starts = [sorted({0, max(0, n // 2 - 4), max(0, n - 8)}) for n in cube.shape[1:]]
+    for y in starts[0]:
+        for x in starts[1]:
+            yield cube.read(slice(y, min(y + 8, cube.shape[1])), slice(x, min(x + 8, cube.shape[2])))

@@ -1,0 +1,1 @@
+"""Lazy arrays over files."""

@@ -1,0 +1,126 @@
+"""ENVI images: a text header and a file of plain numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_specfusion.errors import ReadError
+from napari_specfusion.io.arrays.lazy import MappedArray, lazy_cube
+from napari_specfusion.io.formats.envi.header import Header, read_header
+from napari_specfusion.io.formats.envi.specim import capture_in
+from napari_specfusion.io.reader import Reader
+
+if TYPE_CHECKING:
+    from napari_specfusion.data.cube import Cube
+
+__all__ = ["READER", "find_header", "read_envi"]
+
+_SIBLINGS = ("", ".img", ".dat", ".raw", ".bil", ".bip", ".bsq", ".hyspex", ".sli", ".cube", ".bin")
+
+
+def read_envi(path: Path, *, data: str | Path | None = None, wavelengths: object = None) -> Cube:
+    """Open an ENVI image by its header or its data file.
+
+    Parameters
+    ----------
+    path
+        The header, or the data file with its header beside it, or a folder with one capture in it.
+    data
+        The data file, where it is not beside the header under its name.
+    wavelengths
+        Anything but None leaves the header's wavelengths out; `open_cube` puts the given ones in.
+
+    Raises
+    ------
+    ReadError
+        If header or data are missing, contradict each other, or use what is not supported.
+    """
+    if path.is_dir():
+        path = capture_in(path) or path
+    header_path = path if path.suffix.lower() == ".hdr" else find_header(path)
+    if header_path is None:
+        raise ReadError(
+            f"{path} has no ENVI header beside it ({path.name}.hdr or {path.stem}.hdr); "
+            "put it there, or open the header."
+        )
+    header = read_header(header_path, own_wavelengths=wavelengths is not None)
+    if data is None and path != header_path:
+        data = path
+    data_path = Path(data) if data is not None else _find_data(header_path, header)
+    if not data_path.is_file():
+        raise ReadError(f"{data_path} does not exist; give the data file of {header_path.name} with data=.")
+    description = dict(header.description)
+    notes = list(description["metadata"]["notes"])
+    if surplus := _surplus(data_path, header):
+        notes.append(f"{surplus} bytes after the image were left out")
+    if data is None and (others := _other_data(header_path, header, data_path)):
+        notes.append(f"{data_path.name} was taken for its data, though {', '.join(others)} would do as well")
+    description["metadata"] = {**description["metadata"], "notes": tuple(notes)}
+    array = MappedArray(str(data_path), header.dtype, header.stored_shape, header.offset, header.axes)
+    return lazy_cube(array, data_path, name=_stem(header_path), **description)
+
+
+def find_header(path: Path) -> Path | None:
+    """Return the header beside the data file `path`, or None."""
+    wanted = [f"{path.name}.hdr".lower(), f"{path.stem}.hdr".lower()]
+    found = {p.name.lower(): p for p in _neighbours(path) if p.suffix.lower() == ".hdr"}
+    return next((found[name] for name in wanted if name in found), None)
+
+
+def _find_data(header_path: Path, header: Header) -> Path:
+    """Return the file beside `header_path` that fits best: of the size that the header says, else the largest."""
+    beside, found = _siblings(header_path)
+    stem = header_path.name[: -len(".hdr")].lower()
+    if not found:
+        # Any other ending will do where the size is right to the byte.
+        found = [p for p in beside if p.stem.lower() == stem and p.stat().st_size == header.data_bytes]
+    if not found:
+        raise ReadError(
+            f"No data file lies beside {header_path}: looked for {header_path.stem} with one of "
+            f"{', '.join(s or 'no ending' for s in _SIBLINGS)}. Put it there, or give it with data=."
+        )
+    return max(found, key=lambda p: (p.stat().st_size == header.data_bytes, p.stat().st_size))
+
+
+def _siblings(header_path: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files whose names begin as the header's does, and those of them with a usual ending."""
+    stem = header_path.name[: -len(".hdr")].lower()
+    wanted = {stem + suffix for suffix in _SIBLINGS}
+    beside = sorted(p for p in _neighbours(header_path) if p.name.lower().startswith(stem) and p.is_file())
+    return beside, [p for p in beside if p.name.lower() in wanted]
+
+
+def _other_data(header_path: Path, header: Header, taken: Path) -> list[str]:
+    """Return the names of other files of just the size that the header says."""
+    _, usual = _siblings(header_path)
+    return [p.name for p in usual if p != taken and p.stat().st_size == header.data_bytes == taken.stat().st_size]
+
+
+def _neighbours(path: Path) -> list[Path]:
+    return list(path.parent.iterdir()) if path.parent.is_dir() else []
+
+
+def _surplus(data_path: Path, header: Header) -> int:
+    """Return how many bytes more the data have than the header says; raise a ReadError if they have less."""
+    actual = data_path.stat().st_size
+    if actual < header.data_bytes:
+        raise ReadError(
+            f"{data_path} has {actual} bytes, but its header describes {header.data_bytes} "
+            f"(shape {header.stored_shape}, {header.dtype}, offset {header.offset}); "
+            "the file was cut short or the header is wrong: get both anew or correct the header."
+        )
+    return actual - header.data_bytes
+
+
+def _stem(header_path: Path) -> str:
+    name = header_path.name[: -len(".hdr")]
+    known = tuple(s for s in _SIBLINGS if s)
+    return Path(name).stem if name.lower().endswith(known) else name
+
+
+READER = Reader(
+    title="ENVI",
+    patterns=("*.hdr", "*.img", "*.dat", "*.raw", "*.bil", "*.bip", "*.bsq", "*.hyspex", "*.sli"),
+    read=read_envi,
+)

@@ -1,0 +1,257 @@
+"""Writing ENVI: plain numbers, and a text header that says what they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_specfusion.errors import OutputError
+from napari_specfusion.io.arrays.blocks import Watch, plan, reads_by_bands, stored_blocks
+from napari_specfusion.io.arrays.raw import LAYOUTS, fill, stored_dtype
+from napari_specfusion.io.formats.envi.map_info import map_fields
+from napari_specfusion.io.metadata.description import OWN_KEY, own_entry
+from napari_specfusion.io.metadata.units import fits_dtype
+from napari_specfusion.io.writer import Writer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_specfusion.data.cube import Cube
+
+__all__ = ["WRITER"]
+
+_CODES = {"u1": 1, "i2": 2, "u2": 12, "i4": 3, "u4": 13, "i8": 14, "u8": 15, "f4": 4, "f8": 5}
+_UNITS = {"nm": "Nanometers", "cm-1": "Wavenumber"}
+_DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bil", ".bip", ".bsq", ".hyspex", ".sli", ".cube", ".bin")
+# Entries of an older header that are written anew, or that are true of its own pixels and bands only.
+_NOT_CARRIED = {
+    "samples", "lines", "bands", "header offset", "file type", "data type", "interleave", "byte order", "wavelength",
+    "wavelength units", "fwhm", "bbl", "band names", "data ignore value", "reflectance scale factor",
+    "data gain values", "data offset values", "map info", "coordinate system string", "projection info", "pixel size",
+    "geo points", "rpc info", "x start", "y start", "default bands", "default stretch", "z plot range",
+    "z plot titles", "spectra names", "classes", "class lookup", "class names", "file compression",
+    "major frame offsets", "minor frame offsets", "data reflectance gain values", "data reflectance offset values",
+    "read procedures", "complex function", "solar irradiance", "band number", "description", OWN_KEY,
+}  # fmt: skip
+
+
+def _targets(path: Path, overwrite: bool = False) -> tuple[Path, Path]:
+    """Return data file and header for a header's name, or for that of a data file.
+
+    Raises
+    ------
+    OutputError
+        If another file lies there that readers would take for the data of the header.
+    """
+    known = {f"{path.stem}{suffix}".lower() for suffix in _DATA_SUFFIXES}
+    folder = path.parent
+    lying = sorted(p for p in folder.iterdir() if p.name.lower() in known and p.is_file()) if folder.is_dir() else []
+    if path.suffix.lower() != ".hdr":
+        # an older header of this name wins over the usual one
+        beside = path.with_name(f"{path.name}.hdr")
+        data, header = path, beside if beside.is_file() else path.with_suffix(".hdr")
+    else:
+        data, header = path.with_suffix(".img"), path
+        if overwrite and path.exists() and len(lying) == 1:
+            # the data keep the name that they have: a second file would leave it open which of the two is meant
+            data = lying[0]
+        other = data.with_name(f"{data.name}.hdr")
+        if other != path and other.is_file():
+            raise OutputError(f"{other.name} beside {path} would be taken for the header of its data; move it away.")
+    strangers = [p.name for p in lying if p != data]
+    if strangers:
+        raise OutputError(
+            f"{', '.join(strangers)} beside {header} would be taken for its data; move it away, or save under another "
+            "name."
+        )
+    return data, header
+
+
+def _write(
+    cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch: Watch, *, interleave: str | None = None
+) -> list[str]:
+    """Write an ENVI image.
+
+    Parameters
+    ----------
+    cube
+        The cube.
+    parts
+        Data file and header to write.
+    targets
+        Where they will lie.
+    watch
+        What counts the bytes.
+    interleave
+        ``"bsq"``, ``"bil"`` or ``"bip"``; None takes the data file's ending, else the order that the cube has.
+    """
+    data, header = parts
+    by_bands = reads_by_bands(cube)
+    layout = interleave or data.suffix.lower()[1:]
+    if interleave is None and layout not in LAYOUTS:
+        layout = "bsq" if by_bands else "bip"
+    if layout not in LAYOUTS:
+        raise OutputError(f"The interleave is {interleave!r}; choose one of {', '.join(LAYOUTS)}.")
+    dtype, notes = stored_dtype(cube.dtype, _CODES, "ENVI")
+    text, more = _header(cube, dtype, layout)
+    data.touch()
+    blocks = plan(cube, by_bands and layout != "bip")
+    fill(data, 0, cube.shape, layout, dtype, stored_blocks(cube, blocks, watch))
+    # halves of letters, as names of files may have them, become question marks; the own entry keeps them
+    header.write_text(text, encoding="utf-8", errors="replace")
+    return notes + more
+
+
+def _header(cube: Cube, dtype: np.dtype[Any], layout: str) -> tuple[str, list[str]]:
+    """Return the text of the header, and what other programs will not see."""
+    bands, height, width = cube.shape
+    notes: list[str] = []
+    entries: dict[str, str] = {
+        "description": "{" + _one_line(cube.name) + "}",
+        "samples": str(width),
+        "lines": str(height),
+        "bands": str(bands),
+        "header offset": "0",
+        "file type": "ENVI Standard",
+        "data type": str(_CODES[dtype.newbyteorder("=").str[1:]]),
+        "interleave": layout,
+        "byte order": "0",
+    }
+    held = set()
+    if cube.wavelengths is not None:
+        entries["wavelength units"] = _UNITS.get(cube.spectral_unit, "Unknown")
+        entries["wavelength"] = _listed(cube.wavelengths)
+        held |= {"wavelengths"} | ({"spectral_unit"} if cube.spectral_unit in _UNITS else set())
+        if cube.fwhm is not None and np.all(cube.fwhm > 0):
+            entries["fwhm"] = _listed(cube.fwhm)
+            held.add("fwhm")
+    if cube.good_bands is not None:
+        entries["bbl"] = _listed(cube.good_bands.astype(int))
+        held.add("good_bands")
+    names = [str(name) for name in cube.band_names]
+    if names and not any(set(name) & set(",{}=;") or _broken(name) for name in names):
+        entries["band names"] = _listed(names)
+    if cube.nodata is not None:
+        if fits_dtype(cube.nodata, dtype) is None:
+            notes.append(f"the no-data value {cube.nodata:g} was left out: no {dtype} value equals it")
+        else:
+            entries["data ignore value"] = _number(cube.nodata)
+        held.add("nodata")
+    entries |= _scaling(cube, held)
+    entries |= _place(cube, held, notes)
+    old = cube.metadata.get("header", {})
+    for key, value in old.items() if isinstance(old, Mapping) else ():
+        if _carried(key, value):
+            entries.setdefault(key, f"{{{value}}}" if set(value) & set(",\n") else value)
+    entry, more = own_entry(cube, held)
+    if entry != "{}":
+        # one line: the braces of JSON are those of the header's list
+        entries[OWN_KEY] = entry
+    return "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in entries.items()), notes + more
+
+
+def _carried(key: Any, value: Any) -> bool:
+    """Whether an entry of an older header can be written again, and does not say what this one says otherwise."""
+    if not (isinstance(key, str) and key and isinstance(value, str) and value) or key in _NOT_CARRIED:
+        return False
+    if key != " ".join(key.lower().split()) or set(key) & set("={};") or set(value) & set("{}"):
+        return False
+    # a line that begins with a semicolon is a comment
+    return not any(_broken(line) or line.lstrip().startswith(";") for line in value.split("\n"))
+
+
+def _broken(text: str) -> bool:
+    """Whether some program sees more than one line in `text`."""
+    return text.splitlines() not in ([], [text])
+
+
+def _scaling(cube: Cube, held: set[str]) -> dict[str, str]:
+    """Return scale and offset: as the factor of reflectance where that says it exactly, else as gains and offsets."""
+    scale, offset = np.asarray(cube.scale), np.asarray(cube.offset)
+    if not (np.all(np.isfinite(scale)) and np.all(np.isfinite(offset)) and np.all(scale != 0)):
+        return {}
+    held |= {"scale", "offset"}
+    if np.all(scale == 1) and np.all(offset == 0):
+        return {}
+    if scale.ndim == 0 and np.all(offset == 0) and scale > 0:
+        for factor in (float(np.round(1 / scale)), float(1 / scale)):
+            if factor > 0 and 1.0 / factor == float(scale):
+                return {"reflectance scale factor": _number(factor)}
+    return {
+        key: _listed(np.broadcast_to(value, cube.bands))
+        for key, value, usual in (("data gain values", scale, 1), ("data offset values", offset, 0))
+        if np.any(value != usual)
+    }
+
+
+def _place(cube: Cube, held: set[str], notes: list[str]) -> dict[str, str]:
+    """Return 'map info' and the reference system, as far as ENVI can say them; what it says exactly goes to `held`."""
+    crs = cube.crs or ""
+    entries: dict[str, str] = {}
+    known = _known_system(crs)
+    if cube.affine is not None:
+        a, b, c, d, e, f = cube.affine
+        # a turn by 180 degrees means something else to GDAL: sizes below zero say it
+        angle, wide = (math.atan2(d, a), math.hypot(a, d)) if d else (0.0, a)
+        high = math.sin(angle) * b - math.cos(angle) * e
+        sheared = not np.allclose((b, e), (math.sin(angle) * high, -math.cos(angle) * high), atol=1e-9 * abs(high))
+        if wide and high and not sheared:
+            turned = [f"rotation={_number(math.degrees(angle))}"] if angle else []
+            numbers = ["1", "1", *(_number(v) for v in (c, f, wide, high))]
+            entries["map info"] = "{" + ", ".join([known[0] or "Arbitrary", *numbers, *known[1:], *turned]) + "}"
+        else:
+            notes.append("other programs see no place: ENVI cannot say how this image is sheared")
+    if crs and not ("map info" in entries and known[0]):
+        text = crs if "[" in crs and not set(crs) & set("{}\n") else _wkt(crs)
+        if text is None:
+            notes.append(f"other programs see no reference system: {crs} in ENVI's words needs the extra geo")
+        else:
+            entries["coordinate system string"] = "{" + text + "}"
+    told = map_fields({key: value[1:-1] for key, value in entries.items()}, [])
+    held |= {key for key in ("affine", "pixel_size", "crs") if key in told and told[key] == getattr(cube, key)}
+    return entries
+
+
+def _known_system(crs: str) -> tuple[str, ...]:
+    """Return name and further words of a reference system that 'map info' can name by itself."""
+    code = crs.upper().removeprefix("EPSG:")
+    if code == "4326":
+        return "Geographic Lat/Lon", "WGS-84", "units=Degrees"
+    if len(code) == 5 and code.isdecimal() and code[:3] in {"326", "327"} and 1 <= int(code[3:]) <= 60:
+        return "UTM", str(int(code[3:])), "North" if code[2] == "6" else "South", "WGS-84", "units=Meters"
+    return ("",)
+
+
+def _wkt(crs: str) -> str | None:
+    try:
+        from rasterio.crs import CRS
+        from rasterio.enums import WktVersion
+        from rasterio.errors import CRSError
+    except ImportError:
+        return None
+    try:
+        return str(CRS.from_user_input(crs).to_wkt(version=WktVersion.WKT1_ESRI))
+    except (CRSError, UnicodeError):
+        return None
+
+
+def _listed(values: Any) -> str:
+    """Return a list in braces, a few on a line."""
+    items = [value if isinstance(value, str) else _number(value) for value in values]
+    return "{\n" + ",\n".join(", ".join(items[i : i + 8]) for i in range(0, len(items), 8)) + "}"
+
+
+def _number(value: Any) -> str:
+    """Return the shortest text that reads back as the same number."""
+    number = float(value)
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace("{", "(").replace("}", ")").split())
+
+
+WRITER = Writer("ENVI", (".hdr", ".img", ".dat", ".raw", ".bsq", ".bil", ".bip"), _write, _targets)

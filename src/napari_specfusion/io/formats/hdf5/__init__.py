@@ -1,0 +1,1 @@
+"""HDF5, NetCDF 4 and products in them."""

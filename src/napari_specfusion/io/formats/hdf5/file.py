@@ -1,0 +1,166 @@
+"""HDF5 files: what is in them, and what of it may be read."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.errors import ReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["attribute", "checked", "child", "datasets", "import_h5py", "open_hdf", "text", "vector"]
+
+_LARGEST_CHUNK = 1 << 30
+_MOST_NUMBERS = 1_000_000
+_MOST_OBJECTS, _DEEPEST, _MOST_LINKS = 20_000, 40, 8
+
+
+def import_h5py(path: Path) -> Any:
+    """Return the module h5py, or say how to get it."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ReadError(
+            f"{path} is an HDF5 file, which needs the package h5py: pip install 'napari-specfusion[hdf]'."
+        ) from error
+    return h5py
+
+
+@contextmanager
+def open_hdf(path: Path) -> Iterator[Any]:
+    """Open an HDF5 file to look at; NetCDF 4 is HDF5 too.
+
+    Raises
+    ------
+    ReadError
+        If h5py is missing, or the file is NetCDF 3 or no HDF5 file.
+    """
+    h5py = import_h5py(path)
+    with path.open("rb") as raw:
+        if raw.read(3) == b"CDF":
+            raise ReadError(f"{path} is a NetCDF 3 file; convert it to NetCDF 4 with: nccopy -k nc4 old.nc new.nc.")
+    if not h5py.is_hdf5(str(path)):
+        raise ReadError(f"{path} is no HDF5 file, or was cut short; get it anew, or name its format with reader=.")
+    with h5py.File(path, "r") as file:
+        yield file
+
+
+def child(file: Any, name: str, links: int = _MOST_LINKS) -> Any:
+    """Return the object `name` of a file or group; None if it is not there, or lies outside the file.
+
+    Soft links are followed inside the file, external ones never: they would open any file of the machine.
+    """
+    h5py = import_h5py(Path(file.file.filename))
+    here = file.file if name.startswith("/") else file
+    parts = [part for part in name.split("/") if part not in {"", "."}]
+    for index, part in enumerate(parts):
+        link = here.get(part, getlink=True) if isinstance(here, h5py.Group) else None
+        if isinstance(link, h5py.SoftLink):
+            target = "/".join([link.path, *parts[index + 1 :]])
+            return child(here, target, links - 1) if links else None
+        if not isinstance(link, h5py.HardLink):
+            return None
+        here = here[part]
+    return here
+
+
+def datasets(file: Any) -> list[Any]:
+    """Return the datasets of a file, each once; links are not followed."""
+    h5py = import_h5py(Path(file.filename))
+    found: list[Any] = []
+    waiting: list[tuple[Any, int]] = [(file, 0)]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MOST_OBJECTS:
+        group, depth = waiting.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink) or len(seen) >= _MOST_OBJECTS:
+                continue
+            item = group[name]
+            key = h5py.h5o.get_info(item.id).addr
+            if key in seen:
+                continue
+            seen.add(key)
+            if isinstance(item, h5py.Dataset):
+                found.append(item)
+            elif isinstance(item, h5py.Group) and depth < _DEEPEST:
+                waiting.append((item, depth + 1))
+    return sorted(found, key=lambda item: str(item.name))
+
+
+def attribute(item: Any, name: str) -> Any:
+    """Return an attribute of a file, group or dataset: text, a number or an array; None if it is not there.
+
+    Where `item` is None too, so that what may be missing can be asked in one go.
+    """
+    if item is None or name not in item.attrs or math.prod(item.attrs.get_id(name).shape or ()) > _MOST_NUMBERS:
+        return None
+    value = item.attrs[name]
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def vector(item: Any) -> NDArray[np.float64] | None:
+    """Return the numbers of a small dataset or an array as a vector of finite ones; None if they are not that."""
+    if item is None or isinstance(item, str | bytes):
+        return None
+    if hasattr(item, "id"):
+        shape, dtype = getattr(item, "shape", None), getattr(item, "dtype", None)
+        if shape is None or dtype is None or dtype.kind not in "biuf" or _flaw(item) is not None:
+            return None
+        if max(math.prod(shape), math.prod(item.chunks or ())) > _MOST_NUMBERS:
+            return None
+        item = item[()]
+    try:
+        values = np.ravel(np.asarray(item)).astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+    return values if values.size and bool(np.all(np.isfinite(values))) else None
+
+
+def text(item: Any) -> str | None:
+    """Return the text of a small dataset of one string, or None."""
+    if item is None or getattr(item, "shape", None) is None or _flaw(item, numeric=False) is not None:
+        return None
+    if max(math.prod(item.shape), math.prod(item.chunks or ())) > _MOST_NUMBERS or item.size != 1:
+        return None
+    value = np.asarray(item[()]).reshape(-1)[0]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _flaw(dataset: Any, numeric: bool = True) -> str | None:
+    """Return why a dataset cannot be read, in words, or None."""
+    try:
+        kind, size = dataset.dtype.kind, dataset.dtype.itemsize
+    except TypeError as error:  # a type that numpy does not have
+        return f"its type is unknown ({error})"
+    if numeric and kind == "c":
+        return "it is complex; take the magnitude or the real part first"
+    if numeric and (kind not in "biuf" or size > 8):
+        return f"its type is {dataset.dtype}; a cube holds integers, or floating-point numbers of up to 64 bits"
+    if dataset.external:
+        return "its numbers lie in another file; repack it into one file with h5repack"
+    if dataset.is_virtual:
+        return "it is put together of other datasets (virtual); repack it into one file with h5repack"
+    if dataset.chunks is not None and math.prod(dataset.chunks) * size > _LARGEST_CHUNK:
+        return f"its chunks {dataset.chunks} hold more than 1 GB each; repack it with smaller ones (h5repack -l CHUNK=)"
+    return None
+
+
+def checked(path: Path, dataset: Any, name: str) -> Any:
+    """Return a dataset of two or three axes that can be read."""
+    if getattr(dataset, "shape", None) is None:
+        raise ReadError(f"{path} holds no dataset {name}; links to other files are not followed.")
+    flaw = _flaw(dataset)
+    if flaw is None and (len(dataset.shape) not in {2, 3} or 0 in dataset.shape):
+        flaw = f"its shape is {tuple(dataset.shape)}; a cube has three axes, a band two, none of them empty"
+    if flaw is not None:
+        raise ReadError(f"{path}: {name} cannot be read: {flaw}.")
+    return dataset

@@ -1,0 +1,244 @@
+"""HDF5 and NetCDF 4: products that are known by their structure, and any dataset by its name."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.errors import ChoiceError, ReadError
+from napari_specfusion.io.formats.hdf5 import emit, neon, prisma, tanager
+from napari_specfusion.io.formats.hdf5.arrays import hdf_cube
+from napari_specfusion.io.formats.hdf5.file import attribute, child, datasets, open_hdf, vector
+from napari_specfusion.io.metadata.units import fits_dtype, numbers, to_standard_unit
+from napari_specfusion.io.metadata.variables import Variable, listed
+from napari_specfusion.io.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.io.formats.hdf5.product import Product
+
+__all__ = ["PRODUCTS", "READER", "read_hdf", "read_hdf_scene"]
+
+PRODUCTS: dict[str, Product] = {
+    "neon": neon.PRODUCT,
+    "prisma": prisma.PRODUCT,
+    "emit": emit.PRODUCT,
+    "tanager": tanager.PRODUCT,
+}
+_WAVELENGTH_WORDS = ("wavelength", "wavenumber", "raman_shift", "ramanshift")
+_WAVELENGTH_NAMES = {"lambda", "wave", "waves", "wl", "wls", "wvl", "wvls", "bandcenters", "band_centers"}
+_FWHM_NAMES, _GOOD_NAMES = {"fwhm", "bandwidth", "bandwidths"}, {"good_wavelengths", "good_bands", "bbl"}
+_FILL_NAMES = ("_FillValue", "missing_value", "Data_Ignore_Value", "data_ignore_value", "nodata")
+
+
+def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
+    """Open an HDF5 or NetCDF 4 file as a cube, lazily.
+
+    Products of NEON, PRISMA, EMIT and Tanager are told by their structure. Of any other file the one dataset with three
+    axes is taken.
+
+    Parameters
+    ----------
+    path
+        The file.
+    dataset
+        Name of a dataset, such as "/entry/data"; the product is then not asked. One with two axes opens as one band.
+    axes
+        What its axes are, as a permutation of "byx" (bands, rows, columns), or "yx". None takes the axis that is as
+        long as the wavelengths beside it for the bands, else the first.
+    wavelengths
+        Wavelengths that `open_cube` puts in; here they only help to find the axis of the bands.
+
+    Raises
+    ------
+    ReadError
+        If it is unclear which dataset is meant, or the one named is no image of real numbers.
+    """
+    with open_hdf(path) as file:
+        if dataset is None and axes is None:
+            product = next((p for p in PRODUCTS.values() if p.matches(file)), None)
+            if product is not None:
+                return product.read(path, file)
+        every = datasets(file)
+        chosen = _named(path, file, dataset, every) if dataset is not None else _only(path, every)
+        count = None if wavelengths is None else np.size(wavelengths)
+        return _generic(path, chosen, axes, count, every)
+
+
+def read_hdf_scene(path: Path) -> Scene | None:
+    """Return the pair of a product that holds a sharper image beside its cube, or None."""
+    with open_hdf(path) as file:
+        product = next((p for p in PRODUCTS.values() if p.read_scene is not None and p.matches(file)), None)
+        return None if product is None or product.read_scene is None else product.read_scene(path, file)
+
+
+# --- any other file --------------------------------------------------------------------
+
+
+def _named(path: Path, file: Any, name: str, every: Sequence[Any]) -> Any:
+    found = child(file, name)
+    if getattr(found, "shape", None) is None:
+        raise ReadError(f"{path} holds no dataset {name!r}; choose among {listed(_seen(every))}.")
+    return found
+
+
+def _only(path: Path, every: Sequence[Any]) -> Any:
+    cubes = [item for item in every if len(item.shape or ()) == 3 and _numeric(item) and _is_image(item)]
+    if len(cubes) == 1:
+        return cubes[0]
+    if cubes:
+        raise ChoiceError(f"{path} could mean several datasets: {listed(_seen(cubes))}. Name one with dataset=.")
+    flat = [item for item in every if len(item.shape or ()) == 2 and _numeric(item) and _is_image(item)]
+    what = f"{path} holds no numeric dataset with three axes, only {listed(_seen(flat or every))}."
+    if flat:
+        raise ChoiceError(f"{what} Name one with dataset= to open it as an image of one band.")
+    raise ReadError(f"{what} It holds no image.")
+
+
+def _generic(path: Path, dataset: Any, axes: str | None, count: int | None, every: Sequence[Any]) -> Cube:
+    shape = tuple(dataset.shape)
+    letters = None if axes is None else axes.lower()
+    if letters is not None and sorted(letters) != sorted("byx" if len(shape) == 3 else "yx"):
+        wanted = "a permutation of byx" if len(shape) == 3 else "yx or xy"
+        raise ReadError(f"{path}: axes={axes!r} does not fit {dataset.name} of shape {shape}; give {wanted}.")
+    notes: list[str] = []
+    if letters is None:
+        letters = "yx" if len(shape) != 3 else _axes(dataset, count, every, notes)
+    bands = shape[letters.index("b")] if "b" in letters else 1
+    fields = _spectrum(dataset, bands, every, notes)
+    scale = numbers([attribute(dataset, "scale_factor")])
+    offset = numbers([attribute(dataset, "add_offset")])
+    if scale is not None and scale[0] != 0:
+        fields["scale"] = float(scale[0])
+    if offset is not None:
+        fields["offset"] = float(offset[0])
+    fill = next((v for v in (attribute(dataset, name) for name in _FILL_NAMES) if v is not None), None)
+    if fill is not None and dataset.dtype.kind in "iuf":
+        fields["nodata"] = fits_dtype(fill, dataset.dtype)
+    metadata = {"dataset": str(dataset.name), "notes": tuple(notes)}
+    return hdf_cube(path, dataset, letters, name=path.stem, metadata=metadata, **fields)
+
+
+def _axes(dataset: Any, count: int | None, every: Sequence[Any], notes: list[str]) -> str:
+    """Return which axis is which, by the wavelengths' number, then by the names of the axes, then as bands first."""
+    shape = tuple(dataset.shape)
+    fitting = [axis for axis in range(3) if shape[axis] == count]
+    if count is None:
+        fitting = [axis for axis in range(3) if _vectors(dataset, shape[axis], every, _is_wavelength)]
+    if len(fitting) != 1:
+        names = [_axis_name(dataset, axis) for axis in range(3)]
+        fitting = [axis for axis in range(3) if "band" in names[axis] or _is_wavelength(names[axis])]
+    if len(fitting) != 1:
+        notes.append("nothing says which axis holds the bands; the first was taken; name the axes if it is another")
+        fitting = [0]
+    letters = ["y", "x"]
+    letters.insert(fitting[0], "b")
+    return "".join(letters)
+
+
+def _axis_name(dataset: Any, axis: int) -> str:
+    """Return the name of an axis: its label, or that of the scale that NetCDF attaches to it."""
+    try:
+        dimension = dataset.dims[axis]
+        return str(dimension.label or (dimension[0].name.rpartition("/")[2] if len(dimension) else "")).lower()
+    except (KeyError, RuntimeError, ValueError, OSError, AttributeError):  # a reference that leads nowhere
+        return ""
+
+
+def _spectrum(dataset: Any, bands: int, every: Sequence[Any], notes: list[str]) -> dict[str, Any]:
+    """Return wavelengths, unit, widths and good bands of what lies beside a dataset under telling names."""
+    found = _vectors(dataset, bands, every, _is_wavelength)
+    if not found or bands == 1:
+        return {}
+    values, unit = found[0]
+    name = "wavenumber" if unit is None and found[0][0][0] > 30000 else unit
+    converted, factor, standard, note = to_standard_unit(values, name)
+    if note:
+        notes.append(note)
+    if converted is None:
+        return {}
+    fields: dict[str, Any] = {"wavelengths": converted, "spectral_unit": standard}
+    widths = _vectors(dataset, bands, every, lambda word: word in _FWHM_NAMES)
+    good = _vectors(dataset, bands, every, lambda word: word in _GOOD_NAMES)
+    if widths:
+        fields["fwhm"] = widths[0][0] * factor
+    if good:
+        fields["good_bands"] = good[0][0] > 0
+    return fields
+
+
+def _vectors(dataset: Any, size: int, every: Sequence[Any], fits: Any) -> list[tuple[NDArray[np.float64], str | None]]:
+    """Return vectors of `size` finite numbers with a fitting name, and their units; the nearest to `dataset` first."""
+    found: list[tuple[NDArray[np.float64], str | None]] = []
+    for name in itertools.islice(dataset.attrs, 1000):
+        values = vector(attribute(dataset, name)) if fits(name.lower()) else None
+        if values is not None and values.size == size > 1:
+            found.append((values, _unit(dataset, name.lower())))
+    home = str(dataset.name).split("/")
+
+    def distance(item: Any) -> int:
+        shared = sum(
+            1 for _ in itertools.takewhile(lambda p: p[0] == p[1], zip(home, item.name.split("/"), strict=False))
+        )
+        return -shared
+
+    for item in sorted(every, key=distance):
+        word = str(item.name).rpartition("/")[2].lower()
+        if fits(word) and size > 1 and (item.size or 0) == size == max(item.shape or (0,)):
+            values = vector(item)
+            if values is not None:
+                units = next((u for u in (attribute(item, k) for k in ("units", "Units", "unit")) if u), None)
+                found.append((values, "cm-1" if units is None and "wavenumber" in word else units))
+    return found
+
+
+def _unit(dataset: Any, name: str) -> str | None:
+    if "wavenumber" in name or "raman" in name:
+        return "cm-1"
+    known = {key.lower(): key for key in itertools.islice(dataset.attrs, 1000)}
+    wanted = (f"{name}_units", f"{name}_unit", "wavelength_units", "wavelength_unit", "wavelengths_units")
+    found = next((attribute(dataset, known[key]) for key in wanted if key in known), None)
+    return None if found is None else str(found)
+
+
+def _is_wavelength(word: str) -> bool:
+    return word in _WAVELENGTH_NAMES or bool(
+        any(part in word for part in _WAVELENGTH_WORDS) and not any(s in word for s in ("unit", "good", "flag"))
+    )
+
+
+def _numeric(item: Any) -> bool:
+    try:
+        return bool(item.dtype.kind in "biuf" and 0 not in item.shape)
+    except TypeError:  # a type that numpy does not have
+        return False
+
+
+def _is_image(item: Any) -> bool:
+    return bool(sum(n > 1 for n in item.shape) >= 2)
+
+
+def _seen(items: Sequence[Any]) -> list[Variable]:
+    return [Variable(str(item.name), tuple(map(int, item.shape or ())), _numeric(item)) for item in items]
+
+
+def _arrays(path: Path) -> list[Variable]:
+    with open_hdf(path) as file:
+        return _seen(datasets(file))
+
+
+READER = Reader(
+    title="HDF5",
+    patterns=("*.h5", "*.hdf5", "*.he5", "*.hdf", "*.nc", "*.nc4"),
+    read=read_hdf,
+    magic=(b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02"),
+    read_scene=read_hdf_scene,
+    arrays=_arrays,
+)

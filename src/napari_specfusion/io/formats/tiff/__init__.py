@@ -1,0 +1,1 @@
+"""TIFF, GeoTIFF and OME-TIFF."""

@@ -1,0 +1,289 @@
+"""OME-Zarr images and plain Zarr arrays: also what this package writes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.errors import ReadError
+from napari_specfusion.io.arrays.lazy import BlockArray, Box, lazy_cube
+from napari_specfusion.io.guards.limits import check_shape
+from napari_specfusion.io.metadata.axes import band_axis_of, bands_first
+from napari_specfusion.io.metadata.units import to_standard_unit, wavelengths_in_names
+from napari_specfusion.io.metadata.variables import Variable, choose_variable, spectral_axis
+from napari_specfusion.io.reader import Reader
+
+if TYPE_CHECKING:
+    from napari_specfusion.data.cube import Cube
+
+__all__ = ["READER", "read_zarr"]
+
+_MOST_CHUNKS, _MOST_ARRAYS = 20_000, 1000
+_LARGEST_CHUNK, _MOST_PER_SHARD = 2 << 30, 1 << 20
+# "pickle" is not among them: unpacking it would run whatever the file says. Neither are "pcodec" and "zfpy", whose
+# chunks tell of any size.
+_KNOWN_CODECS = {
+    "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "cast_value", "crc32", "crc32c", "delta", "endian",
+    "fixedscaleoffset", "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "quantize",
+    "scale_offset", "sharding_indexed", "shuffle", "transpose", "zlib", "zstd",
+}  # fmt: skip
+_MARKERS = ("zarr.json", ".zgroup", ".zarray")
+_KEY = "specfusion"
+_LISTS = {"wavelengths": np.float64, "fwhm": np.float64, "good_bands": np.bool_}
+
+
+def read_zarr(path: Path, *, variable: str | None = None) -> Cube:
+    """Open the finest level of an OME-Zarr image, or a Zarr array ``(bands, y, x)``.
+
+    The description of the bands comes from the attribute "specfusion", as this package writes it; else wavelengths come
+    from the labels of the channels, or from an array of such a name beside the cube.
+
+    Parameters
+    ----------
+    path
+        The store.
+    variable
+        Name of the array in a group that is no OME-Zarr image; None takes the largest with three axes.
+
+    Raises
+    ------
+    ReadError
+        If the folder is no Zarr store, its image has not the axes c, y and x, or its metadata lead out of the folder or
+        claim absurd sizes.
+    """
+    import zarr
+
+    from napari_specfusion.io.guards.zarr_store import open_zarr
+
+    if not any((path / marker).is_file() for marker in _MARKERS):
+        raise ReadError(f"{path} is no Zarr store: it holds no {' or '.join(_MARKERS)}. Choose the folder that does.")
+    store = open_zarr(path)
+    attributes = dict(store.attrs)
+    fields: dict[str, Any] = {}
+    if isinstance(store, zarr.Array):
+        level, axes = "", "cyx"
+    elif variable is None and (image := _image(path, store, attributes)) is not None:
+        level, axes, fields = image
+    else:
+        level, axes, fields = _choose(path, store, variable)
+    found = _inside(path, store, level)
+    shape = tuple(int(n) for n in found.shape)
+    if shape and len(shape) == 2:
+        axes = "yx"
+    if len(axes) != len(shape):
+        raise ReadError(f"{path} declares axes {axes} for shape {shape}; correct the axes in its metadata.")
+    kept = [i for i, axis in enumerate(axes) if axis in "cyx" or shape[i] != 1]
+    letters = "".join(axes[i] for i in kept)
+    if sorted(letters) not in (["c", "x", "y"], ["x", "y"]) or 0 in shape:
+        raise ReadError(f"{path} has axes {axes} of shape {shape}; a cube has c, y and x, none of them empty.")
+    order = tuple(kept[letters.index(axis)] for axis in "cyx" if axis in letters)
+    array = ZarrArray(
+        path=str(path),
+        stored_shape=_three(tuple(shape[i] for i in kept)),
+        stored_dtype=np.dtype(found.dtype).str,
+        axes=_three(tuple(letters.index(axis) for axis in "cyx" if axis in letters), axes=True),
+        level=level,
+        dropped=tuple(i for i in range(len(shape)) if i not in kept),
+    )
+    check_shape(path, array.shape)
+    if fields.get("wavelengths") is not None and len(fields["wavelengths"]) != array.shape[0]:
+        fields = {}
+    fields |= _description(path, attributes)
+    chunks = _three(tuple(int(found.chunks[i]) for i in order))
+    return lazy_cube(array, path, chunks=_merged(array.shape, chunks), **fields)
+
+
+@dataclass(frozen=True, eq=False)
+class ZarrArray(BlockArray):
+    """An array of a Zarr store, seen as ``(bands, y, x)``; `dropped` are its axes of length one."""
+
+    level: str
+    dropped: tuple[int, ...]
+
+    @cached_property
+    def _open(self) -> Any:
+        import zarr
+
+        from napari_specfusion.io.guards.zarr_chunks import bounded
+        from napari_specfusion.io.guards.zarr_store import open_zarr
+
+        store = open_zarr(Path(self.path))
+        return bounded(store if isinstance(store, zarr.Array) else store[self.level])
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        index: list[Any] = list(box[3 - (self._open.ndim - len(self.dropped)) :])
+        for axis in self.dropped:
+            index.insert(axis, 0)
+        return np.asarray(self._open[tuple(index)]).reshape([s.stop - s.start for s in box])
+
+
+def _three(values: tuple[int, ...], axes: bool = False) -> tuple[int, int, int]:
+    """Put a band axis in front of two axes: length one, or the first place among `axes`."""
+    if len(values) == 2:
+        values = (0, *(v + 1 for v in values)) if axes else (1, *values)
+    bands, height, width = values
+    return bands, height, width
+
+
+def _inside(path: Path, store: Any, level: str) -> Any:
+    """Return an array of the store, once what its metadata ask for is known to be harmless."""
+    import zarr
+
+    from napari_specfusion.io.guards.zarr_chunks import bounded
+
+    parts = [part for part in level.split("/") if part]
+    if ".." in parts or "\\" in level or not (path / Path(*parts)).resolve().is_relative_to(path.resolve()):
+        raise ReadError(f"{path}: its metadata point to {level!r}, outside the folder, which is not followed.")
+    found = store if not parts else store.get("/".join(parts))
+    if not isinstance(found, zarr.Array):
+        raise ReadError(f"{path}: level {level!r} is no array; the store is damaged or was never finished.")
+    unknown = sorted(_codecs(found.metadata.to_dict()) - _KNOWN_CODECS)
+    if unknown:
+        raise ReadError(
+            f"{path}: level {level!r} is packed with {', '.join(unknown)}, which is not unpacked here; save it with "
+            "one of Zarr's own codecs."
+        )
+    size = math.prod(found.chunks) * np.dtype(found.dtype).itemsize
+    if size > _LARGEST_CHUNK:
+        raise ReadError(
+            f"{path}: level {level!r} has chunks of {tuple(found.chunks)}, {size / 2**30:.0f} GB each; save it with "
+            f"chunks below {_LARGEST_CHUNK >> 30} GB."
+        )
+    per_shard = math.prod(n // max(1, m) for n, m in zip(found.shards or (), found.chunks, strict=False))
+    if per_shard > _MOST_PER_SHARD:
+        raise ReadError(
+            f"{path}: level {level!r} has shards of {per_shard} chunks; save it with {_MOST_PER_SHARD} at most."
+        )
+    return bounded(found)
+
+
+def _codecs(metadata: Any) -> set[str]:
+    """Return the names of the codecs in an array's metadata of either version, those inside of others included."""
+    found: set[str] = set()
+    waiting = [metadata.get(key) for key in ("codecs", "compressor", "filters")]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, list | tuple):
+            waiting += entry
+        elif isinstance(entry, Mapping):
+            found.add(str(entry.get("name", entry.get("id"))).removeprefix("numcodecs."))
+            inner = entry.get("configuration")
+            if isinstance(inner, Mapping):
+                waiting += [inner.get("codecs"), inner.get("index_codecs")]
+    return found
+
+
+def _image(path: Path, store: Any, attributes: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
+    """Return path, axes and description of level 0, from the metadata of OME-Zarr 0.5 or 0.4; None without them."""
+    ome = attributes.get("ome", attributes)
+    prefix = ""
+    if isinstance(ome, Mapping) and "multiscales" not in ome and "bioformats2raw.layout" in ome and "0" in store:
+        # a folder of images; the first one
+        attributes, prefix = dict(store["0"].attrs), "0/"
+        ome = attributes.get("ome", attributes)
+    if not isinstance(ome, Mapping) or "multiscales" not in ome:
+        return None
+    try:
+        image = ome["multiscales"][0]
+        # versions up to 0.3 had plain names, and before that five axes in this order
+        names = [axis["name"] if isinstance(axis, Mapping) else axis for axis in image.get("axes", "tczyx")]
+        level = str(image["datasets"][0]["path"])
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise ReadError(
+            f"{path} is a Zarr group whose OME-Zarr metadata are damaged ({type(error).__name__}: {error}); open the "
+            "array inside it."
+        ) from error
+    return prefix + level, "".join(str(name).lower()[:1] for name in names), _channels(ome.get("omero"))
+
+
+def _channels(omero: Any) -> dict[str, Any]:
+    """Return the wavelengths in the labels of the channels."""
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    labels = [str(c.get("label")) for c in channels if isinstance(c, Mapping)] if isinstance(channels, list) else []
+    values, unit = wavelengths_in_names(labels)
+    if values is None or unit is None:
+        return {}
+    converted, _, unit_name, _ = to_standard_unit(values, unit)
+    return {} if converted is None else {"wavelengths": converted, "spectral_unit": unit_name}
+
+
+def _choose(path: Path, store: Any, variable: str | None) -> tuple[str, str, dict[str, Any]]:
+    """Return name, axes and description of the cube among the arrays of a group."""
+    variables = _variables(store)
+    if variable is None and not any(v.is_image for v in variables):
+        raise ReadError(
+            f"{path} is a Zarr group without an OME-Zarr image ('multiscales' is missing) or an array of two or three "
+            "axes; open the folder inside it that has one."
+        )
+    chosen = choose_variable(variables, variable, path)
+    found = spectral_axis(variables, chosen.shape, lambda name: _inside(path, store, name)[...])
+    axes = "cyx"
+    if found is None:
+        return chosen.name, axes, {}
+    if len(chosen.shape) == 3:
+        axis = band_axis_of(chosen.shape, found[0].size, 0, None, path)
+        axes = "".join("cyx"[bands_first(axis).index(i)] for i in range(3))
+    return chosen.name, axes, {"wavelengths": found[0], "spectral_unit": found[1]}
+
+
+def _variables(store: Any) -> list[Variable]:
+    """Return the arrays of a group."""
+    import zarr
+
+    members = itertools.islice(store.members(max_depth=2), _MOST_ARRAYS)
+    arrays = {name: item for name, item in members if isinstance(item, zarr.Array)}
+    return [Variable(n, tuple(map(int, a.shape)), np.dtype(a.dtype).kind in "biuf") for n, a in sorted(arrays.items())]
+
+
+def _arrays(path: Path) -> list[Variable]:
+    import zarr
+
+    from napari_specfusion.io.guards.zarr_store import open_zarr
+
+    store = open_zarr(path)
+    return _variables(store) if isinstance(store, zarr.Group) else []
+
+
+def _description(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": path.stem}
+    known = attributes.get(_KEY)
+    if not isinstance(known, Mapping):
+        return fields
+    for key, value in known.items():
+        if value is None:
+            continue
+        if key in _LISTS:
+            fields[key] = np.array(value, dtype=_LISTS[key])
+        elif key in {"scale", "offset"}:
+            fields[key] = np.array(value, dtype=np.float64) if isinstance(value, list) else float(value)
+        elif key in {"affine", "pixel_size"}:
+            fields[key] = tuple(float(v) for v in value)
+        elif key == "nodata":
+            fields[key] = float(value)
+        elif key in {"spectral_unit", "name", "crs"} and isinstance(value, str):
+            fields[key] = value
+        elif key == "metadata" and isinstance(value, Mapping):
+            fields[key] = dict(value)
+    return fields
+
+
+def _merged(shape: tuple[int, int, int], chunks: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return dask chunks of whole Zarr chunks, enlarged where there would be very many."""
+    bands, height, width = (min(n, size) for n, size in zip(chunks, shape, strict=True))
+    while -(-shape[0] // bands) * -(-shape[1] // height) * -(-shape[2] // width) > _MOST_CHUNKS:
+        if height < shape[1] or width < shape[2]:
+            height, width = min(2 * height, shape[1]), min(2 * width, shape[2])
+        else:
+            bands = min(2 * bands, shape[0])
+    return bands, height, width
+
+
+READER = Reader(title="Zarr", patterns=("*.zarr",), read=read_zarr, arrays=_arrays)

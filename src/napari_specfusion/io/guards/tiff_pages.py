@@ -1,0 +1,178 @@
+"""What a TIFF claims before its pixels: its chain of pages, and the planes that OME-XML tells of.
+
+The library that reads TIFF (tifffile) follows both wherever they lead: in a circle, over one page told a million times,
+into other folders. This looks first.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.errors import ReadError
+from napari_specfusion.io.metadata.xml_text import parse_xml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["check_ome", "check_pages"]
+
+_BIG = 43
+_SUB_PAGES = 330
+# bytes of one number of each type
+_SIZES = np.zeros(256, np.int64)
+_SIZES[1:14] = 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4
+_SIZES[16:19] = 8
+_MOST_TAGS = 4096
+# Values may share bytes of the file, as those of a table for all pages do; all of them may not.
+_FREE_VALUES, _MOST_REPEATS = 4 << 20, 4
+_MOST_PLANES, _MOST_FILES = 1 << 20, 10_000
+
+
+def check_pages(path: Path) -> None:
+    """Raise a ReadError if the pages of a TIFF run in a circle, overlap or claim more than the file can hold."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(16)
+        if len(head) < 8 or head[:2] not in {b"II", b"MM"}:
+            return  # for tifffile to refuse
+        order = "<" if head[:2] == b"II" else ">"
+        big = struct.unpack_from(f"{order}H", head, 2)[0] == _BIG
+        if big and len(head) < 16:
+            return
+        first = struct.unpack_from(f"{order}Q", head, 8)[0] if big else struct.unpack_from(f"{order}I", head, 4)[0]
+        seen: set[int] = set()
+        waiting = [(int(first), True)]
+        pages = values = 0
+        while waiting:
+            offset, chained = waiting.pop()
+            if not 0 < offset < size:
+                continue  # tifffile stops there, and the reader says that pages are missing
+            if offset in seen:
+                raise ReadError(
+                    f"{path}: a page at byte {offset} is pointed to twice, so its pages run in a circle; it is "
+                    "damaged, get it anew."
+                )
+            seen.add(offset)
+            found = _page(file, offset, order, big)
+            if found is None:
+                continue
+            if not found:
+                # tifffile would take any bytes for where the next page begins
+                raise ReadError(f"{path} ends within the page at byte {offset}; it was cut short, get it anew.")
+            tags, following = found
+            pages += tags.size * tags.dtype.itemsize + (16 if big else 6)
+            held = tags["count"].astype(np.float64) * _SIZES[np.minimum(tags["type"], 255)]
+            values += int(held[held <= size].sum())
+            if pages > size or values > _FREE_VALUES + _MOST_REPEATS * size:
+                raise ReadError(
+                    f"{path} has {size} bytes, but its first {len(seen)} pages claim {pages + values}; it is damaged, "
+                    "get it anew."
+                )
+            if chained:
+                # From a page below another none goes on: writers chain those of a level, and list each of them too.
+                waiting.append((following, True))
+            waiting += [(below, False) for below in _sub_pages(file, tags, size, order, big)]
+
+
+def _page(file: BinaryIO, offset: int, order: str, big: bool) -> tuple[NDArray[np.void], int] | tuple[()] | None:
+    """Return the tags of a page and where the next one begins; None where there is no page, () where it ends early."""
+    file.seek(offset)
+    width = 8 if big else 2
+    head = file.read(width)
+    if len(head) < width:
+        return None
+    count = struct.unpack(f"{order}{'Q' if big else 'H'}", head)[0]
+    if count > _MOST_TAGS:
+        return None
+    word = f"{order}u{8 if big else 4}"
+    tag = np.dtype([("code", f"{order}u2"), ("type", f"{order}u2"), ("count", word), ("value", word)])
+    data = file.read(count * tag.itemsize + tag["value"].itemsize)
+    if len(data) < count * tag.itemsize + tag["value"].itemsize:
+        return ()
+    tags = np.frombuffer(data, tag, count)
+    following = int(np.frombuffer(data[count * tag.itemsize :], word)[0])
+    return tags, following
+
+
+def _sub_pages(file: BinaryIO, tags: NDArray[np.void], size: int, order: str, big: bool) -> list[int]:
+    """Return where the pages below a page begin."""
+    found: list[int] = []
+    for tag in tags[tags["code"] == _SUB_PAGES]:
+        width, count = int(_SIZES[min(int(tag["type"]), 255)]), int(tag["count"])
+        if width not in {4, 8} or count * width > size:
+            continue
+        if count * width <= (8 if big else 4):
+            data = tag["value"].tobytes()[: count * width]
+        else:
+            file.seek(min(int(tag["value"]), size))
+            data = file.read(count * width)
+        found += np.frombuffer(data[: len(data) // width * width], f"{order}u{width}").tolist()
+    return found
+
+
+def check_ome(path: Path, description: str) -> bool:
+    """Whether a description is OME-XML that is safe to follow.
+
+    Raises
+    ------
+    ReadError
+        If it tells of planes beyond all measure, or of files in other folders.
+    """
+    root = parse_xml(description)
+    if root is None:
+        return False
+    files: set[str] = set()
+    for node in root.iter():
+        name = node.tag.rpartition("}")[2]
+        if name == "Pixels":
+            sizes = [
+                _whole(path, value) for key, value in node.attrib.items() if key[:4] == "Size" and key[4:] in "CTZ"
+            ]
+            _check_planes(path, math.prod(max(1, n) for n in sizes))
+        elif name == "TiffData":
+            for key, value in node.attrib.items():
+                if key in {"IFD", "NumPlanes", "PlaneCount"} or key.startswith("First"):
+                    _check_planes(path, _whole(path, value))
+        elif name[:-1].endswith("Along"):  # ModuloAlongC, -T or -Z
+            _check_along(path, [node.get(key) for key in ("Start", "End", "Step")])
+        elif name == "UUID" and node.get("FileName") is not None:
+            files.add(str(node.get("FileName")))
+    if len(files) > _MOST_FILES:
+        raise ReadError(f"{path} tells of {len(files)} files; open one of them with reader='gdal'.")
+    folder = path.resolve().parent
+    for file in sorted(files):
+        other = path.parent / file
+        if "/" in file or "\\" in file or other.resolve().parent != folder:
+            raise ReadError(f"{path}: its description points to {file!r}, outside its folder, which is not followed.")
+        if other.is_file() and other.resolve() != path.resolve():
+            check_pages(other)
+    return True
+
+
+def _whole(path: Path, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError as error:
+        raise ReadError(f"{path}: its description counts planes with {value[:40]!r}; it is damaged.") from error
+
+
+def _check_planes(path: Path, count: int) -> None:
+    if not 0 <= count <= _MOST_PLANES:
+        raise ReadError(
+            f"{path}: its description tells of {count} planes, where {_MOST_PLANES} are the most; it is damaged, get "
+            "it anew."
+        )
+
+
+def _check_along(path: Path, values: list[str | None]) -> None:
+    if values[0] is None:
+        return
+    start, end, step = (float(value or 1) for value in values)
+    steps = abs((end - start) / step) if step else math.inf
+    if not steps <= _MOST_PLANES:
+        raise ReadError(f"{path}: its description steps from {start} to {end} by {step}; it is damaged, get it anew.")

@@ -1,0 +1,243 @@
+"""Pictures inside the tiles of a TIFF: how large they say they are, which their decoders would believe."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from napari_specfusion.errors import ReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["PICTURES", "check_picture"]
+
+# A picture may be padded to its own blocks, but no more.
+_FREE_SAMPLES, _MOST_GROWTH = 1 << 20, 2
+
+Size = tuple[int, int, int]
+
+
+def check_picture(path: Path, compression: int, data: bytes, tables: bytes | None, expected: Size) -> None:
+    """Raise a ReadError if a strip or tile holds a picture far larger than itself.
+
+    Parameters
+    ----------
+    path
+        The file.
+    compression
+        What the TIFF calls the kind of picture; nothing is done where it is none.
+    data
+        The bytes of the strip or tile.
+    tables
+        Of JPEG, where they are stored apart.
+    expected
+        Height, width and samples of a strip or tile.
+    """
+    read = PICTURES.get(compression)
+    if read is None:
+        return
+    try:
+        if tables and _frame(tables) is not None:
+            raise ValueError("its tables hold a picture")
+        height, width, samples = read(data)
+    except (struct.error, ValueError, IndexError) as error:
+        raise ReadError(
+            f"{path}: a strip or tile holds no picture whose size can be told ({error}); it is damaged, get it anew."
+        ) from error
+    held = expected[0] * expected[1] * expected[2]
+    if height * width * samples > max(_FREE_SAMPLES, _MOST_GROWTH * held):
+        raise ReadError(
+            f"{path}: a strip or tile of {expected[0]} x {expected[1]} x {expected[2]} samples holds a picture of "
+            f"{height} x {width} x {samples}; it is damaged or meant to fill the memory. Save it without compression."
+        )
+    if samples > max(4, expected[2]):
+        raise ReadError(
+            f"{path}: a strip or tile of {expected[2]} samples per pixel holds a picture of "
+            f"{height} x {width} x {samples}; it is damaged, get it anew."
+        )
+
+
+def _jpeg(data: bytes) -> Size:
+    found = _frame(data)
+    if found is None:
+        raise ValueError("no frame in the JPEG")
+    return found
+
+
+def _frame(data: bytes) -> Size | None:
+    """Return what the frame header of a JPEG says; None where there is none."""
+    position = 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            position += 1  # decoders look for the next marker too
+            continue
+        marker = data[position + 1]
+        if marker in {0x00, 0x01, 0xFF, 0xD8} or 0xD0 <= marker <= 0xD7:
+            position += 1 if marker in {0x00, 0xFF} else 2
+            continue
+        if marker in {0xD9, 0xDA}:
+            return None
+        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
+            height, width, samples = struct.unpack_from(">HHB", data, position + 5)
+            return height, width, samples
+        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+    return None
+
+
+def _jpeg2000(data: bytes) -> Size:
+    if data[:4] == b"\0\0\0\x0c":
+        data = _boxes(data, (b"jp2c",))
+    if data[:4] != b"\xff\x4f\xff\x51":
+        raise ValueError("no code stream of JPEG 2000")
+    right, bottom, left, top = struct.unpack_from(">4I", data, 8)
+    return max(0, bottom - top), max(0, right - left), struct.unpack_from(">H", data, 40)[0]
+
+
+def _boxes(data: bytes, kinds: tuple[bytes, ...]) -> bytes:
+    """Return what the first box of such a kind holds, those of "jxlp" put together."""
+    found, position = b"", 0
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        first = position + 8
+        if length == 1:
+            length, first = struct.unpack_from(">Q", data, first)[0], position + 16
+        end = len(data) if length == 0 else position + length
+        if end < first:
+            raise ValueError("a box without a length")
+        if kind in kinds:
+            if kind != b"jxlp":
+                return data[first:end]
+            found += data[first + 4 : end]
+        position = end
+    return found
+
+
+def _png(data: bytes) -> Size:
+    if data[12:16] != b"IHDR":
+        raise ValueError("no header of PNG")
+    width, height, _, kind = struct.unpack_from(">IIBB", data, 16)
+    return height, width, {0: 1, 3: 4, 4: 2, 2: 3}.get(kind, 4)
+
+
+def _webp(data: bytes) -> Size:
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        raise ValueError("no header of WebP")
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (n & 0x3FFF for n in struct.unpack_from("<HH", data, 26))
+    else:
+        raise ValueError("WebP of unknown kind")
+    return height, width, 4
+
+
+def _lerc(data: bytes) -> Size:
+    """Return the size of the first image, its samples being those of all that follow it."""
+    position = total = height = width = 0
+    while position < len(data) and (data[position : position + 6] == b"Lerc2 " or not total):
+        if data[position : position + 6] != b"Lerc2 ":
+            raise ValueError("no header of LERC 2")
+        version = struct.unpack_from("<i", data, position + 6)[0]
+        at = position + (14 if version >= 3 else 10)
+        rows, columns = struct.unpack_from("<2i", data, at)
+        depth = struct.unpack_from("<i", data, at + 8)[0] if version >= 4 else 1
+        length = struct.unpack_from("<i", data, at + (20 if version >= 4 else 16))[0]
+        if min(rows, columns, depth, length) <= 0:
+            raise ValueError("LERC of no size")
+        height, width = max(height, rows), max(width, columns)
+        total += depth
+        position += length
+    return height, width, total
+
+
+def _jpegxr(data: bytes) -> Size:
+    if data[:3] != b"II\xbc":
+        raise ValueError("no header of JPEG XR")
+    (start,) = struct.unpack_from("<I", data, 4)
+    found: dict[int, int] = {}
+    for number in range(struct.unpack_from("<H", data, start)[0]):
+        code, kind, _, value = struct.unpack_from("<HHII", data, start + 2 + 12 * number)
+        found[code] = value & 0xFFFF if kind == 3 else value
+    try:
+        return found[0xBC81], found[0xBC80], 4
+    except KeyError:
+        raise ValueError("JPEG XR of no size") from None
+
+
+# --- JPEG XL ---------------------------------------------------------------------------
+
+
+class _Bits:
+    """Numbers of some bits each, from the lowest bit of the first byte on."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value, self._left = int.from_bytes(data, "little"), 8 * len(data)
+
+    def take(self, count: int) -> int:
+        if count > self._left:
+            raise ValueError("a header that ends early")
+        taken = self._value & (1 << count) - 1
+        self._value >>= count
+        self._left -= count
+        return taken
+
+    def choice(self, *options: tuple[int, int]) -> int:
+        """Return a number told in one of four ways: so much, plus so many bits."""
+        base, count = options[self.take(2)]
+        return base + self.take(count)
+
+
+# width to height
+_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+_HEADER_BYTES = 64
+
+
+def _jpegxl(data: bytes) -> Size:
+    if data[:2] != b"\xff\x0a":
+        data = _boxes(data, (b"jxlc", b"jxlp"))
+    if data[:2] != b"\xff\x0a":
+        raise ValueError("no code stream of JPEG XL")
+    bits = _Bits(data[2 : 2 + _HEADER_BYTES])
+    height, width = _jpegxl_size(bits)
+    if bits.take(1):  # all as usual
+        return height, width, 3
+    if bits.take(1):
+        bits.take(3)  # which way is up
+        if bits.take(1):
+            _jpegxl_size(bits)
+        if bits.take(1) or bits.take(1):
+            raise ValueError("JPEG XL with a preview, or that moves")
+    if bits.take(1):  # floating-point
+        bits.choice((32, 0), (16, 0), (24, 0), (1, 6))
+        bits.take(4)
+    else:
+        bits.choice((8, 0), (10, 0), (12, 0), (1, 6))
+    bits.take(1)
+    extra = bits.choice((0, 0), (1, 0), (2, 4), (1, 12))
+    # Grey or colours stands further on, behind the description of each channel.
+    return height, width, extra + (1 if extra else 3)
+
+
+def _jpegxl_size(bits: _Bits) -> tuple[int, int]:
+    small = bits.take(1)
+    told = [(1, 9), (1, 13), (1, 18), (1, 30)]
+    height = 8 * (bits.take(5) + 1) if small else bits.choice(*told)
+    ratio = bits.take(3)
+    if ratio:
+        across, down = _RATIOS[ratio]
+        return height, height * across // down
+    return height, 8 * (bits.take(5) + 1) if small else bits.choice(*told)
+
+
+PICTURES: dict[int, Callable[[bytes], Size]] = {
+    6: _jpeg, 7: _jpeg, 33007: _jpeg, 34892: _jpeg,
+    33003: _jpeg2000, 33004: _jpeg2000, 33005: _jpeg2000, 34712: _jpeg2000,
+    34887: _lerc, 34927: _webp, 50001: _webp, 34933: _png, 22610: _jpegxr, 34934: _jpegxr,
+    50002: _jpegxl, 52546: _jpegxl,
+}  # fmt: skip

@@ -1,0 +1,204 @@
+"""Chunks of Zarr arrays, unpacked to no more than their array declares."""
+
+from __future__ import annotations
+
+import asyncio
+import bz2
+import lzma
+import math
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from zarr.abc.codec import BytesBytesCodec
+from zarr.codecs import ShardingCodec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import zarr
+
+__all__ = ["bounded", "unpacked"]
+
+# What filters hand on may be wider than the numbers, and the index of a shard comes on top.
+_SPARE_BYTES, _MOST_GROWTH = 1 << 20, 16
+# Beyond, chunks do not shrink to a two-hundredth.
+_FREE_BYTES, _MOST_PACKED = 256 << 20, 200
+_LZMA_MEMORY = 256 << 20
+_ZSTD_MAGIC = 0xFD2FB528
+_PACKING = {"gzip", "zlib", "bz2", "lzma", "zstd", "blosc", "lz4"}
+
+
+def bounded(array: zarr.Array[Any]) -> zarr.Array[Any]:
+    """Return an array of a store whose chunks cannot unpack to more than it declares."""
+    import zarr
+
+    metadata: Any = array.metadata
+    if metadata.zarr_format == 2:
+        limit = _limit(math.prod(metadata.chunks) * array.dtype.itemsize)
+        compressor = metadata.compressor and _old(metadata.compressor, limit)
+        filters = metadata.filters and tuple(_old(codec, limit) for codec in metadata.filters)
+        metadata = replace(metadata, compressor=compressor, filters=filters)
+    else:
+        metadata = replace(metadata, codecs=tuple(_new(codec) for codec in metadata.codecs))
+    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
+
+
+def _limit(size: int) -> int:
+    return _SPARE_BYTES + _MOST_GROWTH * size
+
+
+def unpacked(name: str, data: bytes, limit: int) -> bytes | None:
+    """Return what is packed in `data`; None where the codec's own way is known to give `limit` bytes at most.
+
+    Raises
+    ------
+    ValueError
+        If there is more in it, or it is damaged; who reads knows the path.
+    """
+    limit = min(limit, max(_FREE_BYTES, _MOST_PACKED * len(data)))
+    if name in {"gzip", "zlib"}:
+        return _all_streams(name, data, limit, lambda: zlib.decompressobj(wbits=47))
+    if name == "bz2":
+        return _all_streams(name, data, limit, bz2.BZ2Decompressor)
+    if name == "lzma":
+        return _all_streams(name, data, limit, lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY))
+    if name not in _PACKING:
+        return None
+    try:
+        claimed = _claimed(name, data)
+    except struct.error as error:
+        raise ValueError(f"a chunk packed with {name} has only {len(data)} bytes") from error
+    if claimed is None:
+        import imagecodecs
+
+        try:
+            return bytes(imagecodecs.zstd_decode(data, out=limit))
+        except RuntimeError as error:  # which does not tell the one from the other
+            raise ValueError(f"a chunk packed with zstd is damaged, or unpacks to more than {limit} bytes") from error
+    if claimed > limit:
+        raise _too_much(name, len(data), limit)
+    return None
+
+
+def _claimed(name: str, data: bytes) -> int | None:
+    """Return how much a chunk says that it unpacks to; None where it does not."""
+    if name == "zstd":
+        return _zstd_size(data)
+    if name == "lz4":
+        return int(struct.unpack_from("<I", data)[0])
+    size, _, packed = struct.unpack_from("<III", data, 4)
+    if packed > len(data):  # blosc would read on behind the end
+        raise ValueError(f"a chunk packed with blosc has {len(data)} bytes where it claims {packed}")
+    return int(size)
+
+
+def _zstd_size(data: bytes) -> int | None:
+    """Return how much a frame says that it unpacks to; None where it does not."""
+    magic, flags = struct.unpack_from("<IB", data)
+    if magic != _ZSTD_MAGIC:
+        raise ValueError("a chunk packed with zstd does not begin like one")
+    single = flags >> 5 & 1
+    place = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
+    if flags >> 6 == 0 and not single:
+        return None
+    size = int(struct.unpack_from("<" + "BHIQ"[flags >> 6], data, place)[0])
+    return size + 256 if flags >> 6 == 1 else size
+
+
+def _too_much(name: str, packed: int, limit: int) -> ValueError:
+    return ValueError(
+        f"a chunk packed with {name}, {packed} bytes, unpacks to more than {limit}, beyond what its array declares"
+    )
+
+
+def _all_streams(name: str, data: bytes, limit: int, start: Callable[[], Any]) -> bytes:
+    """Return what one stream after another holds."""
+    found, left, rest = [], limit + 1, data
+    while rest and left > 0:
+        stream = start()
+        part = stream.decompress(rest, left)
+        found.append(part)
+        left -= len(part)
+        if left > 0 and not stream.eof:
+            raise ValueError(f"a chunk packed with {name} ends early")
+        rest = stream.unused_data.lstrip(b"\0") if name != "zlib" else b""
+    if left <= 0:
+        raise _too_much(name, len(data), limit)
+    return found[0] if len(found) == 1 else b"".join(found)
+
+
+# --- version 3 --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Bounded(BytesBytesCodec):
+    """A codec from bytes to bytes, held to the size of a chunk."""
+
+    inner: Any
+    name: str
+
+    is_fixed_size = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the metadata say of the codec inside."""
+        described: dict[str, Any] = self.inner.to_dict()
+        return described
+
+    async def _decode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
+        kind = chunk_spec.dtype
+        width = getattr(kind, "item_size", None) or getattr(kind, "itemsize", 8)
+        limit = _limit(math.prod(chunk_spec.shape) * int(width or 8))
+        found = await asyncio.to_thread(unpacked, self.name, chunk_bytes.to_bytes(), limit)
+        if found is not None:
+            return chunk_spec.prototype.buffer.from_bytes(found)
+        (whole,) = await self.inner.decode([(chunk_bytes, chunk_spec)])
+        return whole
+
+    async def _encode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
+        raise NotImplementedError("arrays are only read")
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
+        """Return how many bytes come out of so many."""
+        size: int = self.inner.compute_encoded_size(input_byte_length, chunk_spec)
+        return size
+
+
+def _new(codec: Any) -> Any:
+    if isinstance(codec, ShardingCodec):
+        return ShardingCodec(
+            chunk_shape=codec.chunk_shape,
+            codecs=tuple(_new(inner) for inner in codec.codecs),
+            index_codecs=tuple(_new(inner) for inner in codec.index_codecs),
+            index_location=codec.index_location,
+        )
+    if not isinstance(codec, BytesBytesCodec):
+        return codec
+    described: Any = codec.to_dict()
+    name = str(described["name"]).removeprefix("numcodecs.")
+    # A checksum takes what it is given; its size must be known where it packs the index of a shard.
+    return codec if name in {"crc32c", "crc32", "adler32", "fletcher32"} else _Bounded(codec, name)
+
+
+# --- version 2 --------------------------------------------------------------------------
+
+
+def _old(codec: Any, limit: int) -> Any:
+    """Return a codec of numcodecs held to a number of bytes."""
+    from numcodecs.abc import Codec
+
+    class Bounded(Codec):  # type: ignore[misc]
+        codec_id = codec.codec_id
+
+        def encode(self, buf: Any) -> Any:
+            raise NotImplementedError("arrays are only read")
+
+        def decode(self, buf: Any, out: Any = None) -> Any:
+            found = unpacked(codec.codec_id, bytes(memoryview(buf).cast("B")), limit)
+            return codec.decode(buf) if found is None else found
+
+        def get_config(self) -> Any:
+            return codec.get_config()
+
+    return Bounded()

@@ -1,0 +1,156 @@
+"""Choosing the cube among the named arrays of a file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.errors import ChoiceError, ReadError
+from napari_specfusion.io.metadata.units import numbers, to_standard_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["Variable", "choose_unfolded", "choose_variable", "image_size", "listed", "spectral_axis"]
+
+_WAVELENGTH_NAMES = {
+    "bandcenters", "center", "centers", "lam", "lambda", "lambdas", "wave", "wavelength", "wavelengths",
+    "wavelength_nm", "wavelengths_nm", "waves", "wl", "wls", "wvl",
+}  # fmt: skip
+_SHIFT_NAMES = {
+    "raman_shift", "raman_shifts", "ramanshift", "shift", "shifts", "shift_cm", "wavenumber", "wavenumbers",
+}  # fmt: skip
+_MOST_LISTED = 20
+_SIZE_NAMES = (
+    ("nrow", "ncol"), ("nrows", "ncols"), ("rows", "cols"), ("rows", "columns"), ("row", "col"), ("height", "width"),
+    ("h", "w"), ("ny", "nx"), ("lines", "samples"), ("m", "n"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named array of a file, seen from outside.
+
+    Attributes
+    ----------
+    name
+        What the file calls it.
+    shape
+        As the file's own programs show it.
+    numeric
+        Whether it holds real numbers.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    numeric: bool
+
+    def __str__(self) -> str:
+        kind = "" if self.numeric else "not numeric, "
+        return f"{self.name} ({kind}{' x '.join(map(str, self.shape)) or 'one value'})"
+
+    @property
+    def field(self) -> str:
+        """Its own name, without that of the struct it is in."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def is_size(self) -> bool:
+        """Whether its name is one of those that height and width go by."""
+        return any(self.field.lower() in pair for pair in _SIZE_NAMES)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it has two real axes at least."""
+        return (
+            self.numeric and len(self.shape) in {2, 3} and sum(n > 1 for n in self.shape) >= 2 and 0 not in self.shape
+        )
+
+
+def choose_variable(variables: Sequence[Variable], requested: str | None, path: Path) -> Variable:
+    """Return the requested array, else the 3-D one with the most numbers, else the only 2-D one.
+
+    Raises
+    ------
+    ReadError
+        If there is none, or several with equal right; the candidates are named.
+    """
+    images = [v for v in variables if v.is_image]
+    if requested is not None:
+        for variable in variables:
+            if variable.name == requested:
+                if variable.numeric and len(variable.shape) in {2, 3} and 0 not in variable.shape:
+                    return variable
+                raise ReadError(f"{path}: {requested!r} is no image ({variable}); choose among {listed(images)}.")
+        raise ReadError(f"{path} holds no variable {requested!r}; choose among {listed(images)}.")
+    deepest = [v for v in images if len(v.shape) == 3] or images
+    if not deepest:
+        raise ReadError(f"{path} holds no numeric 2-D or 3-D array, only {listed(variables)}; save the cube as one.")
+    largest = max(math.prod(v.shape) for v in deepest)
+    best = [v for v in deepest if math.prod(v.shape) == largest]
+    if len(best) > 1 or (len(deepest) > 1 and len(best[0].shape) == 2):
+        raise ChoiceError(f"{path} could mean several arrays: {listed(deepest)}. Name one with variable=.")
+    return best[0]
+
+
+def choose_unfolded(
+    variables: Sequence[Variable], scalars: Mapping[str, float], given: tuple[int, int] | None
+) -> Variable | None:
+    """Return the largest 2-D array that height and width unfold to an image, where no 3-D one is there; else None."""
+    images = [v for v in variables if v.is_image]
+    if any(len(v.shape) == 3 for v in images):
+        return None
+    fitting = [v for v in images if image_size(v.shape, scalars, given) is not None]
+    return max(fitting, key=lambda v: math.prod(v.shape), default=None)
+
+
+def image_size(
+    shape: tuple[int, ...], scalars: Mapping[str, float], given: tuple[int, int] | None
+) -> tuple[int, int, int] | None:
+    """Return height, width and the axis of the pixels of an unfolded ``(bands, pixels)`` image, or None.
+
+    `scalars` are the single numbers beside it, by name; `given` is what the user says.
+    """
+    lower = {name.lower(): value for name, value in scalars.items()}
+    pairs = [given] if given is not None else [(lower.get(a), lower.get(b)) for a, b in _SIZE_NAMES]
+    for height, width in pairs:
+        if height is None or width is None or not all(n > 0 and float(n).is_integer() for n in (height, width)):
+            continue
+        fitting = [axis for axis, size in enumerate(shape) if size == height * width]
+        if fitting:
+            return int(height), int(width), fitting[-1]
+    return None
+
+
+def spectral_axis(
+    variables: Sequence[Variable], shape: Sequence[int], load: Callable[[str], Any]
+) -> tuple[NDArray[np.float64], str] | None:
+    """Return the wavelengths and their unit that lie beside an array of `shape`, or None.
+
+    Only a vector with a telling name, rising or falling throughout, of the length of one axis counts.
+    """
+    for variable in variables:
+        vector = variable.numeric and math.prod(variable.shape) == max(variable.shape, default=0)
+        name = variable.field.lower()
+        if not vector or name not in _WAVELENGTH_NAMES | _SHIFT_NAMES or math.prod(variable.shape) not in shape:
+            continue
+        values = numbers(np.ravel(load(variable.name)))
+        if values is None or not (np.all(np.diff(values) > 0) or np.all(np.diff(values) < 0)):
+            continue
+        unit = "cm-1" if name in _SHIFT_NAMES else "nm" if name.endswith("_nm") else None
+        converted, _, unit_name, _ = to_standard_unit(values, unit)
+        if converted is not None:
+            return converted, unit_name
+    return None
+
+
+def listed(variables: Sequence[Variable]) -> str:
+    """Return names and shapes in words."""
+    rest = len(variables) - _MOST_LISTED
+    words = ", ".join(map(str, variables[:_MOST_LISTED])) or "none"
+    return f"{words} and {rest} more" if rest > 0 else words

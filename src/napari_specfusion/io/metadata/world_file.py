@@ -1,0 +1,36 @@
+"""World files: six lines beside a picture that say where it lies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_specfusion.io.metadata.units import numbers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["world_fields"]
+
+_LONGEST = 10_000
+
+
+def world_fields(path: Path) -> dict[str, Any]:
+    """Return affine and pixel size of the world file beside a picture (``.tfw`` for ``.tif``, ``.wld``); else nothing.
+
+    Its lines are a, d, b, e of the affine and the place of the first pixel's centre.
+    """
+    suffix = path.suffix.lower()
+    endings = {f".{suffix[1:2]}{suffix[-1:]}w", f"{suffix}w", ".wld"}
+    beside = [p for p in path.parent.glob("*") if p.stem == path.stem and p.suffix.lower() in endings and p.is_file()]
+    for file in sorted(beside):
+        if file.stat().st_size > _LONGEST:
+            continue
+        values = numbers(file.read_bytes().decode("ascii", "replace").split())
+        if values is None or values.size != 6 or values[0] * values[3] == values[1] * values[2]:
+            continue
+        a, d, b, e, x, y = (float(value) for value in values)
+        affine = (a, b, x - 0.5 * (a + b), d, e, y - 0.5 * (d + e))
+        return {"affine": affine, "pixel_size": (float(np.hypot(b, e)), float(np.hypot(a, d)))}
+    return {}

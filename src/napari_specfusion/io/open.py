@@ -1,0 +1,255 @@
+"""Files to cubes, lazily: `open_cube` for paths, `as_cube` for whatever a function was given."""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
+from napari_specfusion.io.formats.envi.reader import find_header
+from napari_specfusion.io.formats.envi.specim import capture_in
+from napari_specfusion.io.metadata.description import restored
+from napari_specfusion.io.metadata.wavelength_file import read_wavelengths
+from napari_specfusion.io.registry import READERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.io.metadata.variables import Variable
+    from napari_specfusion.io.reader import Reader
+
+__all__ = [
+    "as_cube",
+    "find_reader",
+    "list_arrays",
+    "open_cube",
+    "open_scene",
+]
+
+_HEAD = 16
+
+
+def open_cube(
+    path: str | os.PathLike[str],
+    *,
+    reader: str | None = None,
+    name: str | None = None,
+    wavelengths: ArrayLike | os.PathLike[str] | None = None,
+    spectral_unit: str | None = None,
+    **options: Any,
+) -> Cube:
+    """Open a file or folder as a cube, without reading its pixels where the format allows.
+
+    Parameters
+    ----------
+    path
+        An ENVI header or data file, a TIFF or another raster that GDAL knows, a MATLAB, NPY or NPZ file, a picture,
+        a Zarr store, HDF5 or NetCDF 4, an EnMAP or DESIS product, a folder of one picture per band, or one that a
+        scanner left, with its capture in it.
+    reader
+        A key of `READERS`; None chooses by the name, then by the first bytes.
+    name
+        What to call the cube; None takes the file's name.
+    wavelengths
+        Band centres ``(bands,)`` in the order of the file, or a text file of them; they win over those in the file.
+    spectral_unit
+        ``"nm"`` or ``"cm-1"``; None takes what the file says.
+    **options
+        Options of that reader, such as ``variable="Y"`` for MATLAB files.
+
+    Returns
+    -------
+    Cube
+        Lazy, ``(bands, y, x)``, wavelengths ascending.
+
+    Raises
+    ------
+    ReadError
+        If the file is missing, damaged, of an unknown format, or does not hold one real, numeric image.
+    """
+    path = Path(path)
+    wavelengths = _checked(wavelengths)
+    chosen = _reader_of(path, reader)
+    takes = chosen.options
+    unknown = [option for option in options if option not in takes]
+    if unknown:
+        raise ReadError(
+            f"{path}: the {chosen.title} reader takes no option {', '.join(unknown)}; it takes "
+            f"{', '.join(takes) or 'none'}."
+        )
+    if wavelengths is not None and "wavelengths" in takes:
+        options["wavelengths"] = wavelengths
+    with _reading(path, chosen):
+        return _described(restored(chosen.read(path, **options)), name, wavelengths, spectral_unit)
+
+
+def open_scene(path: str | os.PathLike[str], *, reader: str | None = None) -> Scene:
+    """Open a product that holds a sharper image beside its cube, such as PRISMA's, as a pair ready to be fused.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reader
+        A key of `READERS`; None chooses by the name, then by the first bytes.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read, or holds no pair.
+    SceneError
+        If the two images in it do not make a pair.
+    """
+    path = Path(path)
+    chosen = _reader_of(path, reader)
+    with _reading(path, chosen):
+        scene = None if chosen.read_scene is None else chosen.read_scene(path)
+    if scene is None:
+        raise ReadError(
+            f"{path} holds no sharper image beside its cube; open both files: Scene(open_cube(cube), open_cube(guide))."
+        )
+    return scene
+
+
+def list_arrays(path: str | os.PathLike[str], *, reader: str | None = None) -> tuple[Variable, ...]:
+    """Return the arrays of a file that could be opened, where it may hold several: HDF5, MATLAB, NPZ, Zarr.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reader
+        A key of `READERS`; None chooses by the name, then by the first bytes.
+
+    Returns
+    -------
+    tuple of Variable
+        Name and shape of each array of two or three axes, deepest and largest first; empty for other formats. The name
+        is what `open_cube` takes as ``variable`` or ``dataset``.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    chosen = _reader_of(path, reader)
+    if chosen.arrays is None:
+        return ()
+    with _reading(path, chosen):
+        found = [variable for variable in chosen.arrays(path) if variable.is_image]
+    return tuple(sorted(found, key=lambda v: (-len(v.shape), -math.prod(v.shape))))
+
+
+def _reader_of(path: Path, reader: str | None) -> Reader:
+    """Return the reader called `reader`, or the one that fits the file."""
+    if "\0" in str(path) or not path.exists():
+        raise ReadError(f"{path} does not exist; check the path.")
+    key = reader if reader is not None else find_reader(path)
+    if key not in READERS:
+        known = ", ".join(READERS)
+        asked = f"no reader is called {reader!r}" if reader is not None else f"{path} is of no known format"
+        raise ReadError(f"{asked}; name one with reader=: {known}.")
+    return READERS[key]
+
+
+@contextmanager
+def _reading(path: Path, reader: Reader) -> Iterator[None]:
+    """Turn whatever goes wrong while `path` is read into words."""
+    try:
+        yield
+    except CubeError as error:
+        raise ReadError(f"{path}: {error}") from error
+    except SpecFusionError:
+        raise
+    except Exception as error:  # whatever the format's library raises on damaged data
+        raise ReadError(
+            f"{path} cannot be read as {reader.title} ({type(error).__name__}: {error}); it is damaged, cut short "
+            "or of another format: copy it anew, or name the format with reader=."
+        ) from error
+
+
+def find_reader(path: str | os.PathLike[str]) -> str | None:
+    """Return the key in `READERS` of the reader for `path`, by its name, then by its first bytes; or None."""
+    path = Path(path)
+    named = next((key for key, reader in READERS.items() if reader.claims(path)), None)
+    if path.is_dir():
+        if named == "zarr" or (path / "zarr.json").is_file():
+            return "zarr"
+        return "folder" if capture_in(path) is None else "envi"
+    if named is not None:
+        return named
+    if not path.is_file():
+        return None
+    if find_header(path) is not None:
+        return "envi"
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return next((key for key, reader in READERS.items() if head.startswith(reader.magic or (b"\0" * _HEAD,))), None)
+
+
+def as_cube(obj: Any, wavelengths: ArrayLike | os.PathLike[str] | None = None, name: str | None = None) -> Cube:
+    """Return `obj` as a cube.
+
+    Parameters
+    ----------
+    obj
+        A cube, a path, a numpy or dask array ``(bands, y, x)`` or ``(y, x)``, or a napari image layer.
+    wavelengths
+        Band centres ``(bands,)`` in nm, in the order of `obj`, or a text file of them; they win over those that `obj`
+        carries.
+    name
+        What to call the cube; None keeps its own name.
+
+    Raises
+    ------
+    ReadError
+        If `obj` is a path that cannot be read.
+    CubeError
+        If `obj` is none of these, or makes no cube.
+    """
+    wavelengths = _checked(wavelengths)
+    if isinstance(obj, str | os.PathLike):
+        return open_cube(obj, wavelengths=wavelengths, name=name)
+    if isinstance(obj, Cube):
+        return _described(obj, name, wavelengths, None)
+    fields = {} if wavelengths is None else {"wavelengths": wavelengths}
+    if isinstance(obj, np.ndarray | da.Array):
+        return Cube.from_array(obj, name=name or "cube", **fields)
+    if hasattr(obj, "data") and hasattr(obj, "metadata"):
+        return _described(Cube.from_layer(obj), name, wavelengths, None)
+    if hasattr(obj, "__array__") or isinstance(obj, list | tuple):
+        return Cube.from_array(np.asarray(obj), name=name or "cube", **fields)
+    raise CubeError(
+        f"{type(obj).__name__} makes no cube; give a Cube, a path, an array (bands, y, x) or a napari image layer."
+    )
+
+
+def _checked(wavelengths: ArrayLike | os.PathLike[str] | None) -> NDArray[np.float64] | None:
+    if isinstance(wavelengths, str | os.PathLike):
+        return read_wavelengths(Path(wavelengths))
+    try:
+        return None if wavelengths is None else np.asarray(wavelengths, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise CubeError(f"The wavelengths are not all numbers ({error}); give one number per band.") from error
+
+
+def _described(cube: Cube, name: str | None, wavelengths: NDArray[np.float64] | None, unit: str | None) -> Cube:
+    fields: dict[str, Any] = {}
+    if name is not None:
+        fields["name"] = name
+    if unit is not None:
+        fields["spectral_unit"] = unit
+    if wavelengths is not None:
+        # Widths belong to the wavelengths that they came with.
+        fields |= {"wavelengths": wavelengths, "fwhm": None}
+    return (cube.replace(**fields) if fields else cube).ascending()

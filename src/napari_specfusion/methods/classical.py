@@ -1,0 +1,132 @@
+"""Training-free methods that need no subspace: bicubic, GSA and GLP hypersharpening."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_specfusion.calibration.estimate import calibrated_sampling
+from napari_specfusion.calibration.moments import PairMoments
+from napari_specfusion.methods.linear import LinearPredictor
+from napari_specfusion.tiling.tiles import Footprint
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.tiling.tiles import Tile
+
+__all__ = ["Bicubic", "Glp", "Gsa"]
+
+
+@dataclass(frozen=True)
+class Bicubic:
+    """Bicubic interpolation, blind to the guide: the baseline of the literature.
+
+    The kernel and the alignment are those of ``torch.nn.functional.interpolate(mode="bicubic", align_corners=False)``,
+    which takes an LR pixel to cover its cell, whatever the pair's shift.
+    """
+
+    name: str = "bicubic"
+
+    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> BicubicPredictor:
+        """Nothing to settle but the sizes."""
+        return BicubicPredictor(scene.hsi.bands, -(-3 * scene.factor.numerator // scene.factor.denominator))
+
+
+@dataclass(frozen=True)
+class BicubicPredictor:
+    """Bicubic interpolation of `bands` bands; `reach` is three LR pixels, in HR pixels."""
+
+    bands: int
+    reach: int
+
+    @property
+    def footprint(self) -> Footprint:
+        """The kernel reaches two LR pixels."""
+        return Footprint(halo=self.reach)
+
+    def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
+        """Interpolate one tile; see `Predictor.predict`."""
+        import torch
+
+        return torch.nn.functional.interpolate(hsi[None], size=guide.shape[-2:], mode="bicubic", align_corners=False)[0]
+
+
+@dataclass(frozen=True)
+class Gsa:
+    """Gram-Schmidt adaptive (Aiazzi et al. 2007) with one intensity.
+
+    The mean of the guide's bands is the intensity; its low-resolution counterpart is regressed from the cube, and each
+    band takes the intensity's detail by its covariance with it.
+    """
+
+    name: str = "gsa"
+
+    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> LinearPredictor:
+        """Regress the intensity on the cube and the cube on the intensity.
+
+        Raises
+        ------
+        CalibrationError
+            If the pair cannot be calibrated.
+        """
+        sampling = calibrated_sampling(scene)
+        moments = PairMoments.of(scene, sampling)
+        power, directions = moments.principal_directions()
+        # no more directions than the pixels can carry, and none that single precision would drown
+        count = min(max(1, moments.count // 10), int(np.sum(power > 1e-8 * power[0])))
+        directions = directions[:, :count]
+        weights, offset = moments.guide_from_cube(directions)
+        mean = np.full(len(weights), 1 / len(weights))
+        intensity, constant = directions @ (mean @ weights), float(mean @ offset)
+        shared = moments.covariance @ intensity
+        gain = shared / max(float(intensity @ shared), np.finfo(np.float64).tiny)
+        # band + gain * (intensity of the guide - intensity of the interpolated cube)
+        return LinearPredictor(
+            sampling,
+            mixing=np.outer(gain, mean),
+            constant=-gain * constant,
+            sharp=scene.guide.shape[1:],
+            guide=moments.guide,
+            valid=moments.measured,
+            coarse_mixing=np.eye(moments.bands) - np.outer(gain, intensity),
+        )
+
+
+@dataclass(frozen=True)
+class Glp:
+    """GLP hypersharpening (Selva et al. 2015) with a calibrated low-pass.
+
+    Each band is regressed on the degraded guide; the sharp guide gives the synthetic sharp band, and what the
+    regression left over at low resolution is interpolated and added.
+    """
+
+    name: str = "glp"
+
+    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> LinearPredictor:
+        """Regress the cube on the degraded guide.
+
+        Raises
+        ------
+        CalibrationError
+            If the pair cannot be calibrated.
+        """
+        return glp(scene, PairMoments.of(scene, calibrated_sampling(scene)))
+
+
+def glp(scene: Scene, moments: PairMoments) -> LinearPredictor:
+    """Return the GLP predictor of a pair and its moments."""
+    weights, constant = moments.cube_from_guide()
+    return LinearPredictor(
+        moments.sampling,
+        mixing=weights,
+        constant=constant,
+        sharp=scene.guide.shape[1:],
+        guide=moments.guide,
+        valid=moments.measured,
+        coarse_guide=weights,
+        coarse_constant=constant,
+    )

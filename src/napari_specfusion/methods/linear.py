@@ -1,0 +1,137 @@
+"""The common shape of all training-free methods here: linear in the guide and in images on the low-resolution grid.
+
+``fused = A @ guide + c + up(R) + E @ spread(Q)``
+
+with ``up`` a cubic interpolation that knows the pair's shift and ``spread`` the transpose of its blur and decimation.
+`A`, `c` and `E` are settled once for the scene, and so are the small images `R` and `Q`; what is left is local, so
+tiles agree with the whole image to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.tiling.tiles import Footprint
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_specfusion.sensor.sampling import Matrix, Sampling
+    from napari_specfusion.tiling.tiles import Tile
+
+__all__ = ["LinearPredictor", "seen_from"]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPredictor:
+    """A training-free method, prepared for one scene.
+
+    Attributes
+    ----------
+    sampling
+        The pair's calibrated sampling.
+    mixing, constant
+        `A` ``(B, G)`` and `c` ``(B,)``: what of each band follows the guide pixel by pixel.
+    coarse_mixing
+        ``(B, B)``: applied to the cube less what the guide explains, before it is interpolated; None is the identity.
+    coarse_guide, coarse_constant
+        The guide's part ``(B, G)`` and the constant ``(B,)`` to be taken off the cube; None takes nothing off.
+    sharp
+        Height and width of the guide that the sampling refers to.
+    guide
+        The degraded guide ``(G, h, w)``.
+    valid
+        Boolean ``(h, w)``: LR pixels that were measured; the others add nothing.
+    basis, detail
+        `E` ``(B, p)`` and `Q` ``(p, h, w)``, or None.
+    """
+
+    sampling: Sampling
+    mixing: NDArray[np.float64]
+    constant: NDArray[np.float64]
+    sharp: tuple[int, int]
+    guide: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    coarse_mixing: NDArray[np.float64] | None = None
+    coarse_guide: NDArray[np.float64] | None = None
+    coarse_constant: NDArray[np.float64] | None = None
+    basis: NDArray[np.float64] | None = None
+    detail: NDArray[np.floating[Any]] | None = None
+
+    @property
+    def bands(self) -> int:
+        """Number of bands it returns."""
+        return len(self.mixing)
+
+    @property
+    def footprint(self) -> Footprint:
+        """Cubic interpolation reaches two LR pixels and a half, moved by the shift; `detail` is at hand everywhere."""
+        return Footprint(halo=math.ceil(3 * float(self.sampling.ratio) + max(map(abs, self.sampling.shift))))
+
+    def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
+        """Fuse one tile; see `Predictor.predict`."""
+        import torch
+
+        def like(array: NDArray[Any]) -> torch.Tensor:
+            return torch.as_tensor(np.ascontiguousarray(array), dtype=guide.dtype, device=guide.device)
+
+        coarse = tile.read.divide(self.sampling.ratio)
+        # beyond the cube's border stands its last pixel, and there is nothing of it in the result
+        rows, columns = (
+            np.arange(start, stop).clip(0, count - 1)
+            for start, stop, count in zip((coarse.y0, coarse.x0), (coarse.y1, coarse.x1), self.valid.shape, strict=True)
+        )
+        rest = hsi
+        if self.coarse_guide is not None:
+            seen = like(np.nan_to_num(self.guide[:, rows[:, None], columns]))
+            rest = hsi - torch.einsum("bg,gyx->byx", like(self.coarse_guide), seen)
+        if self.coarse_constant is not None:
+            rest = rest - like(self.coarse_constant)[:, None, None]
+        if self.coarse_mixing is not None:
+            rest = torch.einsum("bc,cyx->byx", like(self.coarse_mixing), rest)
+        if self.coarse_guide is not None:
+            rest = rest * like(self.valid[rows[:, None], columns])
+
+        up_y, up_x = (
+            like(_block(self.sampling.cubic_matrix(size, min(count, int(size / self.sampling.ratio)), axis), *parts))
+            for axis, (size, count, *parts) in enumerate(
+                zip(shape, self.valid.shape, tile.read.slices, coarse.slices, strict=True)
+            )
+        )
+        fused = up_y @ rest @ up_x.T
+        fused += torch.einsum("bg,gyx->byx", like(self.mixing), guide)
+        fused += like(self.constant)[:, None, None]
+        if self.basis is not None and self.detail is not None:
+            (near_y, down_y), (near_x, down_x) = (
+                seen_from(self.sampling, axis, self.valid.shape[axis], self.sharp[axis], pixels)
+                for axis, pixels in enumerate(tile.read.slices)
+            )
+            spread = like(down_y).T @ like(self.detail[:, near_y, near_x]) @ like(down_x)
+            fused += torch.einsum("bp,pyx->byx", like(self.basis), spread)
+        return fused
+
+
+def seen_from(
+    sampling: Sampling, axis: int, coarse: int, sharp: int, pixels: slice
+) -> tuple[slice, NDArray[np.float64]]:
+    """Return which of `coarse` LR pixels see some of the sharp `pixels` along `axis`, and how.
+
+    The block ``(LR pixels, pixels)`` of the blur matrix is dense, and zero for pixels beyond the image's `sharp` ones.
+    """
+    down = sampling.blur_matrix(coarse, sharp, axis)
+    seeing = np.flatnonzero(down[:, pixels].sum(axis=1))
+    near = slice(int(seeing[0]), int(seeing[-1]) + 1) if seeing.size else slice(0, 0)
+    return near, _block(down, near, pixels)
+
+
+def _block(matrix: Matrix, rows: slice, columns: slice) -> NDArray[np.float64]:
+    """Return a block of `matrix`, dense; zero beyond its edge."""
+    block = np.zeros((rows.stop - rows.start, columns.stop - columns.start))
+    part = matrix[rows][:, columns]
+    block[: part.shape[0], : part.shape[1]] = part.toarray()
+    return block

@@ -1,0 +1,195 @@
+"""Makes any result agree with both images: `subspace` with that result as its prior image.
+
+A network may be off where its training data were unlike the scene, and nothing in it holds it to the pair. Least
+squares in the spectral subspace do (see `models.subspace`, after FUSE, Wei et al. 2015): here the prior image is what
+another method returns, in GLP's place. All that the solver has to know of it is how the cube would have seen it, a
+small image, to which each tile of the other method's result adds its share.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.calibration.estimate import calibrated_sampling
+from napari_specfusion.calibration.moments import PairMoments
+from napari_specfusion.methods.linear import seen_from
+from napari_specfusion.methods.subspace import Correction, LowResolution, Split, Subspace, coefficients
+from napari_specfusion.tiling.tile_runner import predict_tiles, tile_grid
+from napari_specfusion.tiling.tiles import Footprint
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.sensor.sampling import Sampling
+    from napari_specfusion.tiling.contract import Method, Predictor
+    from napari_specfusion.tiling.tiles import Tile
+
+__all__ = ["Projected", "ProjectedPredictor"]
+
+# a first result up to this size is kept, so that the other method runs once
+KEPT_BYTES = 256_000_000
+
+
+@dataclass(frozen=True)
+class Projected:
+    """A method whose result is corrected until it agrees with the pair.
+
+    What it returns minimises, in the cube's spectral subspace,
+
+        |Y E - D(Z)|^2 + sum_k lm_k |M_k - R_k E Z - o_k|^2 + mu |Z - X E|^2
+
+    with X the other method's result; what of X lies outside the subspace is kept, shrunk by the cube's noise.
+
+    The weights are those of `subspace`, and suit other prior images as well: mu = 0.003 + 0.04 noise / gap, and more
+    where the guide stays unexplained, grows as X, seen from the cube, comes as near to it as the noise allows. On parts
+    of six CAVE training scenes at x4 the mean PSNR lies within 0.15 dB of that of the best mu for GLP, bicubic and the
+    truth with smooth errors as X; it rises from 31.9 to 46.0 dB for bicubic and from 42.5 to 49.3 dB for GLP. With
+    noise of 35 dB on the cube and 40 dB on the guide it lies within 0.25 dB for the first two. There a prior image that
+    is cleaner than the pair (50 dB and more) loses 2 to 4 dB to the pair's noise.
+
+    Attributes
+    ----------
+    method
+        The other method.
+    directions, iterations, tolerance
+        As for `Subspace`.
+    """
+
+    method: Method
+    directions: int = Subspace.directions
+    iterations: int = Subspace.iterations
+    tolerance: float = Subspace.tolerance
+
+    @property
+    def name(self) -> str:
+        """The other method's name, and that it was corrected."""
+        return f"{self.method.name}, projected"
+
+    @property
+    def mixed_precision(self) -> bool:
+        """Whether the other method runs in half precision."""
+        return getattr(self.method, "mixed_precision", False)
+
+    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> ProjectedPredictor:
+        """Run the other method over the scene, tile by tile, and solve for what it lacks.
+
+        Raises
+        ------
+        ModelError
+            If the other method does not fit the scene.
+        CalibrationError
+            If the pair cannot be calibrated.
+        """
+        import torch
+
+        sampling = calibrated_sampling(scene)
+        known = scene.replace(psf=sampling.psf, shift=sampling.shift)
+        inner = self.method.prepare(known, device=device, dtype=dtype)
+        # D sees the fused image, and a guide may be a little larger
+        height, width = scene.shape
+        covered = known.replace(guide=scene.guide.crop(slice(0, height), slice(0, width)), reference=None)
+        moments = PairMoments.of(covered, sampling)
+        split = Split.of(moments, self.directions)
+        values = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+        start, kept = _first_pass(inner, known, sampling, split.leading, device, values)
+        system = LowResolution.on(
+            coefficients(covered, moments, split.leading), start.astype(np.float32), moments, scene.shape
+        )
+        found = Correction.of(system, split, self.iterations, self.tolerance)
+        return ProjectedPredictor(inner, found, sampling, scene.shape, kept)
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectedPredictor:
+    """Another method and its correction, ready for one scene.
+
+    Attributes
+    ----------
+    inner
+        The other method.
+    correction
+        What is done to its result.
+    sampling
+        The pair's calibrated sampling.
+    sharp
+        Height and width of the fused image.
+    kept
+        The other method's result over the padded image ``(B, H, W)``, or None where it is too large to be kept.
+    """
+
+    inner: Predictor
+    correction: Correction
+    sampling: Sampling
+    sharp: tuple[int, int]
+    kept: NDArray[Any] | None
+
+    @property
+    def bands(self) -> int:
+        """Number of bands it returns."""
+        return self.inner.bands
+
+    @property
+    def footprint(self) -> Footprint:
+        """The correction needs nothing around a tile; the other method may, unless its result is at hand."""
+        own = self.inner.footprint
+        return own if self.kept is None else Footprint(0, multiple=own.multiple)
+
+    def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
+        """Fuse one tile; see `Predictor.predict`."""
+        import torch
+
+        def like(array: NDArray[Any]) -> torch.Tensor:
+            return torch.as_tensor(np.ascontiguousarray(array), dtype=guide.dtype, device=guide.device)
+
+        rows, columns = tile.read.slices
+        prior = self.inner.predict(guide, hsi, tile, shape) if self.kept is None else like(self.kept[:, rows, columns])
+        found = self.correction
+        fused = torch.einsum("bc,cyx->byx", like(found.image), prior)
+        fused += torch.einsum("bg,gyx->byx", like(found.mixing), guide)
+        fused += like(found.constant)[:, None, None]
+        (near_y, down_y), (near_x, down_x) = (
+            seen_from(self.sampling, axis, coarse, sharp, pixels)
+            for axis, (coarse, sharp, pixels) in enumerate(
+                zip(found.detail.shape[1:], self.sharp, (rows, columns), strict=True)
+            )
+        )
+        spread = like(down_y).T @ like(found.detail[:, near_y, near_x]) @ like(down_x)
+        return fused + torch.einsum("bp,pyx->byx", like(found.basis), spread)
+
+
+def _first_pass(
+    inner: Predictor,
+    scene: Scene,
+    sampling: Sampling,
+    leading: NDArray[np.float64],
+    device: str,
+    dtype: np.dtype[Any],
+) -> tuple[NDArray[np.float64], NDArray[Any] | None]:
+    """Return D of the result's coefficients ``(p, h, w)``, summed up over the tiles, and the result where it is small.
+
+    The tiles are the method's own, whatever the later ones, so that the correction does not depend on those.
+    """
+    low = scene.hsi.shape[1:]
+    start = np.zeros((leading.shape[1], *low))
+    grid = tile_grid(scene, inner.footprint, "auto")
+    kept: NDArray[Any] | None = None
+    if inner.bands * math.prod(grid.shape) * dtype.itemsize <= KEPT_BYTES:
+        kept = np.empty((inner.bands, *grid.shape), dtype)
+    for tile, _, values in predict_tiles(inner, scene, grid, device=device, dtype=dtype):
+        if kept is not None:
+            kept[:, *tile.core.slices] = values
+        core = tile.core.clip(scene.shape)
+        height, width = core.shape
+        part = np.tensordot(leading.T, values[:, :height, :width], axes=1)
+        (near_y, down_y), (near_x, down_x) = (
+            seen_from(sampling, axis, coarse, sharp, pixels)
+            for axis, (coarse, sharp, pixels) in enumerate(zip(low, scene.shape, core.slices, strict=True))
+        )
+        start[:, near_y, near_x] += down_y @ part @ down_x.T
+    return start, kept

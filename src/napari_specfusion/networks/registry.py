@@ -1,0 +1,168 @@
+"""The networks by name: what they are called, how large they are, how to tell their weights from others'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from napari_specfusion.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["NETWORKS", "NetworkSpec", "create_model", "list_models"]
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network that can be made or recognised.
+
+    Attributes
+    ----------
+    title
+        What it is, in a few words.
+    factory
+        ``"module:class"``; called with (bands, guide_bands, ratio) and the sizes as keywords.
+    sizes
+        Its sizes.
+    reference
+        The paper.
+    landmark
+        A key that only this architecture's state dicts hold.
+    read_sizes
+        Reads bands, guide bands and sizes off the shapes of a state dict.
+    """
+
+    title: str
+    factory: str
+    sizes: Mapping[str, int]
+    reference: str
+    landmark: str
+    read_sizes: Callable[[Shapes], dict[str, int]]
+
+
+def _lso_sizes(shapes: Shapes) -> dict[str, int]:
+    heads, tokens, _ = shapes["process1.latent"]
+    width = shapes["process1.decoder_attn.weight"][0]
+    features, images = shapes["spatial_encoder.head.0.weight"][:2]
+    bands = shapes["outc.conv.2.weight"][0]
+    return {
+        "bands": bands,
+        "guide_bands": images - bands,
+        "width": width,
+        "heads": heads,
+        "tokens": tokens,
+        "basis": shapes["process1.weights"][1] // 2,
+        "features": features,
+        "blocks": sum(key.endswith(".body.0.weight") for key in shapes if key.startswith("spatial_encoder.body.")),
+    }
+
+
+def _specsolver_sizes(shapes: Shapes) -> dict[str, int]:
+    features, images = shapes["spatial_encoder.head.0.weight"][:2]
+    bands, width = shapes["blocks.0.mlp2.weight"]
+    return {
+        "bands": bands,
+        "guide_bands": images - bands,
+        "features": features,
+        "blocks": sum(key.endswith(".body.0.weight") for key in shapes if key.startswith("spatial_encoder.body.")),
+        "width": width,
+        "heads": shapes["blocks.0.Attn.temperature"][1],
+        "slices": shapes["blocks.0.Attn.in_project_slice.weight"][0],
+        "magnitude": sum(key.startswith("imnet1.") and key.endswith(".weight") for key in shapes),
+        "phase": sum(key.startswith("imnet2.") and key.endswith(".0.weight") for key in shapes),
+    }
+
+
+def _lso(title: str, **sizes: int) -> NetworkSpec:
+    return NetworkSpec(
+        title,
+        "napari_specfusion.networks.lso:LSO",
+        MappingProxyType({"patch": 4, **sizes}),
+        "Latent Spectral Operators, ICML 2026",
+        "process1.latent",
+        _lso_sizes,
+    )
+
+
+def _specsolver(title: str, **sizes: int) -> NetworkSpec:
+    return NetworkSpec(
+        title,
+        "napari_specfusion.networks.specsolver:SpecSolver",
+        MappingProxyType({"heads": 8, "slices": 64, "straight": 0, **sizes}),
+        "SpecSolver, ACM MM 2025",
+        "spa1.scale1.0.weight",
+        _specsolver_sizes,
+    )
+
+
+NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(
+    {
+        "lso": _lso("LSO as released", width=64, heads=8, tokens=8, basis=24, features=128, blocks=4),
+        "lso-s": _lso("LSO, compact, for CPUs", width=32, heads=4, tokens=4, basis=8, features=32, blocks=2),
+        "specsolver": _specsolver(
+            "SpecSolver as released for CAVE", features=128, blocks=6, width=64, magnitude=2, phase=2, window=512
+        ),
+        "specsolver-harvard": _specsolver(
+            "SpecSolver as released for Harvard", features=96, blocks=5, width=128, magnitude=1, phase=1, window=1024
+        ),
+        "specsolver-s": _specsolver(
+            "SpecSolver, compact, for CPUs",
+            features=32,
+            blocks=2,
+            width=32,
+            heads=4,
+            slices=16,
+            magnitude=1,
+            phase=1,
+            window=512,
+        ),
+    }
+)
+
+
+def list_models() -> list[str]:
+    """Return the names that `create_model` takes."""
+    return list(NETWORKS)
+
+
+def create_model(name: str, bands: int, guide_bands: int, ratio: int, **size: int) -> torch.nn.Module:
+    """Make a network with fresh weights.
+
+    Parameters
+    ----------
+    name
+        One of `list_models`.
+    bands, guide_bands
+        Number of bands of the cube and of the guide.
+    ratio
+        HR pixels per LR pixel, a whole number from 2 to 32.
+    **size
+        Sizes other than the named ones, such as ``width=48``.
+
+    Returns
+    -------
+    torch.nn.Module
+        Takes a guide ``(N, G, H, W)`` and a cube ``(N, B, h, w)`` of values of about 0 to 1, returns ``(N, B, H, W)``,
+        unclipped; any image size.
+
+    Raises
+    ------
+    ModelError
+        If there is no such network, or it cannot be had in this size.
+    """
+    if name not in NETWORKS:
+        raise ModelError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")
+    spec = NETWORKS[name]
+    unknown = sorted(set(size) - set(spec.sizes))
+    if unknown:
+        raise ModelError(f"{name} has no size {', '.join(unknown)}; it has {', '.join(spec.sizes)}.")
+    module, attribute = spec.factory.split(":")
+    factory: Callable[..., Any] = getattr(import_module(module), attribute)
+    network: torch.nn.Module = factory(bands, guide_bands, ratio, **{**spec.sizes, **size})
+    return network

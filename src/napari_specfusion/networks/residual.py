@@ -1,0 +1,150 @@
+"""A network on a base: it predicts, along a few spectral directions, what the result of another method still lacks."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.tiling.tiles import Footprint
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_specfusion.methods.guide_adapter import GuideAdapter
+    from napari_specfusion.tiling.contract import Predictor
+    from napari_specfusion.tiling.tiles import Tile
+
+__all__ = ["Residual", "ResidualPredictor", "start_at_zero"]
+
+
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """A network in the subspace and the numbers that bring images into its range.
+
+    Attributes
+    ----------
+    module
+        Takes ``(N, G, H, W)``, ``(N, p, h, w)`` and ``base=(N, p, H, W)``; what it adds to the base is the residual.
+    basis
+        Spectral directions ``(B, p)``.
+    centre, spread
+        Of the base's coefficients ``(p,)``.
+    guide_centre, guide_spread
+        Of the guide's bands ``(G,)``.
+    size
+        Size of the residual in each coefficient ``(p,)``: the network's output is in these units, since one that has to
+        produce values of a hundredth is not moved by an optimiser's steps.
+    """
+
+    module: torch.nn.Module
+    basis: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    guide_centre: NDArray[np.float64]
+    guide_spread: NDArray[np.float64]
+    size: NDArray[np.float64]
+
+    def of(self, guide: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+        """Return the residual ``(N, p, H, W)`` to coefficients `base`, of its shape, under `guide` ``(N, G, H, W)``."""
+        import torch
+
+        def column(values: NDArray[np.float64]) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=base.dtype, device=base.device)[:, None, None]
+
+        module: Any = self.module
+        start = (base - column(self.centre)) / column(self.spread)
+        seen = (guide - column(self.guide_centre)) / column(self.guide_spread)
+        low = start[..., :: module.ratio, :: module.ratio]
+        keywords: dict[str, Any] = {"base": start}
+        if module.footprint().uses_grid:
+            # the same coordinates everywhere: what is learned on a crop holds at any place of an image of any size
+            keywords["grid"] = tuple(torch.full((n,), 0.5).to(base) for n in base.shape[-2:])
+        moved: torch.Tensor = module(seen, low, **keywords)
+        return column(self.size) * (moved - start)
+
+    def on(self, guide: torch.Tensor, fused: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
+        """Return bands `fused` ``(N, B, H, W)`` with the residual under `guide` added."""
+        import torch
+
+        basis = torch.as_tensor(np.ascontiguousarray(self.basis), dtype=fused.dtype, device=fused.device)
+        added = self.of(guide, torch.einsum("bp,nbyx->npyx", basis, fused))
+        return fused + strength * torch.einsum("bp,npyx->nbyx", basis, added)
+
+    def placed(self, device: str, dtype: torch.dtype | None) -> Residual:
+        """Return a copy for predicting on `device`."""
+        module = copy.deepcopy(self.module).requires_grad_(False).eval()
+        module.to(device=device, dtype=dtype)
+        return dataclasses.replace(self, module=module)
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualPredictor:
+    """The base and the network on top, ready for one scene.
+
+    Attributes
+    ----------
+    base
+        The method below.
+    residual
+        The network with its numbers, on its device.
+    strength
+        Share of the residual that is added.
+    adapter
+        Maps the guide for the network; the base gets it as it is.
+    cube_scale, guide_scale
+        What values are divided by before the network sees them.
+    half
+        Type of reduced precision to run the network in, or None.
+    """
+
+    base: Predictor
+    residual: Residual
+    strength: float = 1.0
+    adapter: GuideAdapter | None = None
+    cube_scale: float = 1.0
+    guide_scale: float = 1.0
+    half: torch.dtype | None = None
+
+    @property
+    def bands(self) -> int:
+        """Number of bands it returns."""
+        return self.base.bands
+
+    @property
+    def footprint(self) -> Footprint:
+        """The network needs the base right as far as it reaches."""
+        module: Any = self.residual.module
+        own, below = module.footprint(), self.base.footprint
+        return Footprint(
+            halo=own.halo + below.halo,
+            stride=math.lcm(own.stride, below.stride),
+            multiple=math.lcm(own.multiple, below.multiple),
+            window=own.window,
+        )
+
+    def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
+        """Fuse one tile; see `Predictor.predict`."""
+        import torch
+
+        base = self.base.predict(guide, hsi, tile, shape)
+        seen = guide if self.adapter is None else self.adapter.apply(guide)
+        with nullcontext() if self.half is None else torch.autocast(base.device.type, self.half):
+            fused = self.residual.on(seen[None] / self.guide_scale, base[None] / self.cube_scale, self.strength)[0]
+        return fused.to(base.dtype) * self.cube_scale
+
+
+def start_at_zero(network: torch.nn.Module) -> None:
+    """Zero the last layer, so that training begins at the base."""
+    import torch
+
+    last = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)][-1]
+    torch.nn.init.zeros_(last.weight)
+    if last.bias is not None:
+        torch.nn.init.zeros_(last.bias)

@@ -1,0 +1,427 @@
+"""How good a fused cube is: the usual measures, summed block by block, and maps of where it errs.
+
+Each measure is a formula over a few sums, and the sums of two blocks add up to those of both. Nothing larger than a
+few blocks is ever held, and how the image is cut makes no difference: the windows of SSIM and UIQI are read across
+block borders, and each is counted once.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from uuid import uuid4
+
+import dask.array as da
+import numpy as np
+
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import SceneError
+from napari_specfusion.quality.formulas import (
+    HALF_WINDOW,
+    Floats,
+    error_maps,
+    gaussian_taps,
+    psnr,
+    relative_error,
+    similarity,
+    spectral_angle,
+    windowed,
+)
+from napari_specfusion.tiling.tiles import Box, Footprint, TileGrid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["MEASURES", "Measure", "Quality", "Row", "evaluate", "format_table", "quality_maps"]
+
+T = TypeVar("T")
+
+UNIT_RANGE_LIMIT = 1.5
+BLOCK_BYTES = 2**24
+SMALLEST_BLOCK = 128
+MOST_WORKERS = 4
+
+
+class Measure(NamedTuple):
+    """A quality measure as a table shows it."""
+
+    key: str
+    label: str
+    unit: str
+    better: Literal["higher", "lower"]
+    digits: int
+
+
+class Row(NamedTuple):
+    """One line of a quality table."""
+
+    name: str
+    value: float
+    unit: str
+    better: Literal["higher", "lower"]
+
+
+MEASURES = (
+    Measure("psnr", "PSNR", "dB", "higher", 2),
+    Measure("sam", "SAM", "deg", "lower", 2),
+    Measure("ergas", "ERGAS", "", "lower", 2),
+    Measure("rmse", "RMSE", "", "lower", 5),
+    Measure("ssim", "SSIM", "", "higher", 4),
+    Measure("uiqi", "UIQI", "", "higher", 4),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """What `evaluate` found.
+
+    Attributes
+    ----------
+    psnr
+        Peak signal-to-noise ratio in dB, mean over the bands; infinite where nothing differs.
+    sam
+        Spectral angle in degrees, mean over the pixels.
+    ergas
+        Relative dimensionless global error, 0 for no error.
+    rmse
+        Root mean square error over all values, in the cube's own units.
+    ssim, uiqi
+        Structural similarity and universal quality index, mean over the bands, 1 for no error.
+        NaN where no window of 11 x 11 pixels fits.
+    bands
+        ``"psnr"``, ``"ergas"``, ``"rmse"``, ``"ssim"`` and ``"uiqi"`` band by band, each ``(bands,)``; NaN for a band
+        that was left out. The quadratic mean of ``"ergas"`` is the overall one.
+    wavelengths
+        Band centres ``(bands,)`` in `spectral_unit`, or None.
+    spectral_unit
+        ``"nm"`` or ``"cm-1"``.
+    ratio
+        High-resolution pixels per low-resolution pixel, as ERGAS took it.
+    data_range
+        The peak that PSNR and SSIM took, and the upper end of the clipping.
+    coverage
+        Share of the values that were compared; the others were missing.
+    """
+
+    psnr: float
+    sam: float
+    ergas: float
+    rmse: float
+    ssim: float
+    uiqi: float
+    bands: Mapping[str, Floats] = field(repr=False)
+    wavelengths: Floats | None = field(repr=False)
+    spectral_unit: str
+    ratio: float
+    data_range: float
+    coverage: float
+
+    def table(self) -> list[Row]:
+        """Return name, value, unit and the better direction of every overall measure."""
+        return [Row(m.label, float(getattr(self, m.key)), m.unit, m.better) for m in MEASURES]
+
+
+def evaluate(
+    reference: Cube | da.Array | ArrayLike,
+    estimate: Cube | da.Array | ArrayLike,
+    ratio: float | Fraction,
+    *,
+    data_range: float | None = None,
+    clip: bool = True,
+    border: int = 0,
+    block: int | None = None,
+) -> Quality:
+    """Compare a cube with the truth, block by block.
+
+    PSNR, SAM and ERGAS follow the CAVE benchmarks: the estimate is clipped to ``[0, data_range]``; PSNR is taken band
+    by band and averaged; SAM over the pixels whose norms' product exceeds 1e-8; ERGAS is
+    ``100 / ratio * sqrt(mean over bands of MSE / mean^2)`` (Wald 2000). SSIM (Wang et al. 2004) and UIQI (Wang and
+    Bovik 2002) look through a Gaussian of 11 x 11 pixels, sigma 1.5, at every place where it fits into the image.
+
+    Values missing (NaN or no-data) in either image are left out, and with them the windows that touch them; so are the
+    bands that a cube calls bad.
+
+    Parameters
+    ----------
+    reference, estimate
+        ``(bands, y, x)``, physical values; cubes and dask arrays are read lazily.
+    ratio
+        High-resolution pixels per low-resolution pixel; only ERGAS uses it.
+    data_range
+        Largest possible value. None takes 1 if nothing in the reference exceeds 1.5, else the reference's maximum.
+    clip
+        Whether the estimate is clipped to ``[0, data_range]`` first.
+    border
+        Pixels left out along each edge of the image.
+    block
+        Side of the blocks in pixels; None chooses it by the number of bands. The result does not depend on it.
+
+    Raises
+    ------
+    SceneError
+        If the two differ in shape, share no value, or a parameter is out of its range.
+    """
+    if not ratio > 0:
+        raise SceneError(f"The ratio is {ratio}; give the number of high-resolution pixels per low-resolution pixel.")
+    pair = _pair(reference, estimate, border)
+    peak = _peak(pair, data_range, block)
+    limit = peak if clip else None
+    taps = gaussian_taps()
+    sums = reduce(
+        operator.add, _blockwise(pair, block, lambda box, core: _sums(*pair.read(box, limit), core, taps, peak))
+    )
+    if sums.count.sum() == 0:
+        raise SceneError(
+            "The two images share no value: every pixel is missing in one of them; check the no-data value."
+        )
+    return _quality(sums, pair, float(ratio), peak)
+
+
+def quality_maps(
+    reference: Cube | da.Array | ArrayLike,
+    estimate: Cube | da.Array | ArrayLike,
+    *,
+    data_range: float | None = None,
+    clip: bool = True,
+    block: int | None = None,
+) -> dict[str, da.Array]:
+    """Return lazy maps of where the estimate errs.
+
+    Parameters
+    ----------
+    reference, estimate, data_range, clip, block
+        As in `evaluate`. With `clip` and no `data_range`, the reference is read once to find its maximum.
+
+    Returns
+    -------
+    dict
+        ``"sam"``, degrees; ``"rmse"`` over the bands and ``"error"``, the mean over the bands of estimate minus
+        reference, both in the cube's own units. Each is float32 ``(y, x)``; NaN where nothing can be said.
+
+    Raises
+    ------
+    SceneError
+        As `evaluate` does.
+    """
+    pair = _pair(reference, estimate, 0)
+    limit = _peak(pair, data_range, block) if clip else None
+
+    def compute(block_info: dict[Any, Any]) -> NDArray[np.float32]:
+        (_, (y0, y1), (x0, x1)) = block_info[None]["array-location"]
+        truth, guess = pair.read(Box(y0, y1, x0, x1), limit)
+        return error_maps(truth, guess).astype(np.float32)
+
+    side = _side(pair, block)
+    rows, columns = (_cuts(n, side) for n in pair.shape)
+    name = f"quality-maps-{uuid4().hex}"
+    maps = da.map_blocks(
+        compute, name=name, chunks=((3,), rows, columns), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
+    )
+    return {"sam": maps[0], "rmse": maps[1], "error": maps[2]}
+
+
+def format_table(rows: Mapping[str, Quality]) -> str:
+    """Return the quality of several methods side by side as plain text; a star marks the best of each column."""
+    names = ["method", *rows]
+    columns = [[name.ljust(max(map(len, names))) for name in names]]
+    for measure in MEASURES:
+        values = np.array([getattr(quality, measure.key) for quality in rows.values()], dtype=np.float64)
+        best = values[~np.isnan(values)]
+        winner = (best.max() if measure.better == "higher" else best.min()) if best.size and len(rows) > 1 else None
+        title = f"{measure.label} [{measure.unit}]" if measure.unit else measure.label
+        shown = ["-" if np.isnan(v) else f"{v:.{measure.digits}f}" for v in values]
+        cells = [title + " ", *(text + " *"[int(v == winner)] for text, v in zip(shown, values, strict=True))]
+        width = max(map(len, cells))
+        columns.append([cell.rjust(width) for cell in cells])
+    lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+# --- sums over blocks --------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """What the formulas need of a block, per band ``(bands,)`` but for the last two; blocks add up."""
+
+    count: NDArray[np.int64]
+    squared_error: Floats
+    truth: Floats
+    windows: NDArray[np.int64]
+    ssim: Floats
+    uiqi: Floats
+    angle: float
+    angles: int
+
+    def __add__(self, other: _Sums) -> _Sums:
+        return _Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+def _sums(truth: Floats, guess: Floats, core: Box, taps: Floats, peak: float) -> _Sums:
+    """Sum up a block that was read with a margin around its `core` for the windows."""
+    missing = np.isnan(truth)
+    truth, guess = np.where(missing, 0, truth), np.where(missing, 0, guess)
+    windows, ssim, uiqi = np.zeros(len(truth), np.int64), np.zeros(len(truth)), np.zeros(len(truth))
+    if min(truth.shape[1:]) >= taps.size:
+        for i, gaps in enumerate(missing):
+            if gaps.all():
+                continue
+            maps = similarity(truth[i], guess[i], taps, peak)
+            whole = windowed(gaps.astype(np.float64), np.ones_like(taps)) < 0.5
+            windows[i], ssim[i], uiqi[i] = whole.sum(), *(np.sum(m, where=whole) for m in maps)
+    inside = (slice(None), *core.slices)
+    truth, guess, present = truth[inside], guess[inside], ~missing[inside]
+    angles = spectral_angle(truth, guess)
+    return _Sums(
+        count=present.sum(axis=(1, 2)),
+        squared_error=np.sum((guess - truth) ** 2, axis=(1, 2)),
+        truth=truth.sum(axis=(1, 2)),
+        windows=windows,
+        ssim=ssim,
+        uiqi=uiqi,
+        angle=float(np.nansum(angles)),
+        angles=int(np.sum(~np.isnan(angles))),
+    )
+
+
+def _quality(sums: _Sums, pair: _Pair, ratio: float, peak: float) -> Quality:
+    with np.errstate(invalid="ignore"):
+        mse, mean = sums.squared_error / sums.count, sums.truth / sums.count
+        bands = {
+            "psnr": psnr(mse, peak),
+            "ergas": relative_error(mse, mean, ratio),
+            "rmse": np.sqrt(mse),
+            "ssim": sums.ssim / sums.windows,
+            "uiqi": sums.uiqi / sums.windows,
+        }
+    return Quality(
+        psnr=_mean(bands["psnr"]),
+        sam=sums.angle / sums.angles if sums.angles else math.nan,
+        ergas=math.sqrt(_mean(bands["ergas"] ** 2)),
+        rmse=math.sqrt(sums.squared_error.sum() / sums.count.sum()),
+        ssim=_mean(bands["ssim"]),
+        uiqi=_mean(bands["uiqi"]),
+        bands=bands,
+        wavelengths=pair.wavelengths,
+        spectral_unit=pair.spectral_unit,
+        ratio=ratio,
+        data_range=peak,
+        coverage=float(sums.count.sum() / (len(pair.good) * math.prod(pair.shape))),
+    )
+
+
+def _mean(values: Floats) -> float:
+    """Mean over the bands that were compared."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+# --- reading pairs -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Two images of one shape, of which blocks are read."""
+
+    reference: Cube | da.Array
+    estimate: Cube | da.Array
+    good: NDArray[np.bool_]
+    border: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width within the border."""
+        _, height, width = self.reference.shape
+        return height - 2 * self.border, width - 2 * self.border
+
+    @property
+    def _cubes(self) -> list[Cube]:
+        return [image for image in (self.reference, self.estimate) if isinstance(image, Cube)]
+
+    @property
+    def wavelengths(self) -> Floats | None:
+        return next((c.wavelengths for c in self._cubes if c.wavelengths is not None), None)
+
+    @property
+    def spectral_unit(self) -> str:
+        return next((c.spectral_unit for c in self._cubes if c.wavelengths is not None), "nm")
+
+    def truth(self, box: Box) -> Floats:
+        """Return the reference ``(bands, y, x)`` in `box`, NaN in the bands that are left out."""
+        return self._values(self.reference, box)
+
+    def read(self, box: Box, limit: float | None) -> tuple[Floats, Floats]:
+        """Return both images in `box`, NaN in both where one of them misses a value."""
+        truth, guess = self.truth(box), self._values(self.estimate, box)
+        if limit is not None:
+            np.clip(guess, 0, limit, out=guess)
+        missing = np.isnan(truth) | np.isnan(guess)
+        truth[missing] = guess[missing] = np.nan
+        return truth, guess
+
+    def _values(self, image: Cube | da.Array, box: Box) -> Floats:
+        rows, columns = (slice(s.start + self.border, s.stop + self.border) for s in box.slices)
+        window = image.read(rows, columns) if isinstance(image, Cube) else image[:, rows, columns]
+        values = np.array(window, dtype=np.float64)
+        values[~self.good] = np.nan
+        return values
+
+
+def _pair(reference: Cube | da.Array | ArrayLike, estimate: Cube | da.Array | ArrayLike, border: int) -> _Pair:
+    """Check that the two images can be compared."""
+    images = [
+        image if isinstance(image, Cube | da.Array) else Cube.from_array(np.asarray(image))
+        for image in (reference, estimate)
+    ]
+    shapes = [tuple(int(n) for n in np.shape(image)) for image in (reference, estimate)]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 3:
+        raise SceneError(
+            f"The reference has shape {shapes[0]}, the estimate {shapes[1]}; "
+            "give two images (bands, y, x) on one grid, with the same bands."
+        )
+    bands, height, width = shapes[0]
+    if not 0 <= 2 * border < min(height, width):
+        raise SceneError(f"A border of {border} pixels leaves nothing of an image of {height} x {width}; choose less.")
+    good = np.ones(bands, bool)
+    for image in images:
+        if isinstance(image, Cube):
+            good &= image.good
+    return _Pair(images[0], images[1], good, border)
+
+
+def _peak(pair: _Pair, data_range: float | None, block: int | None) -> float:
+    """Return the data range: the one given, or what the reference suggests."""
+    if data_range is None:
+        largest = max(_blockwise(pair, block, lambda box, _: float(np.fmax.reduce(pair.truth(box), axis=None))))
+        data_range = 1.0 if not largest > UNIT_RANGE_LIMIT else largest
+    if not 0 < data_range < math.inf:
+        raise SceneError(f"The data range is {data_range}; give the largest possible value, a positive number.")
+    return float(data_range)
+
+
+def _side(pair: _Pair, block: int | None) -> int:
+    if block is None:
+        return max(SMALLEST_BLOCK, math.isqrt(BLOCK_BYTES // (8 * len(pair.good))))
+    if block < 1:
+        raise SceneError(f"The block size is {block}; it must be at least 1 pixel, or None.")
+    return block
+
+
+def _cuts(length: int, side: int) -> tuple[int, ...]:
+    return (side,) * (length // side) + ((length % side,) if length % side else ())
+
+
+def _blockwise(pair: _Pair, block: int | None, compute: Callable[[Box, Box], T]) -> list[T]:
+    """Return `compute(read box, core within it)` for every block, in order."""
+    side = _side(pair, block)
+    grid = TileGrid(pair.shape, Fraction(1), Footprint(HALF_WINDOW), side)
+    with ThreadPoolExecutor(min(MOST_WORKERS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda tile: compute(tile.read, tile.crop), grid))

@@ -1,0 +1,140 @@
+"""Pairs with a known answer, made of a sharp cube by Wald's protocol."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.scene import Scene, as_ratio
+from napari_specfusion.errors import SceneError
+from napari_specfusion.sensor.sampling import Psf, Sampling
+from napari_specfusion.sensor.srf import Srf, as_srf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from fractions import Fraction
+
+__all__ = ["PROTOCOLS", "Protocol", "simulate"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A published way to simulate a low-resolution cube.
+
+    Attributes
+    ----------
+    psf
+        The PSF for a ratio.
+    shift
+        Displacement of the LR grid against the cells, in HR pixels, for a ratio.
+    """
+
+    psf: Callable[[int], Psf]
+    shift: Callable[[int], float]
+
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        # LSO (ICML 2026): Gaussian of sigma s/2, every s-th pixel from pixel 0
+        "lso": Protocol(lambda ratio: Psf(ratio / 2), lambda ratio: -(ratio - 1) / 2),
+        # SpecSolver (ACM MM 2025): s taps of a Gaussian of sigma 2, every s-th pixel from s//2 - 1; the taps of an even
+        # kernel reach one pixel further to the right, so the LR pixel sits in the middle of its cell
+        "specsolver": Protocol(lambda ratio: Psf(2.0, float(ratio)), lambda ratio: 0.0 if ratio % 2 == 0 else -1.0),
+    }
+)
+
+
+def simulate(
+    reference: Cube | ArrayLike,
+    ratio: int | float | Fraction,
+    *,
+    srf: Srf | str | Path | ArrayLike = "rgb",
+    protocol: str | Psf = "lso",
+    shift: tuple[float, float] | None = None,
+    noise: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> Scene:
+    """Make a pair with a known answer out of a sharp cube (Wald's protocol).
+
+    Parameters
+    ----------
+    reference
+        The sharp cube ``(bands, y, x)``; cropped at the bottom and right to a multiple of the ratio.
+    ratio
+        HR pixels per LR pixel.
+    srf
+        The guide's response: an `Srf`, the name of an analytic one, a CSV file, or a matrix (guide bands, bands). Bands
+        of the reference without any data have no part in it.
+    protocol
+        ``"lso"`` or ``"specsolver"`` for the published benchmarks (circular borders), or a `Psf` of one's own, whose LR
+        pixels cover their cells.
+    shift
+        (y, x) displacement of the LR grid in HR pixels, instead of the protocol's.
+    noise
+        Signal-to-noise ratios (cube, guide) in dB of white Gaussian noise to add; the power is the image's mean square.
+    seed
+        Seeds the noise.
+
+    Returns
+    -------
+    Scene
+        With `psf`, `shift`, `srf` and the cropped `reference` set; float32.
+
+    Raises
+    ------
+    SceneError
+        If the protocol does not exist, the ratio does not fit the reference, or the response its bands.
+    """
+    cube = reference if isinstance(reference, Cube) else Cube.from_array(reference)
+    factor = as_ratio(ratio)
+    if isinstance(protocol, Psf):
+        psf, moved = protocol, 0.0
+    elif protocol not in PROTOCOLS:
+        raise SceneError(f"There is no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}, or give a Psf.")
+    elif factor.denominator != 1:
+        raise SceneError(f"The protocol {protocol} knows whole ratios only, not {factor}; give a Psf instead.")
+    else:
+        psf, moved = PROTOCOLS[protocol].psf(int(factor)), PROTOCOLS[protocol].shift(int(factor))
+    height, width = (n // factor.numerator * factor.numerator for n in cube.shape[1:])
+    if 0 in (height, width):
+        raise SceneError(f"A reference of {cube.shape[1:]} pixels is smaller than one pixel at ratio {factor}.")
+    cube = cube.crop(slice(0, height), slice(0, width))
+    if cube.wavelengths is not None and cube.spectral_unit != "nm" and isinstance(srf, str | Path):
+        raise SceneError(
+            f"The response {srf} is one over wavelengths in nm, the bands of {cube.name} lie in {cube.spectral_unit}; "
+            "give a matrix (guide bands, bands)."
+        )
+    response = as_srf(srf, cube.wavelengths, cube.bands)
+
+    sharp = cube.read().astype(np.float32, copy=False)
+    # Satellites deliver the bands of water vapour as no-data throughout.
+    response = response.without(np.asarray(np.isnan(sharp).all(axis=(1, 2))))
+    sampling = Sampling(factor, psf, (moved, moved) if shift is None else shift)
+    coarse = sampling.degrade(sharp, (int(height / factor), int(width / factor)), wrap=True)
+    guide = response.apply(sharp)
+    if noise is not None:
+        rng = np.random.default_rng(seed)
+        coarse, guide = (_noisy(image, level, rng) for image, level in zip((coarse, guide), noise, strict=True))
+    spectral = {key: getattr(cube, key) for key in ("wavelengths", "spectral_unit", "fwhm", "good_bands")}
+    return Scene(
+        hsi=Cube.from_array(coarse, name=f"{cube.name} (low resolution)", **spectral),
+        guide=Cube.from_array(guide, name=f"{cube.name} (guide)"),
+        ratio=factor,
+        shift=sampling.shift,
+        psf=psf,
+        srf=response,
+        reference=cube,
+    )
+
+
+def _noisy(image: NDArray[np.float32], decibel: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    power = float(np.mean(np.square(image[np.isfinite(image)], dtype=np.float64)))
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    return image + np.float32(math.sqrt(power * 10 ** (-decibel / 10))) * noise

@@ -1,0 +1,113 @@
+"""The scene one scale down, where the answer is known: Wald's protocol on the pair itself.
+
+Both images are degraded once more, as the cube saw the guide's grid. The cube itself is then what a method should make
+of the small pair (L. Wald, T. Ranchin, M. Mangolini: Fusion of satellite images of different spatial resolutions, PE&RS
+63(6), 1997).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.calibration.estimate import calibrated_sampling
+from napari_specfusion.calibration.moments import guide_on_coarse_grid
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import SceneError
+
+if TYPE_CHECKING:
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.sensor.sampling import Sampling
+
+__all__ = ["MAX_SIDE", "MIN_SIDE", "reduced"]
+
+# pixels per side of the cube that is degraded: a larger one is cut to its middle, a smaller one tells nothing
+MAX_SIDE = 512
+# likewise of what becomes of it
+MIN_SIDE = 4
+
+
+def reduced(scene: Scene, side: int = MAX_SIDE) -> Scene:
+    """Degrade both images of a pair once more.
+
+    Parameters
+    ----------
+    scene
+        The pair; what it does not state about its sampling is calibrated. A reference it may carry is not looked at.
+    side
+        Pixels of the cube per side, at most; its middle is taken where it has more.
+
+    Returns
+    -------
+    Scene
+        In memory, float32, with the same ratio, PSF and shift; its `reference` is the cube that was measured. Missing
+        values are NaN.
+
+    Raises
+    ------
+    SceneError
+        If too little of the cube would be left.
+    CalibrationError
+        If the pair cannot be calibrated.
+    """
+    sampling = calibrated_sampling(scene)
+    ratio, step = scene.factor, scene.factor.numerator
+    spans = [
+        _middle(min(low, math.floor(high / ratio)), side, step, ratio.denominator)
+        for low, high in zip(scene.hsi.shape[1:], scene.guide.shape[1:], strict=True)
+    ]
+    small = [int((span.stop - span.start) / ratio) for span in spans]
+    if min(small) < MIN_SIDE:
+        raise SceneError(
+            f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to be degraded by "
+            f"{float(ratio):g} once more: {MIN_SIDE} pixels a side must be left. Take a larger part of the scene, or "
+            "use the subspace method."
+        )
+    truth = scene.hsi.crop(*spans).read().astype(np.float32, copy=False)
+    guide = _guide(scene, sampling, spans)
+    spectral = ("wavelengths", "spectral_unit", "fwhm", "good_bands", "name")
+    described = [{key: getattr(cube, key) for key in spectral} for cube in (scene.hsi, scene.guide)]
+    return scene.replace(
+        hsi=Cube.from_array(_degraded(truth, sampling, (small[0], small[1])), **described[0]),
+        guide=Cube.from_array(guide, **described[1]),
+        psf=sampling.psf,
+        shift=sampling.shift,
+        reference=Cube.from_array(truth, **described[0]),
+    )
+
+
+def _middle(count: int, side: int, step: int, grid: int) -> slice:
+    """Return the middle of `count` pixels: a multiple of `step` of them, `side` at most, from a multiple of `grid`."""
+    length = min(count, side) // step * step
+    start = (count - side) // 2 // grid * grid if count > side else 0
+    return slice(start, start + length)
+
+
+def _guide(scene: Scene, sampling: Sampling, spans: list[slice]) -> NDArray[np.float32]:
+    """Return the guide on the cube's grid in `spans` ``(G, h, w)``, from no more of it than they see."""
+    ratio = scene.factor
+    reach = math.ceil((sampling.psf.radius + max(map(abs, sampling.shift))) / ratio) + 1
+    margin = math.ceil(reach / ratio.denominator) * ratio.denominator
+    wide = [
+        slice(max(0, span.start - margin), min(n, span.stop + margin))
+        for span, n in zip(spans, scene.hsi.shape[1:], strict=True)
+    ]
+    sharp = [slice(int(part.start * ratio), math.ceil(part.stop * ratio)) for part in wide]
+    part = scene.replace(hsi=scene.hsi.crop(*wide), guide=scene.guide.crop(*sharp), reference=None)
+    rows, columns = (
+        slice(span.start - part.start, span.stop - part.start) for span, part in zip(spans, wide, strict=True)
+    )
+    return guide_on_coarse_grid(part, sampling)[:, rows, columns]
+
+
+def _degraded(values: NDArray[Any], sampling: Sampling, shape: tuple[int, int]) -> NDArray[Any]:
+    """Return `values` ``(bands, y, x)`` degraded to `shape`; NaN where missing ones would have counted."""
+    missing = ~np.isfinite(values)
+    if not missing.any():
+        return sampling.degrade(values, shape)
+    coarse = sampling.degrade(np.where(missing, np.float32(0), values), shape)
+    coarse[sampling.degrade(missing.astype(np.float32), shape) > 1e-3] = np.nan
+    return coarse

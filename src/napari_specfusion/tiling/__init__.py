@@ -1,0 +1,1 @@
+"""Tiles of an image: geometry, reading, predicting, blending."""

@@ -1,0 +1,67 @@
+"""The contract between methods and the engine that runs them.
+
+A *method* is what a user picks by name. Prepared for one scene it becomes a *predictor*: everything that needs the
+whole scene (regressions, subspace, value range) is settled, and what is left works on one tile at a time. The predictor
+states in its footprint what it needs around a tile; the engine obeys.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.tiling.tiles import Footprint, Tile
+
+__all__ = ["Method", "Predictor"]
+
+
+class Predictor(Protocol):
+    """A method that is ready for one scene; predicting is local."""
+
+    @property
+    def footprint(self) -> Footprint:
+        """What the predictor needs around a tile."""
+
+    @property
+    def bands(self) -> int:
+        """Number of bands it returns."""
+
+    def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
+        """Fuse one tile.
+
+        Parameters
+        ----------
+        guide
+            ``(G, H, W)``, the guide in ``tile.read``, physical values; missing ones are filled.
+        hsi
+            ``(B, h, w)``, the low-resolution cube under ``tile.read``, likewise.
+        tile
+            Where this is in the image.
+        shape
+            Height and width of the whole (padded) image in HR pixels.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(B, H, W)`` over ``tile.read``, physical values, unclipped; only the core will be kept.
+        """
+
+
+class Method(Protocol):
+    """A way to fuse; stateless until it is prepared for a scene."""
+
+    @property
+    def name(self) -> str:
+        """The name a user picks it by."""
+
+    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Predictor:
+        """Settle everything global for `scene` and return the predictor.
+
+        Raises
+        ------
+        ModelError
+            If the method does not fit the scene's bands or ratio.
+        """

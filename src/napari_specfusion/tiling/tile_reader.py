@@ -1,0 +1,121 @@
+"""Reading a scene window by window, as the engine wants it.
+
+The image that methods see is a little larger than the real one, a multiple of what they ask for; beyond the bottom and
+the right edge its last pixels are repeated. Missing values are replaced by their band's mean over the whole scene, so
+that a window holds the same numbers however the scene is cut; where they were is remembered, and empty in the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.tiling.tiles import Box, Tile
+
+__all__ = ["Feed", "Window", "band_means"]
+
+STRIP_BYTES = 32_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What one tile is predicted from.
+
+    Attributes
+    ----------
+    guide
+        ``(guide bands, height, width)`` of the tile's read box.
+    hsi
+        ``(bands, height / ratio, width / ratio)`` under it.
+    missing
+        Boolean ``(bands, height, width)`` of the tile's *core*: no data here; None where there is data everywhere.
+    """
+
+    guide: NDArray[Any]
+    hsi: NDArray[Any]
+    missing: NDArray[np.bool_] | None
+
+
+class Feed:
+    """Reads windows of a scene; safe to use from several threads.
+
+    Parameters
+    ----------
+    scene
+        The pair.
+    dtype
+        Floating type of the values to return.
+    """
+
+    def __init__(self, scene: Scene, dtype: DTypeLike = np.float32) -> None:
+        self._scene = scene
+        self._dtype = np.dtype(dtype)
+        self._guide_means = band_means(scene.guide) if _may_miss(scene.guide) else None
+        self._hsi_means = band_means(scene.hsi) if _may_miss(scene.hsi) else None
+
+    def read(self, tile: Tile) -> Window:
+        """Read what `tile` needs; missing values are filled."""
+        ratio = self._scene.factor
+        coarse_box = tile.read.divide(ratio)
+        guide, no_guide = self._filled(self._scene.guide, tile.read, self._guide_means)
+        hsi, no_hsi = self._filled(self._scene.hsi, coarse_box, self._hsi_means)
+
+        missing: NDArray[np.bool_] | None = None
+        if no_hsi is not None:
+            rows = np.arange(tile.core.y0, tile.core.y1) * ratio.denominator // ratio.numerator - coarse_box.y0
+            columns = np.arange(tile.core.x0, tile.core.x1) * ratio.denominator // ratio.numerator - coarse_box.x0
+            missing = no_hsi[:, rows[:, None], columns]
+        if no_guide is not None:
+            blind = np.any(no_guide[:, *tile.crop.slices], axis=0)
+            missing = np.broadcast_to(blind, (len(hsi), *blind.shape)) if missing is None else missing | blind
+        return Window(guide, hsi, missing)
+
+    def _filled(
+        self, cube: Cube, box: Box, means: NDArray[np.float64] | None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return the values in `box`, and where they were missing, None for nowhere."""
+        inside = box.clip(cube.shape[1:])
+        values = cube.read(*inside.slices).astype(self._dtype, copy=False)
+        below, right = box.y1 - inside.y1, box.x1 - inside.x1
+        if below or right:
+            values = np.pad(values, ((0, 0), (0, below), (0, right)), mode="edge")
+        if means is None:
+            return values, None
+        missing = ~np.isfinite(values)
+        if not missing.any():
+            return values, None
+        return np.where(missing, means.astype(self._dtype)[:, None, None], values), missing
+
+
+def band_means(cube: Cube) -> NDArray[np.float64]:
+    """Return the mean ``(bands,)`` of the finite physical values of each band, 0 where there is none.
+
+    Reads the cube once, in strips.
+    """
+    if cube.source is None:
+        valid = da.isfinite(cube.values)
+        totals = da.where(valid, cube.values, 0).sum(axis=(1, 2), dtype=np.float64)
+        # one computation, so that nothing is read twice
+        total, count = np.asarray(da.stack([totals, valid.sum(axis=(1, 2))]))
+    else:
+        bands, height, width = cube.shape
+        rows = max(1, STRIP_BYTES // (bands * width * 8))
+        total, count = np.zeros(bands), np.zeros(bands)
+        for start in range(0, height, rows):
+            values = cube.read(slice(start, min(start + rows, height)), slice(0, width))
+            finite = np.isfinite(values)
+            total += np.where(finite, values, 0).sum(axis=(1, 2), dtype=np.float64)
+            count += finite.sum(axis=(1, 2))
+    return np.asarray(total / np.maximum(count, 1), dtype=np.float64)
+
+
+def _may_miss(cube: Cube) -> bool:
+    """Return whether values of `cube` can be missing at all."""
+    return cube.dtype.kind == "f" or cube.nodata is not None

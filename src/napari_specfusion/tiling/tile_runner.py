@@ -1,0 +1,172 @@
+"""Running a predictor on tiles: to the device and back, in pieces where the memory does not hold a whole one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_specfusion.errors import FusionError
+from napari_specfusion.tiling.tile_reader import Feed
+from napari_specfusion.tiling.tiles import Box, Footprint, Tile, TileGrid, padded_shape
+from napari_specfusion.tiling.windows import WindowedPredictor, Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.tiling.contract import Predictor
+    from napari_specfusion.tiling.tile_reader import Window
+
+__all__ = ["TilePredictor", "predict_tiles", "predict_whole", "tile_grid"]
+
+AUTO_SIDE = 512
+AUTO_BYTES = 256_000_000
+
+
+class TilePredictor:
+    """Runs a predictor on tiles, in smaller pieces where the memory does not hold a whole one.
+
+    A predictor with a window, on a grid without one, sees the image window by window; see `tile_grid`.
+    """
+
+    def __init__(self, predictor: Predictor, grid: TileGrid, device: torch.device) -> None:
+        self.grid = grid
+        self._windowed: WindowedPredictor | None = None
+        if predictor.footprint.window is not None and grid.footprint.window is None:
+            predictor = self._windowed = WindowedPredictor(predictor, grid.shape, grid.ratio)
+        self._predictor, self._device = predictor, device
+        self._side = max(grid.core_shape)
+        self._message = ""
+
+    def __call__(self, tile: Tile, window: Window) -> NDArray[Any]:
+        """Return the tile's core ``(bands, height, width)``."""
+        import torch
+
+        while True:
+            try:
+                values = self._assemble(tile, window)
+                if tile.index == len(self.grid) - 1:
+                    self._tell_seam()
+                return values
+            except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+                    raise
+                side = math.ceil(self._side / 2 / self.grid.step) * self.grid.step
+                if side >= self._side:
+                    raise FusionError(
+                        f"Even a tile of {self._side} pixels does not fit into the memory of {self._device}; "
+                        "choose a smaller model, or device='cpu'."
+                    ) from error
+            # outside the handler, where the failed attempt's tensors are gone
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            self._message = f"Memory ran out: tiles of {self._side} pixels are now computed in pieces of {side}."
+            self._side = side
+
+    def take_message(self) -> str:
+        """Return what happened since the last call."""
+        message, self._message = self._message, ""
+        return message
+
+    def _tell_seam(self) -> None:
+        if self._windowed is None or self._windowed.seam is None:
+            return
+        windows = self._windowed.windows
+        told = (
+            f"The image was fused in windows of {windows.side} pixels; where they overlap, their results differ by "
+            f"{self._windowed.seam:.2g} of the range (RMS)."
+        )
+        self._message = f"{self._message} {told}".strip()
+
+    def _assemble(self, tile: Tile, window: Window) -> NDArray[Any]:
+        core, side = tile.core, self._side
+        if max(core.shape) <= side:
+            return self._predict(tile, window.guide, window.hsi)
+        whole: NDArray[Any] = np.empty((self._predictor.bands, *core.shape), window.hsi.dtype)
+        for y in range(core.y0, core.y1, side):
+            for x in range(core.x0, core.x1, side):
+                piece = Box(y, min(y + side, core.y1), x, min(x + side, core.x1))
+                read = piece.grow(self.grid.margin).clip(self.grid.shape)
+                fine = read.relative_to(tile.read)
+                guide, hsi = window.guide[:, *fine.slices], window.hsi[:, *fine.divide(self.grid.ratio).slices]
+                values = self._predict(Tile(tile.index, read, piece), guide, hsi)
+                whole[:, *piece.relative_to(core).slices] = values
+        return whole
+
+    def _predict(self, tile: Tile, guide: NDArray[Any], hsi: NDArray[Any]) -> NDArray[Any]:
+        import torch
+
+        with torch.inference_mode():
+            sharp, coarse = (torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in (guide, hsi))
+            fused = self._predictor.predict(sharp, coarse, tile, self.grid.shape)
+            expected = (self._predictor.bands, *tile.read.shape)
+            if fused.shape != expected:
+                raise FusionError(f"The method returned {tuple(fused.shape)} for a tile of {expected}; it has a bug.")
+            # a copy of the core alone, so that the halo's memory is free while the tile waits to be written
+            core = fused[:, *tile.crop.slices].to("cpu", sharp.dtype, copy=True)
+            return np.asarray(core.contiguous().numpy())
+
+
+def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> TileGrid:
+    """Return the tiles of the padded image.
+
+    Parameters
+    ----------
+    scene
+        The pair.
+    footprint
+        What the method asks for. If it has a window and the image is larger, the tiles are such that `TilePredictor`
+        can fuse window by window, and their footprint has no window any more.
+    tile
+        Side in HR pixels, rounded up to what the method can do; ``"auto"`` to choose; None for the whole image at once,
+        even where it is larger than the window.
+    """
+    shape = padded_shape(scene.shape, scene.factor, footprint.multiple)
+    # corners on multiples of the padding's step, too: no tile lies in the padding alone
+    footprint = dataclasses.replace(footprint, stride=math.lcm(footprint.stride, footprint.multiple))
+    if footprint.window is not None:
+        if tile is None or max(shape) <= footprint.window:
+            return TileGrid(shape, scene.factor, footprint)
+        windows = Windows.of(shape, scene.factor, footprint)
+        side = tile if isinstance(tile, int) else windows.stride
+        return TileGrid(shape, scene.factor, windows.footprint, side)
+    if isinstance(tile, str):
+        side = AUTO_SIDE if AUTO_SIDE**2 * scene.hsi.bands * 4 <= AUTO_BYTES else AUTO_SIDE // 2
+        grid = TileGrid(shape, scene.factor, footprint, side)
+        # what a tile with its halo takes, a small image may take as well
+        return grid if math.prod(shape) > (side + 2 * grid.margin) ** 2 else TileGrid(shape, scene.factor, footprint)
+    return TileGrid(shape, scene.factor, footprint, tile)
+
+
+def predict_tiles(
+    predictor: Predictor, scene: Scene, grid: TileGrid, *, device: str = "cpu", dtype: DTypeLike = np.float32
+) -> Iterator[tuple[Tile, Window, NDArray[Any]]]:
+    """Yield the tiles of a scene one after the other, with what was read and the core ``(bands, height, width)``.
+
+    For passes of their own over a scene; the engine reads ahead, and tells how far it is.
+    """
+    import torch
+
+    predict, feed = TilePredictor(predictor, grid, torch.device(device)), Feed(scene, dtype)
+    for tile in grid:
+        window = feed.read(tile)
+        yield tile, window, predict(tile, window)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    import torch
+
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def predict_whole(predictor: Predictor, scene: Scene) -> NDArray[Any]:
+    """Return the result ``(B, H, W)`` for a small scene in one piece, on the CPU; missing values are filled."""
+    (_, _, values), *_ = predict_tiles(predictor, scene, tile_grid(scene, predictor.footprint, None))
+    height, width = scene.shape
+    return values[:, :height, :width].copy()

@@ -1,0 +1,232 @@
+"""What a network is trained on: crops of sharp cubes, beside what its inputs would show of them."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_specfusion.errors import ModelError, SceneError
+from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.sensor.sampling import Sampling
+from napari_specfusion.simulation.pair import PROTOCOLS, simulate
+from napari_specfusion.simulation.reduced import reduced
+from napari_specfusion.tiling.tile_runner import predict_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import torch
+
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.sensor.srf import Srf
+
+__all__ = ["SMALL_SHARE", "Batch", "Example", "Examples"]
+
+SMALL_SHARE = 0.25
+
+
+class Batch(NamedTuple):
+    """Crops: ``guide`` (N, G, s, s), ``base`` and ``truth`` (N, B, s, s)."""
+
+    guide: torch.Tensor
+    base: torch.Tensor
+    truth: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One simulated pair: guide ``(G, H, W)``, truth and base ``(B, H, W)``."""
+
+    name: str
+    protocol: str
+    guide: torch.Tensor
+    truth: torch.Tensor
+    base: torch.Tensor
+
+    @classmethod
+    def of(cls, reference: Cube, ratio: int, protocol: str, srf: Any, base: str, device: str = "cpu") -> Example:
+        """Simulate a pair and run the base on it, blind.
+
+        Raises
+        ------
+        SceneError
+            If the reference holds values that are not finite.
+        """
+        import torch
+
+        scene = simulate(reference, ratio, srf=srf, protocol=protocol)
+        assert scene.reference is not None
+        truth = scene.reference.read().astype(np.float32)
+        bad = int(np.count_nonzero(~np.isfinite(truth)))
+        if bad:
+            raise SceneError(
+                f"{reference.name} holds {bad} values that are not finite; crop it, or leave it out of the training."
+            )
+        pair = scene.replace(psf=None, shift=None, srf=None, reference=None)
+        return cls(
+            reference.name,
+            protocol,
+            torch.as_tensor(scene.guide.read().astype(np.float32)).to(device),
+            torch.as_tensor(truth).to(device),
+            base_of(pair, base).to(device),
+        )
+
+    @classmethod
+    def one_scale_down(
+        cls, reference: Cube, ratio: int, protocol: str, srf: Any, base: str, device: str = "cpu"
+    ) -> Example:
+        """Simulate a pair, degrade it once more, and run the base on that; the truth is the pair's cube.
+
+        Raises
+        ------
+        SceneError
+            If too little is left.
+        """
+        import torch
+
+        pair = simulate(reference, ratio, srf=srf, protocol=protocol).replace(
+            psf=None, shift=None, srf=None, reference=None
+        )
+        small = reduced(pair)
+        assert small.reference is not None
+        return cls(
+            reference.name,
+            protocol,
+            torch.as_tensor(small.guide.read().astype(np.float32)).to(device),
+            torch.as_tensor(small.reference.read().astype(np.float32)).to(device),
+            base_of(small.replace(reference=None), base).to(device),
+        )
+
+
+def base_of(scene: Scene, method: str) -> torch.Tensor:
+    """Return the result ``(B, H, W)`` of a method on a small scene."""
+    import torch
+
+    return torch.as_tensor(predict_whole(METHODS[method].prepare(scene), scene))
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Simulated pairs to cut crops out of.
+
+    Attributes
+    ----------
+    pairs
+        The pairs.
+    ratio
+        Of all of them.
+    small
+        The pairs one scale down; a quarter of the crops come from those that are large enough. What a network does
+        there decides whether it is chosen for a scene, and one that has seen full resolution alone fails there.
+    base
+        The method below the network. ``"bicubic"`` is done anew for every crop, after it is turned: its result shows
+        on which side of the cells the LR pixels lie, and a turned one would show another side.
+    """
+
+    pairs: Sequence[Example]
+    ratio: int
+    base: str
+    small: Sequence[Example] = ()
+
+    @classmethod
+    def of(
+        cls,
+        references: Sequence[Cube],
+        ratio: int,
+        *,
+        srf: Srf | str | Path = "rgb",
+        protocols: Sequence[str] = tuple(PROTOCOLS),
+        base: str = "subspace",
+        both_scales: bool = False,
+        device: str = "cpu",
+    ) -> Examples:
+        """Simulate every reference by every protocol.
+
+        Raises
+        ------
+        ModelError
+            If the references differ in their bands.
+        SceneError
+            If one is not finite or cannot be simulated.
+        """
+        first = references[0]
+        for cube in references:
+            same = cube.bands == first.bands and (
+                cube.wavelengths is None
+                or first.wavelengths is None
+                or bool(np.allclose(cube.wavelengths, first.wavelengths))
+            )
+            if not same:
+                raise ModelError(
+                    f"{cube.name} has {cube.bands} bands, {first.name} {first.bands}, or other wavelengths; train on "
+                    "cubes of one sensor."
+                )
+        made = [Example.of(cube, ratio, name, srf, base, device) for cube in references for name in protocols]
+        small: list[Example] = []
+        for cube, name in product(references if both_scales else (), protocols):
+            # a pair may be too small for that
+            with suppress(SceneError):
+                small.append(Example.one_scale_down(cube, ratio, name, srf, base, device))
+        return cls(made, ratio, base, small)
+
+    def batch(self, rng: np.random.Generator, count: int, side: int) -> Batch:
+        """Return `count` random crops of `side` pixels, turned by quarters and mirrored at random."""
+        import torch
+
+        crops = [self._crop(rng, side) for _ in range(count)]
+        return Batch(*(torch.stack(images) for images in zip(*crops, strict=True)))
+
+    def _crop(self, rng: np.random.Generator, side: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        small = [pair for pair in self.small if min(pair.truth.shape[1:]) >= side]
+        pairs = small if small and rng.random() < SMALL_SHARE else self.pairs
+        pair = pairs[int(rng.integers(len(pairs)))]
+        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        sampling = _sampling(pair.protocol, self.ratio) if self.base == "bicubic" else None
+        margin = 0 if sampling is None else _margin(sampling)
+        height, width = pair.truth.shape[1:]
+        if min(height, width) < side + 2 * margin:
+            raise SceneError(
+                f"{pair.name} has {height} x {width} pixels, a crop of {side} needs {side + 2 * margin}; leave it out, "
+                "or choose a smaller patch."
+            )
+        y, x = (int(rng.integers(margin, n - side - margin + 1)) for n in (height, width))
+
+        def cut(image: torch.Tensor, more: int = 0) -> torch.Tensor:
+            crop = image[:, y - more : y + side + more, x - more : x + side + more].rot90(turns, (1, 2))
+            return crop.flip(2) if mirror else crop
+
+        if sampling is None:
+            return cut(pair.guide), cut(pair.base), cut(pair.truth)
+        inside = slice(margin, margin + side)
+        return cut(pair.guide), _enlarged(cut(pair.truth, margin), sampling)[:, inside, inside], cut(pair.truth)
+
+
+def _sampling(protocol: str, ratio: int) -> Sampling:
+    made = PROTOCOLS[protocol]
+    return Sampling(Fraction(ratio), made.psf(ratio), (made.shift(ratio), made.shift(ratio)))
+
+
+def _margin(sampling: Sampling) -> int:
+    """Return the HR pixels around a crop, in whole cells, that its degraded and enlarged version depends on."""
+    ratio = int(sampling.ratio)
+    return (math.ceil((sampling.psf.radius + abs(sampling.shift[0])) / ratio) + 2) * ratio
+
+
+def _enlarged(image: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Degrade an image ``(B, s, s)`` and enlarge it again."""
+    import torch
+    from torch.nn import functional
+
+    side = image.shape[-1]
+    matrix = sampling.blur_matrix(side // int(sampling.ratio), side, 0).toarray()
+    down = torch.as_tensor(matrix, dtype=image.dtype, device=image.device)
+    low = down @ image @ down.T
+    return functional.interpolate(low[None], size=(side, side), mode="bicubic", align_corners=False)[0]

@@ -1,0 +1,275 @@
+"""A training in memory: network, optimiser, moving average, log, and how they are judged."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_specfusion.errors import ModelError, OutputError
+from napari_specfusion.networks.registry import create_model
+from napari_specfusion.networks.residual import Residual, start_at_zero
+from napari_specfusion.quality.formulas import psnr, spectral_angle
+from napari_specfusion.training.options import TrainingOptions, TrainingProgress
+from napari_specfusion.training.pairs import SMALL_SHARE, Batch, Example, Examples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from napari_specfusion.weights.trained import Trained
+
+__all__ = ["Best", "Run"]
+
+AVERAGE = 0.999
+ANGLE_WEIGHT = 0.1
+# crops that the network's spectral directions and ranges are measured on
+NUMBERS_CROPS = 256
+TINY = 1e-9
+KEPT_NUMBERS = ("basis", "centre", "spread", "guide_centre", "guide_spread", "size")
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The moving average that did best on the validation scenes."""
+
+    step: int
+    grade: float
+    psnr: float
+    sam: float
+    small_psnr: float
+    weights: dict[str, torch.Tensor]
+
+
+class Run:
+    """A training in memory: network, optimiser, moving average, log."""
+
+    def __init__(
+        self,
+        options: TrainingOptions,
+        lessons: Examples,
+        exams: Examples,
+        device: str,
+        mixed_precision: bool | None,
+        compile_network: bool,
+        start: Trained | None,
+    ) -> None:
+        import torch
+
+        self.options, self.lessons, self.exams, self.device = options, lessons, exams, device
+        torch.manual_seed(options.seed)
+        rng = np.random.default_rng([options.seed, 2**32 - 1])
+        self.residual, self.unit = _numbers(lessons.batch(rng, NUMBERS_CROPS, options.patch), options)
+        if start is not None:
+            numbers = start.residual
+            if (len(numbers.basis), len(numbers.guide_centre)) != (len(self.unit), len(lessons.pairs[0].guide)):
+                raise ModelError(
+                    f"{start.name} was trained for {len(numbers.basis)} bands and {len(numbers.guide_centre)} guide "
+                    f"bands, the scenes have {len(self.unit)} and {len(lessons.pairs[0].guide)}; start from random "
+                    "weights."
+                )
+            # what the weights mean depends on their directions; how far the base is off, on the ratio
+            self.residual = replace(self.residual, **{k: getattr(numbers, k) for k in KEPT_NUMBERS})
+        self.network = self.fresh().to(device)
+        start_at_zero(self.network)
+        if start is not None:
+            try:
+                self.network.load_state_dict(start.residual.module.state_dict())
+            except RuntimeError as error:
+                raise ModelError(
+                    f"{start.name} is no {options.model} of the sizes wanted; start from random weights."
+                ) from error
+        self.averaged = copy.deepcopy(self.network)
+        self.called: Any = torch.compile(self.network) if compile_network else self.network
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=options.rate, weight_decay=1e-4)
+        half = mixed_precision if mixed_precision is not None else device.startswith("cuda")
+        self.half = torch.bfloat16 if half else None
+        self.step, self.seconds = 0, 0.0
+        self.log: list[dict[str, float]] = []
+        self.best: Best | None = None
+        self._losses: list[torch.Tensor] = []
+        self.base_psnr, self.base_sam = _mean_score([(exam.base, exam.truth) for exam in exams.pairs])
+        self.small_base_psnr = _mean_score([(exam.base, exam.truth) for exam in exams.small])[0]
+
+    def fresh(self) -> torch.nn.Module:
+        """Return a network of the kind that is trained."""
+        numbers = self.residual
+        return create_model(self.options.model, len(numbers.size), len(numbers.guide_centre), self.options.ratio)
+
+    @property
+    def size(self) -> int:
+        """Bytes of a state."""
+        return 5 * sum(p.numel() * p.element_size() for p in self.network.parameters())
+
+    def advance(self) -> None:
+        """Take one step."""
+        import torch
+
+        start = time.perf_counter()
+        options = self.options
+        batch = self.lessons.batch(np.random.default_rng([options.seed, self.step]), options.batch, options.patch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = options.rate_at(self.step)
+        with nullcontext() if self.half is None else torch.autocast(self.device.partition(":")[0], self.half):
+            fused = replace(self.residual, module=self.called).on(batch.guide, batch.base)
+        error = (fused.float() - batch.truth).abs() / self.unit
+        loss = error.mean()
+        if options.loss == "l1+sam":
+            loss = loss + ANGLE_WEIGHT * _angle(fused.float(), batch.truth) / _angle(batch.base, batch.truth)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        decay = min(AVERAGE, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, value in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+        self._losses.append(loss.detach())
+        self.seconds += time.perf_counter() - start
+
+    @property
+    def loss(self) -> float:
+        """Mean loss since the last look."""
+        return float(sum(map(float, self._losses)) / len(self._losses)) if self._losses else math.nan
+
+    def look(self) -> None:
+        """Score the moving average on the validation scenes, and keep it if it is the best so far."""
+        quality, angle = self._graded(self.exams.pairs)
+        small = self._graded(self.exams.small)[0]
+        row = {
+            "step": self.step,
+            "seconds": round(self.seconds, 2),
+            "rate": self.options.rate_at(self.step - 1),
+            "loss": self.loss,
+            "psnr": quality,
+            "sam": angle,
+            "base_psnr": self.base_psnr,
+            "base_sam": self.base_sam,
+            "small_psnr": small,
+            "small_base_psnr": self.small_base_psnr,
+        }
+        self.log.append(row)
+        self._losses = []
+        if not math.isfinite(quality):
+            raise ModelError(
+                f"The network's output is not finite after {self.step} steps; train with a rate below "
+                f"{self.options.rate:g}."
+            )
+        # as the crops are shared out
+        grade = quality if math.isnan(small) else (1 - SMALL_SHARE) * quality + SMALL_SHARE * small
+        if self.best is None or grade > self.best.grade:
+            weights = {key: value.detach().cpu().clone() for key, value in self.averaged.state_dict().items()}
+            self.best = Best(self.step, grade, quality, angle, small, weights)
+
+    def _graded(self, exams: Sequence[Example]) -> tuple[float, float]:
+        """Return the moving average's mean PSNR and angle on some pairs."""
+        import torch
+
+        residual = replace(self.residual, module=self.averaged.eval())
+        with torch.inference_mode():
+            return _mean_score([(residual.on(e.guide[None], e.base[None])[0], e.truth) for e in exams])
+
+    def progress(self) -> TrainingProgress:
+        """Say how far it is."""
+        last = self.log[-1] if self.log else {"psnr": math.nan, "sam": math.nan, "loss": math.nan}
+        loss = self.loss if self._losses else last["loss"]
+        return TrainingProgress(
+            self.step,
+            self.options.steps,
+            self.seconds,
+            loss,
+            last["psnr"],
+            last["sam"],
+            self.base_psnr,
+            self.base_sam,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a later run needs to go on."""
+        best = self.best
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "losses": [float(loss) for loss in self._losses],
+            "log": self.log,
+            "best": None if best is None else {**vars(best)},
+        }
+
+    def restore(self, state: dict[str, Any] | None, facts: dict[str, Any]) -> None:
+        """Go on from `state`, if there is one.
+
+        Raises
+        ------
+        OutputError
+            If it belongs to a training with other options.
+        """
+        import torch
+
+        if state is None:
+            return
+        was = state["facts"]
+        other = [key for key in facts if was.get(key) != facts[key]]
+        if other:
+            raise OutputError(
+                f"The folder holds a training with another {other[0]} ({was.get(other[0])!r}, not "
+                f"{facts[other[0]]!r}); give another folder, or the same options to go on."
+            )
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
+        self._losses = [torch.tensor(loss) for loss in state["losses"]]
+        self.best = None if state["best"] is None else Best(**state["best"])
+
+
+def _numbers(batch: Batch, options: TrainingOptions) -> tuple[Residual, torch.Tensor]:
+    """Return a residual without its network, and the base's mean error ``(B, 1, 1)``."""
+    guide, base, truth = (image.double().transpose(0, 1).flatten(1).cpu().numpy() for image in batch)
+    error = truth - base
+    basis = np.linalg.eigh(np.cov(base))[1][:, ::-1][:, : options.directions].copy()
+    coefficients, size = basis.T @ base, np.abs(basis.T @ error).mean(axis=1)
+    residual = Residual(
+        None,  # type: ignore[arg-type]
+        basis,
+        coefficients.mean(axis=1),
+        coefficients.std(axis=1).clip(TINY),
+        guide.mean(axis=1),
+        guide.std(axis=1).clip(TINY),
+        (1.5 * size).clip(TINY),
+    )
+    unit = np.abs(error).mean(axis=1).clip(TINY).astype(np.float32)[:, None, None]
+    return residual, batch.truth.new_tensor(unit)
+
+
+def _angle(fused: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Return the mean sine of half the spectral angle, which has a gradient everywhere but at 0."""
+    from torch.nn import functional
+
+    one, other = functional.normalize(fused, dim=1, eps=1e-4), functional.normalize(truth, dim=1, eps=1e-4)
+    return ((one - other).square().sum(1) + 1e-8).sqrt().mean() / 2
+
+
+def _mean_score(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float]:
+    """Return the means of `_score` over pairs of result and truth; NaN where there are none."""
+    if not pairs:
+        return math.nan, math.nan
+    quality, angle = (float(np.mean(column)) for column in zip(*(_score(*pair) for pair in pairs), strict=True))
+    return quality, angle
+
+
+def _score(fused: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
+    """Return PSNR in dB, as a mean over bands with data range 1, and the mean spectral angle in degrees."""
+    guess, real = (image.clamp(0, 1).cpu().double().numpy() for image in (fused, truth))
+    return float(np.mean(psnr(np.square(guess - real).mean((1, 2)), 1.0))), float(
+        np.nanmean(spectral_angle(real, guess))
+    )

@@ -1,0 +1,112 @@
+"""A network fitted on one scene: it predicts, in the spectral subspace, what the `subspace` result still lacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_specfusion.errors import CheckpointError, ModelError
+from napari_specfusion.methods.subspace import Subspace
+from napari_specfusion.networks.residual import Residual, ResidualPredictor
+from napari_specfusion.weights.files import read_residual, write_residual
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.methods.linear import LinearPredictor
+
+__all__ = ["Fitted", "load_fitted"]
+
+KEY = "specfusion.fitted"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What `fit` returns: a method for the scene it was fitted on, and for others by the same sensors.
+
+    Attributes
+    ----------
+    residual
+        The network and its numbers; None where it was not worth keeping.
+    strength
+        Share of the residual that is added.
+    base_score, score
+        PSNR in dB of base and result on the part of the low-resolution scene that was held out.
+    message
+        What came of it, in words.
+    """
+
+    residual: Residual | None
+    strength: float
+    base_score: float
+    score: float
+    message: str
+    model: str = "lso-s"
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return f"{self.model} fitted"
+
+    @property
+    def kept(self) -> bool:
+        """Whether the network is used; if not, the result is the base's."""
+        return self.residual is not None
+
+    def prepare(
+        self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> LinearPredictor | ResidualPredictor:
+        """Prepare the base for `scene` and put the network on top.
+
+        Raises
+        ------
+        ModelError
+            If the scene has other bands than the one it was fitted on.
+        """
+        base = Subspace().prepare(scene, device=device, dtype=dtype)
+        if self.residual is None:
+            return base
+        bands, guides = len(self.residual.basis), len(self.residual.guide_centre)
+        if (bands, guides) != (scene.hsi.bands, scene.guide.bands):
+            raise ModelError(
+                f"The network was fitted on {bands} bands and a guide of {guides}, the scene has {scene.hsi.bands} and "
+                f"{scene.guide.bands}; fit it on this scene."
+            )
+        return ResidualPredictor(base, self.residual.placed(device, dtype), self.strength)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted network to a ``.safetensors`` file; `load_fitted` reads it.
+
+        Raises
+        ------
+        ModelError
+            If there is no network, since it was not kept.
+        OutputError
+            If the file cannot be written.
+        """
+        if self.residual is None:
+            raise ModelError(f"There is no network to save: {self.message}")
+        told = {key: getattr(self, key) for key in ("model", "strength", "base_score", "score", "message")}
+        write_residual(self.residual, path, KEY, told)
+
+
+def load_fitted(path: str | Path) -> Fitted:
+    """Read what `Fitted.save` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, or holds something else.
+    """
+    file = Path(path)
+    try:
+        residual, told = read_residual(file, KEY)
+        scores = {key: float(told[key]) for key in ("strength", "base_score", "score")}
+        message, model = str(told["message"]), str(told["model"])
+    except Exception as error:
+        raise CheckpointError(
+            f"{file.name} holds no network fitted on a scene ({error}); give a file that Fitted.save wrote."
+        ) from error
+    return Fitted(residual, message=message, model=model, **scores)

@@ -1,0 +1,256 @@
+"""Choosing a method: the trial one scale down, what outweighs what, and what happens where nothing can be tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import Cancelled, ModelError, OutputError
+from napari_specfusion.fusion import auto as module
+from napari_specfusion.fusion.auto import LEARNED_MARGIN, Choice, ChoiceProgress, choose
+from napari_specfusion.fusion.engine import FusionProgress, fuse
+from napari_specfusion.fusion.resolve import as_method
+from napari_specfusion.fusion.result import ResultStore
+from napari_specfusion.io import open_cube
+from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.quality.metrics import Quality, evaluate
+from napari_specfusion.samples.scene import sample_scene
+from napari_specfusion.sensor.sampling import Psf
+from napari_specfusion.simulation.pair import simulate
+from napari_specfusion.simulation.reduced import reduced
+from napari_specfusion.tiling.tiles import Footprint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.tiling.tiles import Tile
+
+
+@dataclass
+class Oracle:
+    """Knows the answer at any scale but for an error of a given size."""
+
+    error: float
+    name: str = "oracle"
+    refuses: bool = False
+
+    def prepare(self, scene: Scene, **_: Any) -> Oracle:
+        if self.refuses:
+            raise ModelError("not for this sensor")
+        assert scene.reference is not None
+        self.truth, self.bands, self.footprint = scene.reference.read(), scene.hsi.bands, Footprint(0)
+        return self
+
+    def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
+        noise = np.random.default_rng(0).standard_normal(self.truth.shape)
+        return torch.from_numpy((self.truth + self.error * noise)[:, *tile.read.slices]).to(guide)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return sample_scene(256)
+
+
+@pytest.fixture(scope="module")
+def choice(scene: Scene) -> Choice:
+    return choose(scene, METHODS.values())
+
+
+def quality(psnr: float, sam: float = 1.0) -> Quality:
+    bands = {"psnr": np.array([psnr - 1, psnr + 1, np.nan])}
+    return Quality(psnr, sam, 1.0, 0.01, 0.9, 0.9, bands, None, "nm", 4.0, 1.0, 1.0)
+
+
+def test_every_method_is_tried_and_the_best_one_chosen(scene: Scene, choice: Choice) -> None:
+    assert list(choice.scores) == list(METHODS)
+    assert choice.method is METHODS["subspace"]
+    assert choice.scores["subspace"].psnr == max(q.psnr for q in choice.scores.values())
+    assert not choice.left_out
+    assert choice.reason.startswith("subspace was chosen in a trial one scale down, on 64 x 64 pixels: ")
+    assert all(name in choice.reason for name in METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_tried_is_what_fuse_makes_of_the_small_scene(scene: Scene, choice: Choice, name: str) -> None:
+    small = reduced(scene)
+    fused = fuse(small, model=name, device="cpu")
+    peak = float(small.reference.read().max())
+    expected = evaluate(small.reference, fused, 4, data_range=peak, clip=False, border=4)
+    assert choice.scores[name].psnr == pytest.approx(expected.psnr, abs=1e-6)
+    assert choice.scores[name].sam == pytest.approx(expected.sam, abs=1e-6)
+
+
+def test_the_reference_is_not_looked_at(scene: Scene, choice: Choice) -> None:
+    blind = choose(scene.replace(reference=None), METHODS.values())
+    assert blind.reason == choice.reason
+
+
+def test_a_learned_method_must_be_clearly_better(scene: Scene, choice: Choice) -> None:
+    peak = choice.scores["subspace"].data_range
+    for gain, wanted in ((2.0, "oracle"), (LEARNED_MARGIN / 2, "subspace"), (-1.0, "subspace")):
+        error = peak * 10 ** (-(choice.scores["subspace"].psnr + gain) / 20)
+        found = choose(scene, [*METHODS.values(), Oracle(error)])
+        assert found.method.name == wanted
+        assert "oracle" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ({"glp": quality(40.0), "subspace": quality(40.01)}, "glp"),
+        ({"glp": quality(40.0), "subspace": quality(40.05)}, "subspace"),
+        # a clearly smaller angle counts, too, and against a gain in PSNR
+        ({"glp": quality(40.0, 1.2), "subspace": quality(40.0, 1.0)}, "subspace"),
+        ({"glp": quality(40.0, 1.0), "subspace": quality(40.3, 1.3)}, "glp"),
+        ({"bicubic": quality(30.0, 1.0), "glp": quality(40.0, 1.3)}, "glp"),
+        # weights come last, wherever they stand, and must beat subspace as well
+        ({"net": quality(40.05), "subspace": quality(40.0)}, "subspace"),
+        ({"net": quality(40.2), "subspace": quality(40.0)}, "net"),
+        ({"net": quality(40.2), "other": quality(40.21), "subspace": quality(40.0)}, "net"),
+        ({"net": quality(40.2), "other": quality(40.3), "subspace": quality(40.0)}, "other"),
+        ({"glp": quality(40.0), "subspace": quality(41.0), "net": quality(40.9)}, "subspace"),
+        # whatever its angle, it must not fall behind in PSNR
+        ({"net": quality(39.95, 0.5), "subspace": quality(40.0, 1.0)}, "subspace"),
+        # a constant band that is met exactly says nothing
+        ({"glp": quality(np.inf), "subspace": quality(np.inf, 0.5)}, "subspace"),
+    ],
+)
+def test_what_outweighs_what(scores: dict[str, Quality], best: str) -> None:
+    assert module._best(scores) == best
+
+
+def test_a_candidate_that_does_not_fit_is_left_out(scene: Scene) -> None:
+    found = choose(scene, [METHODS["glp"], Oracle(0.0, "mine", refuses=True)])
+    assert found.method is METHODS["glp"]
+    assert found.left_out == {"mine": "not for this sensor"}
+    assert found.reason.endswith("Left out: mine.")
+    nothing = choose(scene, [Oracle(0.0, refuses=True)])
+    assert nothing.method is METHODS["subspace"]
+    assert "no method could be tried" in nothing.reason
+
+
+@pytest.mark.parametrize(("size", "words"), [(48, "too small to be degraded by 4 once more"), (64, "misleads")])
+def test_a_small_cube_gets_subspace_untried(size: int, words: str) -> None:
+    found = choose(sample_scene(size), METHODS.values())
+    assert found.method is METHODS["subspace"]
+    assert not found.scores
+    assert words in found.reason
+
+
+def test_a_large_cube_is_tried_in_its_middle(scene: Scene) -> None:
+    assert "on 32 x 32 pixels" in choose(scene, METHODS.values(), side=35).reason
+
+
+def test_gaps_and_negative_values_do_not_count(scene: Scene, choice: Choice) -> None:
+    hsi, guide = scene.hsi.read() - 0.2, scene.guide.read()
+    hsi[:, 20, 20] = np.nan
+    hsi[7] = np.nan
+    guide[0, 100, 100] = np.nan
+    found = choose(scene.replace(hsi=Cube.from_array(hsi), guide=Cube.from_array(guide)), METHODS.values())
+    assert found.method.name == choice.method.name
+    assert not found.left_out
+    assert all(0.8 < score.coverage < 1 for score in found.scores.values())
+
+
+# --- in a fusion ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def automatic(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return the list of methods that stand for the shipped weights."""
+    weights: list[Any] = []
+    monkeypatch.setattr("napari_specfusion.weights.shipped.weights_for", lambda scene: list(weights))
+    return weights
+
+
+def test_fuse_takes_what_is_chosen_and_says_so(scene: Scene, choice: Choice, automatic: list[Any]) -> None:
+    events: list[FusionProgress] = []
+    fused = fuse(scene, model="auto", device="cpu", progress=events.append)
+    np.testing.assert_array_equal(fused.read(), fuse(scene, model="subspace", device="cpu").read())
+    assert events[0].message == choice.reason
+    assert not any(event.message for event in events[1:])
+    assert fused.metadata["method"] == "subspace"
+    assert fused.metadata["choice"] == choice.reason
+    assert fused.name.endswith("(subspace)")
+
+
+def test_shipped_weights_take_part(scene: Scene, automatic: list[Any]) -> None:
+    automatic.append(Oracle(1e-4, "trained"))
+    fused = fuse(scene, model="auto", device="cpu")
+    assert fused.metadata["method"] == "trained"
+
+
+def test_a_result_on_disk_remembers_the_choice_and_is_continued_by_it_alone(
+    tmp_path: Path, scene: Scene, automatic: list[Any]
+) -> None:
+    out, seen = tmp_path / "r.zarr", []
+
+    def stop() -> bool:
+        return bool(seen) and seen[-1] >= 1
+
+    job: dict[str, Any] = {"model": "auto", "tile": 96, "device": "cpu", "out": out}
+    with pytest.raises(Cancelled):
+        fuse(scene, **job, progress=lambda event: seen.append(event.done), should_stop=stop)
+    assert ResultStore.open(out).cube().metadata["method"] == "subspace"
+    # weights that turn up in between change the choice, and the job with it
+    automatic.append(Oracle(1e-4, "trained"))
+    with pytest.raises(OutputError, match="something else"):
+        fuse(scene, **job)
+    automatic.clear()
+    fuse(scene, **job)
+    stored = open_cube(out)
+    assert stored.metadata["method"] == "subspace"
+    assert stored.metadata["choice"].startswith("subspace was chosen")
+    np.testing.assert_array_equal(stored.read(), fuse(scene, model="subspace", tile=96, device="cpu").read())
+
+
+def test_a_choice_is_a_model(scene: Scene, choice: Choice) -> None:
+    fused = fuse(scene, model=choice, device="cpu")
+    assert (fused.metadata["method"], fused.metadata["choice"]) == ("subspace", choice.reason)
+
+
+def test_a_trial_tells_how_far_it_is_and_can_be_stopped(scene: Scene, automatic: list[Any], tmp_path: Path) -> None:
+    told: list[ChoiceProgress] = []
+    choose(scene, progress=told.append)
+    assert [event.name for event in told] == list(METHODS)
+    assert [event.done for event in told] == list(range(len(METHODS))) and told[0].total == len(METHODS)
+    told.clear()
+    with pytest.raises(Cancelled, match="trial of methods was stopped"):
+        choose(scene, progress=told.append, should_stop=lambda: len(told) > 2)
+    assert len(told) == 3
+    with pytest.raises(Cancelled):
+        fuse(scene, model="auto", out=tmp_path / "r.zarr", should_stop=lambda: True)
+    assert not (tmp_path / "r.zarr").exists()
+
+
+def test_half_precision_needs_a_network(scene: Scene, automatic: list[Any]) -> None:
+    with pytest.raises(ModelError, match="leave it at float32 for subspace"):
+        fuse(scene, model="auto", precision="bfloat16", device="cpu")
+
+
+def test_auto_without_a_scene_is_explained() -> None:
+    with pytest.raises(ModelError, match=r"fuse\(\.\.\., model='auto'\)"):
+        as_method("auto")
+    with pytest.raises(ModelError, match=r"choose one of bicubic, gsa, glp, subspace.*auto"):
+        as_method("best")
+
+
+def test_on_a_pair_whose_guide_tells_nothing_it_is_no_worse_than_subspace() -> None:
+    truth = sample_scene(256).reference
+    pair = simulate(truth, 4, protocol=Psf(1.8))
+    noise = np.random.default_rng(0).random(pair.guide.shape, dtype=np.float32)
+    found = choose(pair.replace(guide=Cube.from_array(noise), srf=None), METHODS.values())
+    assert found.scores[found.method.name].psnr >= found.scores["subspace"].psnr - 0.01
+
+
+def test_scores_are_of_the_cubes_own_values(scene: Scene, choice: Choice) -> None:
+    bright = scene.replace(hsi=replace(scene.hsi, scale=1e4))
+    found = choose(bright, METHODS.values())
+    assert found.scores["glp"].psnr == pytest.approx(choice.scores["glp"].psnr, abs=0.05)
+    assert found.scores["glp"].rmse == pytest.approx(1e4 * choice.scores["glp"].rmse, rel=0.02)

@@ -1,0 +1,110 @@
+"""Crops to train on: they show what the inputs of a whole scene would show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from napari_specfusion.errors import ReadError
+from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.samples.scene import sample_scene
+from napari_specfusion.simulation.pair import PROTOCOLS, simulate
+from napari_specfusion.simulation.sharp_cubes import open_sharp_cubes
+from napari_specfusion.training.pairs import Example, Examples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_specfusion.data.cube import Cube
+
+
+@pytest.fixture(scope="module")
+def reference() -> Cube:
+    cube = sample_scene(128, 4).reference
+    assert cube is not None
+    return cube
+
+
+def test_the_base_is_what_fuse_gives_blind(reference: Cube) -> None:
+    example = Example.of(reference, 4, "lso", "rgb", "subspace")
+    pair = simulate(reference, 4).replace(psf=None, shift=None, srf=None, reference=None)
+    np.testing.assert_allclose(example.base.numpy(), fuse(pair, model="subspace", tile=None).read(), atol=1e-6)
+
+
+@pytest.mark.parametrize("base", ["subspace", "bicubic"])
+def test_a_crop_is_cut_from_everything_at_one_place_and_turned_alike(reference: Cube, base: str) -> None:
+    examples = Examples.of([reference], 4, base=base, protocols=("lso",))
+    response = np.linalg.lstsq(
+        examples.pairs[0].truth.flatten(1).numpy().T, examples.pairs[0].guide.flatten(1).numpy().T, rcond=None
+    )[0].T
+    batch = examples.batch(np.random.default_rng(0), 24, 32)
+    assert [tuple(image.shape) for image in batch] == [(24, 3, 32, 32), (24, 31, 32, 32), (24, 31, 32, 32)]
+    seen = torch.einsum("gb,nbyx->ngyx", torch.as_tensor(response, dtype=torch.float32), batch.truth)
+    torch.testing.assert_close(seen, batch.guide, atol=1e-3, rtol=0)
+    error, of_others = ((batch.base - truth).abs().mean() for truth in (batch.truth, batch.truth.roll(1, 0)))
+    assert error < 0.7 * of_others
+
+
+def test_turned_crops_sample_like_the_sensor(reference: Cube) -> None:
+    """The bicubic base of LSO's protocol lags by a pixel and a half; a crop that is turned afterwards would lead."""
+    examples = Examples.of([reference], 4, base="bicubic", protocols=("lso",))
+    batch = examples.batch(np.random.default_rng(1), 64, 32)
+
+    def best_lag(axis: int) -> int:
+        errors = {
+            lag: float((batch.base.roll(-lag, axis) - batch.truth)[..., 8:-8, 8:-8].square().mean())
+            for lag in range(-3, 4)
+        }
+        return min(errors, key=lambda lag: errors[lag])
+
+    assert best_lag(2) in (1, 2)
+    assert best_lag(3) in (1, 2)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_bicubic_crops_equal_those_of_the_whole_image(reference: Cube, protocol: str) -> None:
+    whole = Example.of(reference, 4, protocol, "rgb", "bicubic")
+    examples = Examples([whole], 4, "bicubic")
+    batch = examples.batch(np.random.default_rng(2), 600, 32)
+    truth, base = whole.truth.numpy(), whole.base.numpy()
+    matched = 0
+    for crop, small in zip(batch.truth.numpy(), batch.base.numpy(), strict=True):
+        places = np.argwhere(np.abs(truth[0, :97, :97] - crop[0, 0, 0]) < 1e-9)
+        for y, x in places:
+            if y % 4 == 0 and x % 4 == 0 and np.array_equal(truth[:, y : y + 32, x : x + 32], crop):
+                np.testing.assert_allclose(small, base[:, y : y + 32, x : x + 32], atol=1e-5)
+                matched += 1
+    if not matched:
+        pytest.fail("no crop lay unturned on a whole cell; draw more")
+
+
+def test_references_are_reflectance_with_wavelengths(tmp_path: Path) -> None:
+    stored = np.full((31, 8, 8), 32768, np.uint16)
+    np.save(tmp_path / "b.npy", stored)
+    np.save(tmp_path / "a.npy", stored // 2)
+    (tmp_path / "notes.txt").write_text("no cube")
+    first, second = open_sharp_cubes(tmp_path, white=65536)
+    assert (first.name, second.name) == ("a", "b")
+    assert float(second.read().max()) == pytest.approx(0.5)
+    assert first.wavelengths is not None
+    assert first.wavelengths[[0, -1]].tolist() == [400, 700]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ReadError, match="no cube"):
+        open_sharp_cubes(empty)
+
+
+def test_a_quarter_of_the_crops_comes_from_one_scale_down(reference: Cube) -> None:
+    examples = Examples.of([reference], 4, protocols=("lso",), both_scales=True)
+    (whole,), (small,) = examples.pairs, examples.small
+    assert small.truth.shape == (31, 32, 32)
+    assert small.guide.shape == (3, 32, 32)
+    pair = simulate(reference, 4)
+    np.testing.assert_allclose(small.truth.numpy(), pair.hsi.read(), atol=1e-6)
+    batch = examples.batch(np.random.default_rng(3), 400, 8)
+    levels = {name: set(image.flatten().tolist()) for name, image in (("whole", whole.truth), ("small", small.truth))}
+    found = [next(name for name, seen in levels.items() if float(crop[0, 0, 0]) in seen) for crop in batch.truth]
+    assert 0.15 < found.count("small") / len(found) < 0.35

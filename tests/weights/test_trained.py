@@ -1,0 +1,229 @@
+"""Trained networks: what goes with their weights, which scenes they take, and that they correct their base."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import CheckpointError, ModelError, OutputError
+from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.networks.registry import NETWORKS, create_model
+from napari_specfusion.networks.residual import Residual
+from napari_specfusion.samples.scene import sample_scene
+from napari_specfusion.weights.trained import KEY, Trained, Training, load_trained
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_specfusion.data.scene import Scene
+
+BANDS = 31
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return sample_scene(128, 4)
+
+
+def made(scene: Scene, model: str = "lso-s", base: str = "subspace", p: int = 6) -> Trained:
+    torch.manual_seed(0)
+    assert scene.hsi.wavelengths is not None
+    assert scene.srf is not None
+    training = Training(
+        model,
+        base,
+        wavelengths=tuple(scene.hsi.wavelengths.tolist()),
+        response=tuple(map(tuple, scene.srf.matrix.tolist())),
+        protocols=("lso",),
+        data=("one", "two"),
+        steps=7,
+        scores={"psnr": 50.5},
+    )
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((BANDS, p)))[0]
+    residual = Residual(
+        create_model(model, p, 3, 4).eval(),
+        basis,
+        centre=np.full(p, 0.1),
+        spread=np.full(p, 0.5),
+        guide_centre=np.full(3, 0.2),
+        guide_spread=np.full(3, 0.3),
+        size=np.full(p, 0.01),
+    )
+    return Trained(residual, training, "made")
+
+
+@pytest.fixture(scope="module")
+def trained(scene: Scene) -> Trained:
+    return made(scene)
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+@pytest.mark.parametrize("base", ["subspace", "bicubic"])
+def test_a_network_that_adds_nothing_leaves_the_base(scene: Scene, model: str, base: str) -> None:
+    method = made(scene, model, base)
+    last = [m for m in method.residual.module.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)][-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    fused, alone = (fuse(scene, model=m, tile=None).read() for m in (method, base))
+    np.testing.assert_allclose(fused, alone, atol=1e-6)
+
+
+def test_the_correction_is_counted_in_its_size(scene: Scene, trained: Trained) -> None:
+    base = fuse(scene, model="subspace", tile=None).read()
+    once = fuse(scene, model=trained, tile=None).read() - base
+    doubled = dataclasses.replace(trained.residual, size=2 * trained.residual.size)
+    twice = fuse(scene, model=dataclasses.replace(trained, residual=doubled), tile=None).read() - base
+    assert np.abs(once).max() > 1e-4
+    np.testing.assert_allclose(twice, 2 * once, atol=1e-6)
+
+
+def test_tiles_agree_with_the_whole_image(scene: Scene, trained: Trained) -> None:
+    whole = fuse(scene, model=trained, tile=None, precision="float64").read()
+    tiled = fuse(scene, model=trained, tile=32, precision="float64").read()
+    np.testing.assert_allclose(tiled, whole, atol=1e-10, rtol=0)
+
+
+def test_values_of_another_unit_are_brought_to_the_trained_range(scene: Scene, trained: Trained) -> None:
+    seen: list[float] = []
+
+    class Spy(torch.nn.Module):
+        bands, guide_bands, ratio = 6, 3, 4
+        footprint = trained.residual.module.footprint
+
+        def forward(self, guide: torch.Tensor, hsi: torch.Tensor, grid: Any, base: torch.Tensor) -> torch.Tensor:
+            seen.append(max(float(guide.abs().max()), float(base.abs().max())))
+            return base + 1
+
+    spy = dataclasses.replace(trained, residual=dataclasses.replace(trained.residual, module=Spy()))
+    bright = scene.replace(
+        hsi=scene.hsi.replace(data=scene.hsi.data * 10000), guide=scene.guide.replace(data=scene.guide.data * 10000)
+    )
+    added = fuse(bright, model=spy, tile=None).read() - fuse(bright, model="subspace", tile=None).read()
+    assert max(seen) < 20
+    level = float(np.quantile(bright.hsi.read(), 0.999))
+    expected = trained.residual.basis.sum(axis=1) * 0.01 * level
+    np.testing.assert_allclose(np.abs(added).max(axis=(1, 2)), np.abs(expected), rtol=0.1)
+
+
+def test_saved_and_loaded(scene: Scene, trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "made.safetensors"
+    trained.save(path)
+    loaded = load_trained(path)
+    assert loaded.name == "made"
+    assert loaded.training == trained.training
+    np.testing.assert_array_equal(fuse(scene, model=loaded).read(), fuse(scene, model=trained).read())
+
+
+def test_other_bands_wavelengths_and_ratios_are_refused_in_words(scene: Scene, trained: Trained) -> None:
+    assert scene.hsi.wavelengths is not None
+    fewer = scene.replace(hsi=scene.hsi.select(range(20)), srf=None, reference=None)
+    with pytest.raises(ModelError, match=r"20 bands.*trained for 31"):
+        trained.prepare(fewer)
+    shifted = scene.replace(hsi=scene.hsi.replace(wavelengths=scene.hsi.wavelengths + 30))
+    with pytest.raises(ModelError, match=r"Band \d+ of the cube lies at \d+ nm"):
+        trained.prepare(shifted)
+    near = scene.replace(hsi=scene.hsi.replace(wavelengths=scene.hsi.wavelengths + 3))
+    assert not trained.misfit(near)
+    with pytest.raises(ModelError, match=r"ratio is 8.*trained for 4"):
+        trained.prepare(sample_scene(128, 8))
+    untold = scene.replace(hsi=scene.hsi.replace(wavelengths=None))
+    assert not trained.misfit(untold)
+
+
+@pytest.mark.parametrize("model", ["lso-s", "specsolver-s"])
+def test_weights_are_used_at_another_ratio_where_that_is_asked_for(scene: Scene, model: str) -> None:
+    weights = made(scene, model)
+    coarser = weights.at(8)
+    assert (weights.ratio, coarser.ratio, coarser.name) == (4, 8, "made at x8")
+    assert coarser.at(8) is coarser
+    pair = sample_scene(128, 8)
+    whole, base = (fuse(pair, model=m, tile=None).read() for m in (coarser, "subspace"))
+    assert 1e-4 < np.abs(whole - base).max() < 1
+    if model == "lso-s":
+        np.testing.assert_allclose(fuse(pair, model=coarser, tile=64).read(), whole, atol=1e-5)
+    with pytest.raises(ModelError, match="ratio is 64"):
+        weights.at(64)
+
+
+def test_another_guide_is_adapted_or_refused(trained: Trained) -> None:
+    pan = sample_scene(128, 4, guide="pan")
+    assert fuse(pan, model=trained).shape == (BANDS, 128, 128)
+    with pytest.raises(ModelError, match="guide has 1 bands"):
+        dataclasses.replace(trained, adapt=False).prepare(pan)
+
+
+def test_the_guide_of_the_trained_camera_is_left_alone_and_another_one_is_brought_to_it(
+    scene: Scene, trained: Trained
+) -> None:
+    assert trained.prepare(scene).adapter is None
+    mixed = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.0, 0.9]])
+    values = np.tensordot(mixed, scene.guide.read(), axes=1).astype(np.float32)
+    other = scene.replace(guide=Cube.from_array(values), srf=None)
+    predictor = trained.prepare(other)
+    assert predictor.adapter is not None
+    np.testing.assert_allclose(predictor.adapter.matrix @ mixed, np.eye(3), atol=0.02)
+    same, seen = (fuse(s, model=trained).read() for s in (scene, other))
+    base, moved = (fuse(s, model="subspace").read() for s in (scene, other))
+    np.testing.assert_allclose(seen - moved, same - base, atol=0.1 * np.abs(same - base).max())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("base", "nonsense"),
+        ("scores", 3),
+        ("response", [[1.0]]),
+        ("wavelengths", [400.0, float("nan")]),
+        ("steps", "many"),
+        ("bands", 7),
+        ("ratio", 99),
+        ("model", "nothing"),
+        ("sizes", {"width": 48}),
+    ],
+)
+def test_a_false_description_is_refused(trained: Trained, tmp_path: Path, key: str, value: object) -> None:
+    path = tmp_path / "made.safetensors"
+    trained.save(path)
+    tensors, told = opened(path)
+    save_file(tensors, path, metadata={KEY: json.dumps({**told, key: value})})
+    with pytest.raises(CheckpointError, match="holds no weights that train"):
+        load_trained(path)
+
+
+@pytest.mark.parametrize("name", ["basis", "size", "guide_centre", "module.outc.conv.2.bias"])
+@pytest.mark.parametrize("how", ["missing", "shape", "nan"])
+def test_tensors_that_do_not_fit_are_refused(trained: Trained, tmp_path: Path, name: str, how: str) -> None:
+    path = tmp_path / "made.safetensors"
+    trained.save(path)
+    tensors, told = opened(path)
+    if how == "missing":
+        del tensors[name]
+    else:
+        tensors[name] = torch.zeros(5, 5) if how == "shape" else torch.full_like(tensors[name], torch.nan)
+    save_file(tensors, path, metadata={KEY: json.dumps(told)})
+    with pytest.raises(CheckpointError, match="holds no weights that train"):
+        load_trained(path)
+
+
+def opened(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    with safe_open(path, "pt") as stored:
+        names = list(stored.keys())
+        return {name: stored.get_tensor(name) for name in names}, json.loads(stored.metadata()[KEY])
+
+
+def test_a_damaged_file_is_refused(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "made.safetensors"
+    trained.save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="holds no weights that train"):
+        load_trained(path)
+    with pytest.raises(OutputError, match="cannot be written"):
+        trained.save(tmp_path / "missing" / "made.safetensors")
