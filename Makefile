@@ -41,9 +41,10 @@ test: system ## Run the test suite (ARGS=... goes to pytest)
 test-slow: system ## Run the tests that take longer
 	$(XVFB) $(BIN)/python -m pytest -m slow $(ARGS) || [ $$? = 5 ] # 5: there are none
 
-lint: $(STAMP) ## Check style
+lint: $(STAMP) ## Check style and which part imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 format: $(STAMP) ## Repair style
 	$(BIN)/ruff check --fix .

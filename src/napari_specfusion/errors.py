@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 __all__ = [
+    "AmbiguousArrayError",
     "CalibrationError",
     "Cancelled",
     "CheckpointError",
-    "ChoiceError",
     "CubeError",
     "FusionError",
     "ModelError",
@@ -25,7 +25,7 @@ class ReadError(SpecFusionError):
     """A file cannot be read as a cube."""
 
 
-class ChoiceError(ReadError):
+class AmbiguousArrayError(ReadError):
     """Several arrays of a file could be the cube, and none was named."""
 
 

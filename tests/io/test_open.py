@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.errors import ChoiceError, CubeError, ReadError
+from napari_specfusion.errors import AmbiguousArrayError, CubeError, ReadError
 from napari_specfusion.io import READERS, as_cube, find_reader, list_arrays, open_cube
 
 MakeFile = Callable[[str], Path]
@@ -273,7 +273,7 @@ def test_a_choice_is_asked_for_where_two_are_equal(suffix: str, tmp_path: Path) 
         group = zarr.create_group(path)
         for name in "ab":
             group.create_array(name, data=values)
-    with pytest.raises(ChoiceError, match=r"a \(2 x 3 x 4\).*b \(2 x 3 x 4\)"):
+    with pytest.raises(AmbiguousArrayError, match=r"a \(2 x 3 x 4\).*b \(2 x 3 x 4\)"):
         open_cube(path)
 
 

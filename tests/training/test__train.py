@@ -105,7 +105,7 @@ def test_one_that_was_stopped_ends_with_the_same_weights(
     with pytest.raises(Cancelled, match=f"after {stopped_at} steps"):
         train(scenes, tmp_path, SHORT, validation=1, should_stop=stop)
     seen: list[TrainingProgress] = []
-    again = train(scenes, tmp_path, SHORT, validation=1, callback=seen.append)
+    again = train(scenes, tmp_path, SHORT, validation=1, progress=seen.append)
     assert seen[0].step > stopped_at
     assert_same(again, run[1])
 

@@ -87,7 +87,7 @@ def test_bands_of_another_sensor_are_refused(fitted: Fitted) -> None:
 def test_progress_and_cancel(scene: Scene) -> None:
     phases: list[str] = []
     with pytest.raises(Cancelled):
-        fit(scene, minutes=5, callback=lambda p: phases.append(p.phase), should_stop=lambda: "train" in phases)
+        fit(scene, minutes=5, progress=lambda p: phases.append(p.phase), should_stop=lambda: "train" in phases)
     assert phases[0] == "prepare"
 
 

@@ -8,16 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_specfusion.errors import ReadError
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.simulation.pair import PROTOCOLS, simulate
-from napari_specfusion.simulation.sharp_cubes import open_sharp_cubes
 from napari_specfusion.training.pairs import Example, Examples
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_specfusion.data.cube import Cube
 
 
@@ -79,22 +75,6 @@ def test_bicubic_crops_equal_those_of_the_whole_image(reference: Cube, protocol:
                 matched += 1
     if not matched:
         pytest.fail("no crop lay unturned on a whole cell; draw more")
-
-
-def test_references_are_reflectance_with_wavelengths(tmp_path: Path) -> None:
-    stored = np.full((31, 8, 8), 32768, np.uint16)
-    np.save(tmp_path / "b.npy", stored)
-    np.save(tmp_path / "a.npy", stored // 2)
-    (tmp_path / "notes.txt").write_text("no cube")
-    first, second = open_sharp_cubes(tmp_path, white=65536)
-    assert (first.name, second.name) == ("a", "b")
-    assert float(second.read().max()) == pytest.approx(0.5)
-    assert first.wavelengths is not None
-    assert first.wavelengths[[0, -1]].tolist() == [400, 700]
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    with pytest.raises(ReadError, match="no cube"):
-        open_sharp_cubes(empty)
 
 
 def test_a_quarter_of_the_crops_comes_from_one_scale_down(reference: Cube) -> None:

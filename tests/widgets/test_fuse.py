@@ -55,7 +55,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     gate = threading.Semaphore(0)
     real = METHODS["bicubic"]
     slow = Slow(gate)
-    monkeypatch.setattr("napari_specfusion.methods.registry.as_method", lambda model: slow if model != real else real)
+    monkeypatch.setattr("napari_specfusion.fusion.resolve.as_method", lambda model: slow if model != real else real)
     return gate
 
 

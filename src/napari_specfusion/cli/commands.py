@@ -124,7 +124,7 @@ def fit_files(options: argparse.Namespace) -> int:
     out = _weights_out(Path(options.out), options.overwrite)
     scene = _scene(options)
     with ProgressLine(f"Fitting {options.model}") as line:
-        fitted = fit(scene, options.model, minutes=options.minutes, callback=line.fit)
+        fitted = fit(scene, options.model, minutes=options.minutes, progress=line.fit)
     print(fitted.message)
     if not fitted.kept:
         return 1
@@ -165,7 +165,7 @@ def train_files(options: argparse.Namespace) -> int:
             white=options.white,
             device=options.device,
             compile_network=options.compile,
-            callback=line.training,
+            progress=line.training,
         )
     scores = trained.training.scores
     print(

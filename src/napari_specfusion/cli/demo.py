@@ -151,7 +151,7 @@ def _methods(scene: Scene, minutes: float, stream: TextIO) -> Iterator[tuple[str
 
     try:
         with ProgressLine(f"Fitting {NETWORK}") as line:
-            fitted = fit(scene, NETWORK, minutes=minutes, callback=line.fit)
+            fitted = fit(scene, NETWORK, minutes=minutes, progress=line.fit)
     except SceneError as error:
         print(f"{NETWORK} is left out. {error}", file=stream)
         return

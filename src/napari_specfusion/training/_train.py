@@ -17,7 +17,7 @@ from napari_specfusion.simulation.sharp_cubes import open_sharp_cubes
 from napari_specfusion.training.folder import TrainingFolder
 from napari_specfusion.training.options import TrainingOptions, TrainingProgress
 from napari_specfusion.training.pairs import Examples
-from napari_specfusion.training.trainer import Best, Run
+from napari_specfusion.training.trainer import Best, Trainer
 from napari_specfusion.weights.trained import Trained, Training
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def train(
     device: str = "auto",
     mixed_precision: bool | None = None,
     compile_network: bool = False,
-    callback: Callable[[TrainingProgress], None] | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Trained:
     """Train a network on sharp cubes, or go on with a training that was interrupted.
@@ -72,7 +72,7 @@ def train(
         Compute in bfloat16 where that does no harm; None does so on CUDA.
     compile_network
         Have ``torch.compile`` make the network faster: worth its minutes in a long training on a GPU.
-    callback
+    progress
         Called every few seconds, and after every look at the validation scenes.
     should_stop
         Asked at every step; true saves the state and ends.
@@ -96,7 +96,7 @@ def train(
     kept = _validation_names(references, validation)
     place = pick_device(device, "float32")
     folder = TrainingFolder(Path(out))
-    lessons = Examples.of(
+    train_set = Examples.of(
         [cube for cube in references if cube.name not in kept],
         options.ratio,
         srf=srf,
@@ -105,23 +105,23 @@ def train(
         both_scales=options.both_scales and options.base != "bicubic",
         device=place,
     )
-    exams = Examples.of(
+    val_set = Examples.of(
         [cube for cube in references if cube.name in kept],
         options.ratio,
         srf=srf,
         protocols=options.protocols,
         base=options.base,
-        both_scales=bool(lessons.small),
+        both_scales=bool(train_set.small),
         device=place,
     )
-    run = Run(options, lessons, exams, place, mixed_precision, compile_network, start)
+    trainer = Trainer(options, train_set, val_set, place, mixed_precision, compile_network, start)
     facts = {
         **asdict(options),
         "scenes": sorted(cube.name for cube in references),
         "validation": sorted(kept),
         "start": "random weights" if start is None else f"{start.name}, {start.training.steps} steps",
     }
-    run.restore(folder.read_state(), facts)
+    trainer.restore(folder.read_state(), facts)
     first = references[0]
     response = as_srf(srf, first.wavelengths, first.bands)
     centres = () if first.wavelengths is None else tuple(map(float, first.wavelengths))
@@ -135,39 +135,39 @@ def train(
     )
 
     def write() -> None:
-        folder.write_state({**run.state(), "facts": facts})
-        folder.write_log(run.log)
-        if run.best is not None:
-            trained(run.best).save(folder.weights)
+        folder.write_state({**trainer.state(), "facts": facts})
+        folder.write_log(trainer.log)
+        if trainer.best is not None:
+            trained(trainer.best).save(folder.weights)
 
     def trained(best: Best) -> Trained:
-        module = run.fresh()
+        module = trainer.new_network()
         module.load_state_dict(best.weights)
-        residual = replace(run.residual, module=module.cpu().eval())
-        scores = {"psnr": best.psnr, "sam": best.sam, "base_psnr": run.base_psnr, "base_sam": run.base_sam}
+        residual = replace(trainer.residual, module=module.cpu().eval())
+        scores = {"psnr": best.psnr, "sam": best.sam, "base_psnr": trainer.base_psnr, "base_sam": trainer.base_sam}
         if not math.isnan(best.small_psnr):
-            scores |= {"small_psnr": best.small_psnr, "small_base_psnr": run.small_base_psnr}
+            scores |= {"small_psnr": best.small_psnr, "small_base_psnr": trainer.small_base_psnr}
         before = 0 if start is None else start.training.steps
         described = replace(description, steps=before + best.step, scores=scores)
         return Trained(residual, described, f"{options.model} x{options.ratio}")
 
-    folder.check_space(run.size)
+    folder.check_space(trainer.size)
     reported = -math.inf
-    while run.step < options.steps:
+    while trainer.step < options.steps:
         if should_stop is not None and should_stop():
             write()
-            raise Cancelled(f"The training was stopped after {run.step} steps; the same call goes on.")
-        run.advance()
-        looked = run.step % options.validate_every == 0 or run.step == options.steps
+            raise Cancelled(f"The training was stopped after {trainer.step} steps; the same call goes on.")
+        trainer.take_step()
+        looked = trainer.step % options.validate_every == 0 or trainer.step == options.steps
         if looked:
-            run.look()
+            trainer.validate()
             write()
-        if callback is not None and (looked or time.perf_counter() - reported > REPORT_SECONDS):
-            callback(run.progress())
+        if progress is not None and (looked or time.perf_counter() - reported > REPORT_SECONDS):
+            progress(trainer.progress())
             reported = time.perf_counter()
-    assert run.best is not None
-    folder.plot(run.log, run.base_psnr)
-    return trained(run.best)
+    assert trainer.best is not None
+    folder.plot(trainer.log, trainer.base_psnr)
+    return trained(trainer.best)
 
 
 def _validation_names(references: Sequence[Cube], validation: int | Sequence[str]) -> set[str]:

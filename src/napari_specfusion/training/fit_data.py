@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.scene import Scene
 
-__all__ = ["Lesson", "Windows"]
+__all__ = ["FitData", "Windows"]
 
 # Chosen on CAVE training scenes.
 DIRECTIONS = 8
@@ -34,7 +34,7 @@ WINDOWS = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class FitData:
     """The scene one scale down: its guide ``(G, h, w)``, the base's coefficients and the measured ones ``(p, h, w)``.
 
     The columns from `held` on are kept for the exam.
@@ -50,7 +50,7 @@ class Lesson:
     ratio: int
 
     @classmethod
-    def of(cls, scene: Scene) -> Lesson:
+    def of(cls, scene: Scene) -> FitData:
         """Degrade the scene once more.
 
         Raises

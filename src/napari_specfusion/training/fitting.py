@@ -20,7 +20,7 @@ from napari_specfusion.calibration.estimate import calibrate
 from napari_specfusion.errors import Cancelled, ModelError
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import start_at_zero
-from napari_specfusion.training.fit_data import Lesson, Windows
+from napari_specfusion.training.fit_data import FitData, Windows
 from napari_specfusion.weights.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def fit(
     *,
     minutes: float = 3.0,
     steps: int | None = None,
-    callback: Callable[[FitProgress], None] | None = None,
+    progress: Callable[[FitProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     device: str = "cpu",
     seed: int = 0,
@@ -89,7 +89,7 @@ def fit(
         Time allowed, all included.
     steps
         Optimiser steps to take instead, whatever the time: the same steps and seed give the same network.
-    callback
+    progress
         Called about once a second.
     should_stop
         Asked before every step; true ends the fit.
@@ -123,20 +123,20 @@ def fit(
     def report(step: int, loss: float, score: float, phase: Literal["prepare", "train", "done"]) -> None:
         if should_stop is not None and should_stop():
             raise Cancelled("The fit was stopped; nothing was kept.")
-        if callback is not None:
-            callback(FitProgress(step, time.perf_counter() - started, minutes, loss, score, phase))
+        if progress is not None:
+            progress(FitProgress(step, time.perf_counter() - started, minutes, loss, score, phase))
 
     report(0, math.nan, math.nan, "prepare")
     if scene.psf is None or scene.shift is None:
         scene = calibrate(scene).apply(scene)
-    lesson = Lesson.of(scene.replace(reference=None))
+    data = FitData.of(scene.replace(reference=None))
     torch.manual_seed(seed)
-    network = create_model(model, lesson.basis.shape[1], scene.guide.bands, int(scene.factor))
+    network = create_model(model, data.basis.shape[1], scene.guide.bands, int(scene.factor))
     start_at_zero(network)
     network.to(device)
-    residual = lesson.residual(network)
+    residual = data.residual(network)
     windows = Windows.of(scene, residual, np.random.default_rng(seed))
-    base_score = lesson.score(residual, 0.0)
+    base_score = data.score(residual, 0.0)
 
     averaged = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
@@ -150,7 +150,7 @@ def fit(
             group["lr"] = (
                 RATE * min(1.0, (step + 1) / 20) * (0.02 + 0.98 * math.cos(math.pi / 2 * min(share, 1.0)) ** 2)
             )
-        loss = lesson.loss(residual, rng) + CONSISTENCY * windows.loss(residual, rng)
+        loss = data.loss(residual, rng) + CONSISTENCY * windows.loss(residual, rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -164,9 +164,9 @@ def fit(
             report(step, running, math.nan, "train")
             reported = now
 
-    final = lesson.residual(averaged.cpu().eval())
-    strength = TRUST * max(STRENGTHS, key=lambda share: lesson.score(final, share))
-    score = lesson.score(final, strength)
+    final = data.residual(averaged.cpu().eval())
+    strength = TRUST * max(STRENGTHS, key=lambda share: data.score(final, share))
+    score = data.score(final, strength)
     report(step, running, score, "done")
     gain = score - base_score
     if gain < MIN_GAIN:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.weights.trained import Trained
 
-__all__ = ["Best", "Run"]
+__all__ = ["Best", "Trainer"]
 
 AVERAGE = 0.999
 ANGLE_WEIGHT = 0.1
@@ -47,14 +47,14 @@ class Best:
     weights: dict[str, torch.Tensor]
 
 
-class Run:
+class Trainer:
     """A training in memory: network, optimiser, moving average, log."""
 
     def __init__(
         self,
         options: TrainingOptions,
-        lessons: Examples,
-        exams: Examples,
+        train_set: Examples,
+        val_set: Examples,
         device: str,
         mixed_precision: bool | None,
         compile_network: bool,
@@ -62,21 +62,21 @@ class Run:
     ) -> None:
         import torch
 
-        self.options, self.lessons, self.exams, self.device = options, lessons, exams, device
+        self.options, self.train_set, self.val_set, self.device = options, train_set, val_set, device
         torch.manual_seed(options.seed)
         rng = np.random.default_rng([options.seed, 2**32 - 1])
-        self.residual, self.unit = _numbers(lessons.batch(rng, NUMBERS_CROPS, options.patch), options)
+        self.residual, self.unit = _numbers(train_set.batch(rng, NUMBERS_CROPS, options.patch), options)
         if start is not None:
             numbers = start.residual
-            if (len(numbers.basis), len(numbers.guide_centre)) != (len(self.unit), len(lessons.pairs[0].guide)):
+            if (len(numbers.basis), len(numbers.guide_centre)) != (len(self.unit), len(train_set.pairs[0].guide)):
                 raise ModelError(
                     f"{start.name} was trained for {len(numbers.basis)} bands and {len(numbers.guide_centre)} guide "
-                    f"bands, the scenes have {len(self.unit)} and {len(lessons.pairs[0].guide)}; start from random "
+                    f"bands, the scenes have {len(self.unit)} and {len(train_set.pairs[0].guide)}; start from random "
                     "weights."
                 )
             # what the weights mean depends on their directions; how far the base is off, on the ratio
             self.residual = replace(self.residual, **{k: getattr(numbers, k) for k in KEPT_NUMBERS})
-        self.network = self.fresh().to(device)
+        self.network = self.new_network().to(device)
         start_at_zero(self.network)
         if start is not None:
             try:
@@ -94,10 +94,10 @@ class Run:
         self.log: list[dict[str, float]] = []
         self.best: Best | None = None
         self._losses: list[torch.Tensor] = []
-        self.base_psnr, self.base_sam = _mean_score([(exam.base, exam.truth) for exam in exams.pairs])
-        self.small_base_psnr = _mean_score([(exam.base, exam.truth) for exam in exams.small])[0]
+        self.base_psnr, self.base_sam = _mean_score([(pair.base, pair.truth) for pair in val_set.pairs])
+        self.small_base_psnr = _mean_score([(pair.base, pair.truth) for pair in val_set.small])[0]
 
-    def fresh(self) -> torch.nn.Module:
+    def new_network(self) -> torch.nn.Module:
         """Return a network of the kind that is trained."""
         numbers = self.residual
         return create_model(self.options.model, len(numbers.size), len(numbers.guide_centre), self.options.ratio)
@@ -107,13 +107,13 @@ class Run:
         """Bytes of a state."""
         return 5 * sum(p.numel() * p.element_size() for p in self.network.parameters())
 
-    def advance(self) -> None:
+    def take_step(self) -> None:
         """Take one step."""
         import torch
 
         start = time.perf_counter()
         options = self.options
-        batch = self.lessons.batch(np.random.default_rng([options.seed, self.step]), options.batch, options.patch)
+        batch = self.train_set.batch(np.random.default_rng([options.seed, self.step]), options.batch, options.patch)
         for group in self.optimiser.param_groups:
             group["lr"] = options.rate_at(self.step)
         with nullcontext() if self.half is None else torch.autocast(self.device.partition(":")[0], self.half):
@@ -139,10 +139,10 @@ class Run:
         """Mean loss since the last look."""
         return float(sum(map(float, self._losses)) / len(self._losses)) if self._losses else math.nan
 
-    def look(self) -> None:
+    def validate(self) -> None:
         """Score the moving average on the validation scenes, and keep it if it is the best so far."""
-        quality, angle = self._graded(self.exams.pairs)
-        small = self._graded(self.exams.small)[0]
+        quality, angle = self._graded(self.val_set.pairs)
+        small = self._graded(self.val_set.small)[0]
         row = {
             "step": self.step,
             "seconds": round(self.seconds, 2),
@@ -168,13 +168,13 @@ class Run:
             weights = {key: value.detach().cpu().clone() for key, value in self.averaged.state_dict().items()}
             self.best = Best(self.step, grade, quality, angle, small, weights)
 
-    def _graded(self, exams: Sequence[Example]) -> tuple[float, float]:
+    def _graded(self, val_set: Sequence[Example]) -> tuple[float, float]:
         """Return the moving average's mean PSNR and angle on some pairs."""
         import torch
 
         residual = replace(self.residual, module=self.averaged.eval())
         with torch.inference_mode():
-            return _mean_score([(residual.on(e.guide[None], e.base[None])[0], e.truth) for e in exams])
+            return _mean_score([(residual.on(e.guide[None], e.base[None])[0], e.truth) for e in val_set])
 
     def progress(self) -> TrainingProgress:
         """Say how far it is."""

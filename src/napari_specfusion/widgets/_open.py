@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_specfusion.data.scene import Finding
-from napari_specfusion.errors import ChoiceError
+from napari_specfusion.errors import AmbiguousArrayError
 from napari_specfusion.io import READERS
 from napari_specfusion.widgets._findings import FindingsPanel
 from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form
@@ -208,7 +208,7 @@ class OpenWidget(Panel):
         self._outcome = outcome
         self._offer()
         self.add_button.setEnabled(outcome.cube is not None)
-        if isinstance(outcome.error, ChoiceError):
+        if isinstance(outcome.error, AmbiguousArrayError):
             words = "Several arrays of this file could be the cube: choose one under Array."
             self.found.show_verdict("warning", "Which one?", (), (Finding("info", "array", words),))
         elif outcome.error is not None:

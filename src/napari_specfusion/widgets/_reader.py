@@ -34,13 +34,13 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None
 
 
 def _read(path: Any) -> list[LayerData]:
-    from napari_specfusion.errors import ChoiceError, ReadError
+    from napari_specfusion.errors import AmbiguousArrayError, ReadError
     from napari_specfusion.io import open_cube
 
     path = Path(path[0] if isinstance(path, list) else path)
     try:
         return _read_pair(path) or [open_cube(path).layer_data()]
-    except ChoiceError as error:
+    except AmbiguousArrayError as error:
         raise ReadError(f"{error} In napari, the widget Open cube asks which.") from error
 
 

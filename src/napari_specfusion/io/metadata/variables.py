@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import ChoiceError, ReadError
+from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io.metadata.units import numbers, to_standard_unit
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def choose_variable(variables: Sequence[Variable], requested: str | None, path: 
     largest = max(math.prod(v.shape) for v in deepest)
     best = [v for v in deepest if math.prod(v.shape) == largest]
     if len(best) > 1 or (len(deepest) > 1 and len(best[0].shape) == 2):
-        raise ChoiceError(f"{path} could mean several arrays: {listed(deepest)}. Name one with variable=.")
+        raise AmbiguousArrayError(f"{path} could mean several arrays: {listed(deepest)}. Name one with variable=.")
     return best[0]
 
 

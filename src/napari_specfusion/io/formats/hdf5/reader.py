@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import ChoiceError, ReadError
+from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io.formats.hdf5 import emit, neon, prisma, tanager
 from napari_specfusion.io.formats.hdf5.arrays import hdf_cube
 from napari_specfusion.io.formats.hdf5.file import attribute, child, datasets, open_hdf, vector
@@ -94,11 +94,13 @@ def _only(path: Path, every: Sequence[Any]) -> Any:
     if len(cubes) == 1:
         return cubes[0]
     if cubes:
-        raise ChoiceError(f"{path} could mean several datasets: {listed(_seen(cubes))}. Name one with dataset=.")
+        raise AmbiguousArrayError(
+            f"{path} could mean several datasets: {listed(_seen(cubes))}. Name one with dataset=."
+        )
     flat = [item for item in every if len(item.shape or ()) == 2 and _numeric(item) and _is_image(item)]
     what = f"{path} holds no numeric dataset with three axes, only {listed(_seen(flat or every))}."
     if flat:
-        raise ChoiceError(f"{what} Name one with dataset= to open it as an image of one band.")
+        raise AmbiguousArrayError(f"{what} Name one with dataset= to open it as an image of one band.")
     raise ReadError(f"{what} It holds no image.")
 
 
