@@ -151,7 +151,7 @@ def _model(scene: Scene, options: FuseOptions, report: Report, should_stop: Shou
         from napari_specfusion.training.fitting import fit
 
         device = "cpu" if options.device == "auto" else options.device
-        fitted = fit(scene, minutes=options.minutes, callback=report, should_stop=should_stop, device=device)
+        fitted = fit(scene, minutes=options.minutes, progress=report, should_stop=should_stop, device=device)
         return fitted, fitted.message
     if options.method == WEIGHTS:
         if options.weights is None:
