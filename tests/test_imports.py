@@ -78,7 +78,7 @@ def test_every_test_lies_where_its_module_does() -> None:
         words = file.stem.removeprefix("test_").split("_")
         names = ["_".join(words[:n]) for n in range(1, len(words) + 1)]
         home = (root if folder.parts[:1] in {("docs",), ("tools",)} else SOURCE) / folder
-        homes = [home / f"{private}{name}.py" for name in names for private in ("", "_")] + [home / f"{words[0]}.yaml"]
+        homes = [home / f"{private}{name}.py" for name in names for private in ("", "_")]
         if folder.parts[:1] == ("docs",):
             homes += [place / f"{name}.md" for name in (*names, words[0].upper()) for place in (home, root)]
         assert any(home.exists() for home in homes), f"{file.relative_to(root)} tests no module of its name"
