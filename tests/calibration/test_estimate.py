@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_specfusion.calibration.estimate import Calibration, calibrate, calibrated_sampling, guide_noise
+from napari_specfusion.calibration.calibrated import CalibratedScene, calibrate
+from napari_specfusion.calibration.estimate import Calibration, guide_noise
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import CalibrationError
@@ -142,7 +143,7 @@ def test_what_is_given_wins(sample, given):
         assert found.psf != scene.psf
     full = found.apply(partly)
     assert (full.psf, full.shift, full.srf) == (found.psf, found.shift, found.srf)
-    sampling = calibrated_sampling(partly)
+    sampling = CalibratedScene(partly).sampling
     assert (sampling.psf, sampling.shift) == (found.psf, found.shift)
 
 

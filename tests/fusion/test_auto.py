@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, ModelError, OutputError
 from napari_specfusion.fusion import auto as module
-from napari_specfusion.fusion.auto import LEARNED_MARGIN, Choice, ChoiceProgress, choose
+from napari_specfusion.fusion.auto import LEARNED_MARGIN, Choice, choose
 from napari_specfusion.fusion.engine import FusionProgress, fuse
 from napari_specfusion.fusion.resolve import as_method
 from napari_specfusion.fusion.result import ResultStore
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_specfusion.data.scene import Scene
+    from napari_specfusion.progress import Progress
     from napari_specfusion.tiling.tiles import Tile
 
 
@@ -40,9 +42,10 @@ class Oracle:
     name: str = "oracle"
     refuses: bool = False
 
-    def prepare(self, scene: Scene, **_: Any) -> Oracle:
+    def prepare(self, calibrated: CalibratedScene, **_: Any) -> Oracle:
         if self.refuses:
             raise ModelError("not for this sensor")
+        scene = calibrated.stated
         assert scene.reference is not None
         self.truth, self.bands, self.footprint = scene.reference.read(), scene.hsi.bands, Footprint(0)
         return self
@@ -78,7 +81,7 @@ def test_every_method_is_tried_and_the_best_one_chosen(scene: Scene, choice: Cho
 
 @pytest.mark.parametrize("name", METHODS)
 def test_what_is_tried_is_what_fuse_makes_of_the_small_scene(scene: Scene, choice: Choice, name: str) -> None:
-    small = reduced(scene)
+    small = reduced(CalibratedScene(scene))
     fused = fuse(small, model=name, device="cpu")
     peak = float(small.reference.read().max())
     expected = evaluate(small.reference, fused, 4, data_range=peak, clip=False, border=4)
@@ -173,8 +176,9 @@ def test_fuse_takes_what_is_chosen_and_says_so(scene: Scene, choice: Choice, aut
     events: list[FusionProgress] = []
     fused = fuse(scene, model="auto", device="cpu", progress=events.append)
     np.testing.assert_array_equal(fused.read(), fuse(scene, model="subspace", device="cpu").read())
-    assert events[0].message == choice.reason
-    assert not any(event.message for event in events[1:])
+    first, *others = (event for event in events if event.step is None)
+    assert first.message == choice.reason
+    assert not any(event.message for event in others)
     assert fused.metadata["method"] == "subspace"
     assert fused.metadata["choice"] == choice.reason
     assert fused.name.endswith("(subspace)")
@@ -216,14 +220,20 @@ def test_a_choice_is_a_model(scene: Scene, choice: Choice) -> None:
 
 
 def test_a_trial_tells_how_far_it_is_and_can_be_stopped(scene: Scene, automatic: list[Any], tmp_path: Path) -> None:
-    told: list[ChoiceProgress] = []
+    told: list[Progress] = []
+
+    def tried() -> list[Progress]:
+        return [event for event in told if event.message.startswith("Trying")]
+
     choose(scene, progress=told.append)
-    assert [event.name for event in told] == list(METHODS)
-    assert [event.done for event in told] == list(range(len(METHODS))) and told[0].total == len(METHODS)
+    assert [event.message for event in tried()] == [f"Trying {name}" for name in METHODS]
+    assert [event.done for event in tried()] == list(range(len(METHODS))) and tried()[0].total == len(METHODS)
+    # the calibration before is told as well
+    assert told[0] not in tried()
     told.clear()
     with pytest.raises(Cancelled, match="trial of methods was stopped"):
-        choose(scene, progress=told.append, should_stop=lambda: len(told) > 2)
-    assert len(told) == 3
+        choose(scene, progress=told.append, should_stop=lambda: len(tried()) > 2)
+    assert len(tried()) == 3
     with pytest.raises(Cancelled):
         fuse(scene, model="auto", out=tmp_path / "r.zarr", should_stop=lambda: True)
     assert not (tmp_path / "r.zarr").exists()

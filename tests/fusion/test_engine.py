@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_specfusion.calibration.calibrated import CalibratedScene
+
 RATIOS = [Fraction(2), Fraction(3), Fraction(4), Fraction(5, 2)]
 # how far a tiled result may lie from the whole one, relative to its range: (float64, float32)
 ROUNDING = (1e-10, 1e-5)
@@ -54,9 +56,9 @@ class Blur:
     hook: Callable[[Tile], None] | None = None
     calls: list[Tile] = field(default_factory=list)
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Blur:
+    def prepare(self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Blur:
         del device, dtype
-        self.bands, self.ratio = scene.hsi.bands, scene.factor
+        self.bands, self.ratio = calibrated.stated.hsi.bands, calibrated.stated.factor
         return self
 
     @property
@@ -193,8 +195,8 @@ class Altered:
     own_grid: bool = False
     name: str = "altered"
 
-    def prepare(self, scene: Scene, **options: Any) -> Altered:
-        self.predictor = self.method.prepare(scene, **options)
+    def prepare(self, calibrated: CalibratedScene, **options: Any) -> Altered:
+        self.predictor = self.method.prepare(calibrated, **options)
         self.footprint = replace(self.predictor.footprint, **self.changes)  # type: ignore[arg-type]
         self.bands = self.predictor.bands
         return self

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_specfusion.calibration.moments import PairMoments
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import ModelError
@@ -54,7 +54,7 @@ def psnr(reference, estimate):
 @pytest.mark.parametrize("name", METHODS)
 def test_any_ratio(predict, name, ratio):
     scene = random_scene(ratio, (12, 10), 6, 3)
-    fused = predict(METHODS[name].prepare(scene), scene)
+    fused = predict(METHODS[name].prepare(CalibratedScene(scene)), scene)
     assert fused.shape == (6, *scene.shape)
     assert np.isfinite(fused).all()
 
@@ -63,7 +63,7 @@ def test_any_ratio(predict, name, ratio):
 @pytest.mark.parametrize("name", METHODS)
 def test_any_number_of_bands(predict, name, bands, guides):
     scene = random_scene(4, (10, 12), bands, guides)
-    fused = predict(METHODS[name].prepare(scene), scene)
+    fused = predict(METHODS[name].prepare(CalibratedScene(scene)), scene)
     assert fused.shape == (bands, 40, 48)
     assert np.isfinite(fused).all()
 
@@ -72,14 +72,14 @@ def test_any_number_of_bands(predict, name, bands, guides):
 @pytest.mark.parametrize("name", METHODS)
 def test_tiny_pairs(predict, name, low):
     scene = random_scene(2, low, 5, 1)
-    assert np.isfinite(predict(METHODS[name].prepare(scene), scene)).all()
+    assert np.isfinite(predict(METHODS[name].prepare(CalibratedScene(scene)), scene)).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_pair_that_says_nothing_about_itself(predict, name, sample):
     scene = simulate(sample, 4, shift=(1.0, -0.5), protocol=Psf.box(4))
     blind = scene.replace(psf=None, shift=None, srf=None)
-    known, found = (predict(METHODS[name].prepare(s), s) for s in (scene, blind))
+    known, found = (predict(METHODS[name].prepare(CalibratedScene(s)), s) for s in (scene, blind))
     np.testing.assert_allclose(found, known, atol=0.02)
 
 
@@ -92,19 +92,19 @@ def test_numbers_of_any_type(predict, name, dtype):
         hsi=Cube.from_array(hsi.astype(dtype).astype("f4")), guide=Cube.from_array(guide.astype(dtype).astype("f4"))
     )
     typed = scene.replace(hsi=Cube.from_array(hsi.astype(dtype)), guide=Cube.from_array(guide.astype(dtype)))
-    expected, found = (predict(METHODS[name].prepare(s), s) for s in (exact, typed))
+    expected, found = (predict(METHODS[name].prepare(CalibratedScene(s)), s) for s in (exact, typed))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", GUIDED)
 def test_units_do_not_matter(predict, name):
     scene = random_scene(4, (16, 16), 6, 3)
-    fused = predict(METHODS[name].prepare(scene), scene)
+    fused = predict(METHODS[name].prepare(CalibratedScene(scene)), scene)
     scaled = scene.replace(
         hsi=Cube.from_array(scene.hsi.read() * 1e4),
         guide=Cube.from_array(scene.guide.read() * np.array([255.0, 1e-3, 40.0])[:, None, None]),
     )
-    again = predict(METHODS[name].prepare(scaled), scaled) / 1e4
+    again = predict(METHODS[name].prepare(CalibratedScene(scaled)), scaled) / 1e4
     if name == "gsa":
         # the mean of the guide's bands is its intensity
         assert np.corrcoef(fused.ravel(), again.ravel())[0, 1] > 0.9
@@ -115,11 +115,11 @@ def test_units_do_not_matter(predict, name):
 @pytest.mark.parametrize("name", ["glp", "subspace"])
 def test_a_guide_band_without_content_does_no_harm(predict, name):
     scene = random_scene(4, (20, 20), 6, 3)
-    fused = predict(METHODS[name].prepare(scene), scene)
+    fused = predict(METHODS[name].prepare(CalibratedScene(scene)), scene)
     guide = scene.guide.read()
     for useless in (np.full_like(guide[:1], 0.7), 0 * guide[:1]):
         more = scene.replace(guide=Cube.from_array(np.concatenate([guide, useless])))
-        np.testing.assert_allclose(predict(METHODS[name].prepare(more), more), fused, atol=2e-3)
+        np.testing.assert_allclose(predict(METHODS[name].prepare(CalibratedScene(more)), more), fused, atol=2e-3)
 
 
 @pytest.mark.parametrize("excess", [(0, 0), (3, 1), (-3, -2)])
@@ -128,9 +128,9 @@ def test_guides_that_are_no_multiple_of_the_ratio(predict, name, excess):
     whole = random_scene(4, (15, 14), 5, 3, excess=(3, 3))
     guide = whole.guide.read()[:, : 60 + excess[0], : 56 + excess[1]]
     scene = whole.replace(guide=Cube.from_array(guide))
-    fused = predict(METHODS[name].prepare(scene), scene)
+    fused = predict(METHODS[name].prepare(CalibratedScene(scene)), scene)
     assert fused.shape == (5, min(60, guide.shape[1]), min(56, guide.shape[2]))
-    expected = predict(METHODS[name].prepare(whole), whole)[:, : fused.shape[1], : fused.shape[2]]
+    expected = predict(METHODS[name].prepare(CalibratedScene(whole)), whole)[:, : fused.shape[1], : fused.shape[2]]
     np.testing.assert_allclose(fused[:, :44, :40], expected[:, :44, :40], atol=0.1)
     assert np.abs(fused - expected).max() < 0.25 * np.ptp(expected)
 
@@ -149,7 +149,7 @@ def test_guides_that_are_no_multiple_of_the_ratio(predict, name, excess):
 @pytest.mark.parametrize("name", METHODS)
 def test_tiled_equals_whole(predict, name, ratio, low, shift, core, excess):
     scene = random_scene(ratio, low, 4, 2, shift=shift, excess=excess)
-    predictor = METHODS[name].prepare(scene)
+    predictor = METHODS[name].prepare(CalibratedScene(scene))
     whole, tiled = predict(predictor, scene), predict(predictor, scene, core)
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-10)
 
@@ -157,7 +157,7 @@ def test_tiled_equals_whole(predict, name, ratio, low, shift, core, excess):
 @pytest.mark.parametrize("name", METHODS)
 def test_single_precision_is_enough(predict, name, sample):
     scene = simulate(sample, 4)
-    predictor = METHODS[name].prepare(scene)
+    predictor = METHODS[name].prepare(CalibratedScene(scene))
     double, single = predict(predictor, scene), predict(predictor, scene, 40, torch.float32)
     np.testing.assert_allclose(single, double, atol=1e-5)
 
@@ -178,10 +178,10 @@ def test_what_lies_under_a_mask_says_nothing(predict, name, known, sample):
         )
         if not known:
             pair = pair.replace(psf=None, shift=None, srf=None)
-        results.append(predict(METHODS[name].prepare(pair), pair))
+        results.append(predict(METHODS[name].prepare(CalibratedScene(pair)), pair))
     np.testing.assert_array_equal(*results)
     # and away from the gaps, the result is that of the whole pair
-    complete = predict(METHODS[name].prepare(scene), scene)
+    complete = predict(METHODS[name].prepare(CalibratedScene(scene)), scene)
     away = np.ones(scene.shape, bool)
     away[8:80, :140] = False
     assert np.sqrt(np.mean((results[0] - complete)[:, away] ** 2)) < 5e-3
@@ -193,7 +193,7 @@ def test_an_empty_band_does_not_disturb_the_others(predict, name):
     hsi = scene.hsi.read()
     hsi[2] = np.nan
     holed = scene.replace(hsi=Cube.from_array(hsi))
-    fused, expected = (predict(METHODS[name].prepare(s), s) for s in (holed, scene))
+    fused, expected = (predict(METHODS[name].prepare(CalibratedScene(s)), s) for s in (holed, scene))
     kept = [0, 1, 3, 4, 5]
     assert np.isfinite(fused).all()
     np.testing.assert_allclose(fused[kept], expected[kept], atol=0.15 if name == "gsa" else 0.05)
@@ -208,7 +208,7 @@ def test_each_method_beats_the_simpler_one(predict, sample, noise, guide):
     scene = simulate(sample, 4, srf=guide, noise=noise)
     scores = {}
     for name, method in METHODS.items():
-        scores[name] = psnr(sample.read(), predict(method.prepare(scene), scene))
+        scores[name] = psnr(sample.read(), predict(method.prepare(CalibratedScene(scene)), scene))
     assert scores["subspace"] > scores["glp"] > scores["bicubic"] + 2
     assert scores["gsa"] > scores["bicubic"]
 
@@ -234,7 +234,7 @@ def test_blind_on_photographs(predict, data_dir, scene_name, glp, subspace):
     scene = simulate(reference, 4, srf=data_dir / "srf" / "nikon_d700_cave.csv")
     blind = scene.replace(psf=None, shift=None, srf=None)
     for name, asked in (("glp", glp), ("subspace", subspace)):
-        fused = predict(METHODS[name].prepare(blind), blind, dtype=torch.float32)
+        fused = predict(METHODS[name].prepare(CalibratedScene(blind)), blind, dtype=torch.float32)
         assert psnr(reference.read(), fused) >= asked, name
 
 
@@ -245,7 +245,7 @@ def test_noisy_photographs(predict, data_dir, scene_name):
     scene = simulate(reference, 4, srf=data_dir / "srf" / "nikon_d700_cave.csv", noise=(35, 40))
     blind = scene.replace(psf=None, shift=None, srf=None)
     scores = [
-        psnr(reference.read(), predict(METHODS[name].prepare(blind), blind, dtype=torch.float32))
+        psnr(reference.read(), predict(METHODS[name].prepare(CalibratedScene(blind)), blind, dtype=torch.float32))
         for name in ("glp", "subspace")
     ]
     assert scores[1] > scores[0]
@@ -258,7 +258,9 @@ def test_bicubic_is_that_of_torch(predict):
     scene = random_scene(4, (9, 11), 3, 1)
     hsi = torch.tensor(scene.hsi.read(), dtype=torch.float64)[None]
     expected = torch.nn.functional.interpolate(hsi, scale_factor=4, mode="bicubic", align_corners=False)[0]
-    np.testing.assert_allclose(predict(METHODS["bicubic"].prepare(scene), scene), expected.numpy(), atol=1e-12)
+    np.testing.assert_allclose(
+        predict(METHODS["bicubic"].prepare(CalibratedScene(scene)), scene), expected.numpy(), atol=1e-12
+    )
 
 
 def regress(target, source):
@@ -269,7 +271,7 @@ def regress(target, source):
 
 
 def valid_pixels(scene):
-    return PairMoments.of(scene, Sampling(scene.factor, scene.psf, scene.shift)).valid
+    return CalibratedScene(scene).valid
 
 
 def interpolated(scene, image):
@@ -283,7 +285,7 @@ def interpolated(scene, image):
 def test_gsa_by_its_definition(predict):
     """Intensity from the cube by regression; each band takes detail by its covariance with the intensity."""
     scene = random_scene(4, (20, 20), 4, 3, shift=(0.0, 0.0))
-    predictor = METHODS["gsa"].prepare(scene)
+    predictor = METHODS["gsa"].prepare(CalibratedScene(scene))
     hsi, guide = scene.hsi.read(), scene.guide.read()
     pan = guide.mean(axis=0)
     coarse_pan = predictor.guide.mean(axis=0)
@@ -300,7 +302,7 @@ def test_gsa_by_its_definition(predict):
 def test_glp_by_its_definition(predict):
     """Each band regressed on the degraded guide; what is left over is interpolated and added."""
     scene = random_scene(4, (20, 20), 4, 3, shift=(0.0, 0.0))
-    predictor = METHODS["glp"].prepare(scene)
+    predictor = METHODS["glp"].prepare(CalibratedScene(scene))
     hsi, guide, coarse = scene.hsi.read(), scene.guide.read(), predictor.guide.astype(float)
     valid = valid_pixels(scene)
     weights, constant = regress(hsi[:, valid], coarse[:, valid])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import ModelError
 from napari_specfusion.fusion.engine import fuse
@@ -50,7 +51,7 @@ def distance(adapter: GuideAdapter, scene: Scene, camera: Srf) -> float:
 
 
 def test_the_camera_itself_stays_as_it_is(truth: Cube, camera: Srf) -> None:
-    adapter = GuideAdapter.fit(seen_by(truth, camera), camera)
+    adapter = GuideAdapter.fit(CalibratedScene(seen_by(truth, camera)).moments, camera)
     np.testing.assert_allclose(adapter.matrix, np.eye(3), atol=0.02)
     np.testing.assert_allclose(adapter.offset, 0, atol=0.005)
     assert adapter.residual < 0.01
@@ -60,7 +61,7 @@ def test_the_camera_itself_stays_as_it_is(truth: Cube, camera: Srf) -> None:
 def test_gains_offsets_and_order_of_the_channels_are_undone(truth: Cube, camera: Srf) -> None:
     other = Srf(40 * camera.matrix[[2, 0, 1]] * np.array([[0.8], [1.3], [2.0]]), np.array([5.0, -3.0, 0.5]))
     scene = seen_by(truth, other)
-    adapter = GuideAdapter.fit(scene, camera)
+    adapter = GuideAdapter.fit(CalibratedScene(scene).moments, camera)
     assert adapter.residual < 0.01
     assert distance(adapter, scene, camera) < 0.01
 
@@ -71,7 +72,7 @@ def test_more_bands_will_do_and_one_will_not(truth: Cube, camera: Srf) -> None:
         "five": seen_by(truth, bells(truth.wavelengths, 430, 490, 550, 610, 670, width=25)),
         "pan": seen_by(truth, analytic_srf("pan", truth.wavelengths)),
     }
-    fits = {name: GuideAdapter.fit(scene, camera) for name, scene in scenes.items()}
+    fits = {name: GuideAdapter.fit(CalibratedScene(scene).moments, camera) for name, scene in scenes.items()}
     assert fits["five"].residual < GOOD
     assert fits["rgb"].residual < GOOD
     assert fits["pan"].residual > POOR
@@ -84,18 +85,21 @@ def test_more_bands_will_do_and_one_will_not(truth: Cube, camera: Srf) -> None:
 def test_an_offset_of_the_camera_counts(truth: Cube, camera: Srf) -> None:
     moved = Srf(camera.matrix, np.array([0.1, 0.2, 0.3]))
     scene = seen_by(truth, camera)
-    first, second = GuideAdapter.fit(scene, camera), GuideAdapter.fit(scene, moved)
+    first, second = (
+        GuideAdapter.fit(CalibratedScene(scene).moments, camera),
+        GuideAdapter.fit(CalibratedScene(scene).moments, moved),
+    )
     np.testing.assert_allclose(second.offset - first.offset, [0.1, 0.2, 0.3])
 
 
 def test_a_response_for_other_bands_is_named(truth: Cube) -> None:
     with pytest.raises(ModelError, match="has 5 columns, the cube 31"):
-        GuideAdapter.fit(seen_by(truth, "rgb"), Srf(np.ones((3, 5))))
+        GuideAdapter.fit(CalibratedScene(seen_by(truth, "rgb")).moments, Srf(np.ones((3, 5))))
 
 
 def test_the_lazy_picture_is_the_tensors(truth: Cube, camera: Srf) -> None:
     scene = seen_by(truth, bells(truth.wavelengths, 430, 490, 550, 610, 670))
-    adapter = GuideAdapter.fit(scene, camera)
+    adapter = GuideAdapter.fit(CalibratedScene(scene).moments, camera)
     values = scene.guide.read()
     values[2, 7, 9] = np.nan
     picture = adapter.picture(Cube.from_array(values, wavelengths=[430, 490, 550, 610, 670], pixel_size=(2.0, 2.0)))
@@ -115,10 +119,10 @@ class Camera:
     name = "camera"
     mixed_precision = True
 
-    def prepare(self, scene: Scene, **options: Any) -> Camera:
-        self.scene, self.options = scene, options
-        self.predictor = Glp().prepare(scene)
-        self.footprint, self.bands = self.predictor.footprint, scene.hsi.bands
+    def prepare(self, calibrated: CalibratedScene, **options: Any) -> Camera:
+        self.scene, self.options = calibrated.scene, options
+        self.predictor = Glp().prepare(calibrated)
+        self.footprint, self.bands = self.predictor.footprint, self.scene.hsi.bands
         return self
 
     def predict(self, guide: torch.Tensor, *_: Any) -> torch.Tensor:

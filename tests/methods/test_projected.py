@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import CalibrationError, ModelError
@@ -36,8 +37,8 @@ class Uneven:
     def __init__(self, reach: int = 5, multiple: int = 1) -> None:
         self.reach, self.multiple, self.calls = reach, multiple, 0
 
-    def prepare(self, scene: Scene, **_: Any) -> Uneven:
-        self.bands, self.ratio = scene.hsi.bands, scene.factor
+    def prepare(self, calibrated: CalibratedScene, **_: Any) -> Uneven:
+        self.bands, self.ratio = calibrated.stated.hsi.bands, calibrated.stated.factor
         self.footprint = Footprint(self.reach, multiple=self.multiple)
         return self
 
@@ -87,15 +88,15 @@ def test_the_result_minimises_the_documented_objective(
     monkeypatch.setattr(projected.LowResolution, "solve", spy)
     method = Projected(Uneven(), directions=3, iterations=500, tolerance=1e-7)
     fused = result(scene, method)
-    basis, prior = method.prepare(scene).correction.basis, seen["prior"]
+    basis, prior = method.prepare(CalibratedScene(scene)).correction.basis, seen["prior"]
     before = result(scene, Uneven()).reshape(6, -1)
 
     sampling = Sampling(scene.factor, scene.psf, scene.shift)
     (_, height, width), (_, high, wide) = scene.hsi.shape, scene.guide.shape
     down = np.kron(sampling.blur_matrix(height, high, 0).toarray(), sampling.blur_matrix(width, wide, 1).toarray())[
-        seen["system"].moments.valid.ravel()
+        seen["system"].valid.ravel()
     ]
-    cube = basis.T @ scene.hsi.read()[:, seen["system"].moments.valid]
+    cube = basis.T @ scene.hsi.read()[:, seen["system"].valid]
     view = prior.view
     guide = scene.guide.read().reshape(2, -1) / view.unit[:, None] - view.offset[:, None]
     normal = np.kron(np.eye(3), down.T @ down)
@@ -133,9 +134,9 @@ def test_tiles_agree_with_the_whole_image(
 
 def test_a_first_pass_in_tiles_is_one_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = random_pair(4, (30, 26))
-    whole = Projected(Uneven()).prepare(scene, dtype=torch.float64)
+    whole = Projected(Uneven()).prepare(CalibratedScene(scene), dtype=torch.float64)
     monkeypatch.setattr(projected, "tile_grid", lambda *args: projection_grid(*args[:2], 24))
-    tiled = Projected(Uneven()).prepare(scene, dtype=torch.float64)
+    tiled = Projected(Uneven()).prepare(CalibratedScene(scene), dtype=torch.float64)
     np.testing.assert_allclose(tiled.kept, whole.kept, atol=1e-12)
     # single precision from there on
     np.testing.assert_allclose(tiled.correction.detail, whole.correction.detail, atol=1e-6)
@@ -193,14 +194,14 @@ def test_missing_values_stay_where_they_are() -> None:
 
 def test_what_the_other_method_refuses_is_refused() -> None:
     class Refusing(Uneven):
-        def prepare(self, scene: Scene, **_: Any) -> Uneven:
+        def prepare(self, calibrated: CalibratedScene, **_: Any) -> Uneven:
             raise ModelError("no such bands")
 
     with pytest.raises(ModelError, match="no such bands"):
-        Projected(Refusing()).prepare(random_pair())
+        Projected(Refusing()).prepare(CalibratedScene(random_pair()))
     empty = random_pair().replace(hsi=Cube.from_array(np.full((6, 12, 11), np.nan)))
     with pytest.raises(CalibrationError, match="valid"):
-        Projected(Uneven()).prepare(empty)
+        Projected(Uneven()).prepare(CalibratedScene(empty))
 
 
 def test_it_says_what_it_is() -> None:
@@ -209,4 +210,4 @@ def test_it_says_what_it_is() -> None:
     assert not Projected(Glp()).mixed_precision
     keys = {job_key(scene, method, ()) for method in (Glp(), Projected(Glp()), Projected(Gsa()))}
     assert len(keys) == 3
-    assert isinstance(Projected(Glp()).prepare(scene).correction, Correction)
+    assert isinstance(Projected(Glp()).prepare(CalibratedScene(scene)).correction, Correction)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from napari_specfusion.calibration.moments import PairMoments
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.methods import subspace as module
@@ -43,23 +43,23 @@ def test_the_result_minimises_the_documented_objective(predict, monkeypatch, rat
         return solve(self, prior, iterations, tolerance)
 
     monkeypatch.setattr(module.LowResolution, "solve", spy)
-    predictor = Subspace(directions=count, iterations=500, tolerance=1e-7).prepare(scene)
+    predictor = Subspace(directions=count, iterations=500, tolerance=1e-7).prepare(CalibratedScene(scene))
     fused = predict(predictor, scene)
 
     # the objective, written down with dense matrices over all pixels of the sharp grid
-    prior, moments = seen["prior"], seen["system"].moments
+    prior, system = seen["prior"], seen["system"]
     sampling = Sampling(ratio, scene.psf, scene.shift)
     (_, height, width), (_, high, wide) = scene.hsi.shape, scene.guide.shape
     down = np.kron(
         sampling.blur_matrix(height, high, 0).toarray(),
         sampling.blur_matrix(width, wide, 1).toarray(),
     )
-    down = down[moments.valid.ravel()]
+    down = down[system.valid.ravel()]
     basis = predictor.basis
     assert basis.shape == (5, count)
-    base = predict(glp(scene, moments), scene).reshape(5, -1)
+    base = predict(glp(CalibratedScene(scene)), scene).reshape(5, -1)
     start = basis.T @ base
-    cube = basis.T @ scene.hsi.read()[:, moments.valid]
+    cube = basis.T @ scene.hsi.read()[:, system.valid]
     view = prior.view
     guide = np.nan_to_num(scene.guide.read()).reshape(2, -1) / view.unit[:, None] - view.offset[:, None]
 
@@ -71,7 +71,7 @@ def test_the_result_minimises_the_documented_objective(predict, monkeypatch, rat
     right = cube @ down + view.response.T @ guide + prior.mu * start
     solution = np.linalg.solve(normal, right.ravel()).reshape(count, pixels)
 
-    rest = moments.principal_directions()[1][:, count:]
+    rest = system.moments.principal_directions()[1][:, count:]
     outside = rest.T @ base
     coefficients = basis.T @ fused.reshape(5, -1)
     np.testing.assert_allclose(coefficients, solution, atol=3e-5)
@@ -84,13 +84,16 @@ def test_the_result_minimises_the_documented_objective(predict, monkeypatch, rat
 
 def test_more_iterations_change_nothing(predict):
     scene = tiny_scene(low=(20, 20))
-    usual, exact = (predict(s.prepare(scene), scene) for s in (Subspace(), Subspace(iterations=500, tolerance=1e-7)))
+    usual, exact = (
+        predict(s.prepare(CalibratedScene(scene)), scene)
+        for s in (Subspace(), Subspace(iterations=500, tolerance=1e-7))
+    )
     np.testing.assert_allclose(usual, exact, atol=1e-3)
 
 
 def test_more_directions_than_bands(predict):
     scene = tiny_scene(low=(12, 12), bands=3)
-    predictor = Subspace(directions=40).prepare(scene)
+    predictor = Subspace(directions=40).prepare(CalibratedScene(scene))
     assert predictor.basis.shape[1] <= 3
     assert np.isfinite(predict(predictor, scene)).all()
 
@@ -98,7 +101,7 @@ def test_more_directions_than_bands(predict):
 def test_bands_that_repeat_each_other(predict):
     scene = tiny_scene(low=(12, 12))
     double = scene.replace(hsi=Cube.from_array(np.repeat(scene.hsi.read(), 2, axis=0)))
-    fused, expected = (predict(Subspace().prepare(s), s) for s in (double, scene))
+    fused, expected = (predict(Subspace().prepare(CalibratedScene(s)), s) for s in (double, scene))
     np.testing.assert_allclose(fused[::2], fused[1::2], atol=1e-5)
     np.testing.assert_allclose(fused[::2], expected, atol=0.15)
 
@@ -108,11 +111,12 @@ def test_each_guide_band_counts_by_how_well_the_cube_explains_it():
     noise = 0.5 * np.random.default_rng(0).random((1, 48, 48))
     guide = np.concatenate([scene.guide.read(), noise])
     scene = scene.replace(guide=Cube.from_array(guide))
-    moments = PairMoments.of(scene, Sampling(scene.factor, scene.psf, scene.shift))
-    base = glp(scene, moments)
+    calibrated = CalibratedScene(scene)
+    moments, base = calibrated.moments, glp(calibrated)
     leading = moments.principal_directions()[1][:, :4]
     view = module._GuideView.of(moments, leading)
-    misfit = module.LowResolution.of(scene, moments, base, leading).misfit(view)
+    cube = module.coefficients(calibrated, leading)
+    misfit = module.LowResolution.of(calibrated, base, cube, leading).misfit(view)
     assert misfit[2] > 20 * misfit[:2].max()
     weighed = view.weighed(np.array([4.0, 1.0, 0.25]))
     np.testing.assert_allclose(np.linalg.norm(weighed.response, axis=1), [2.0, 1.0, 0.5])
@@ -143,4 +147,4 @@ def test_directions_without_power_have_no_gain() -> None:
     hsi[24:] = hsi[23]
     guide = np.kron(hsi[:3], np.ones((4, 4), np.float32)) + rng.random((3, 64, 64)).astype(np.float32)
     scene = Scene(Cube.from_array(hsi), Cube.from_array(guide), 4, psf=Psf.box(4.0), shift=(0.0, 0.0))
-    assert np.isfinite(Subspace().prepare(scene).mixing).all()
+    assert np.isfinite(Subspace().prepare(CalibratedScene(scene)).mixing).all()

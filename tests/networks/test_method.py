@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import ModelError
@@ -52,7 +53,7 @@ def whole(pair: Scene) -> tuple[torch.Tensor, torch.Tensor, Tile, tuple[int, int
 
 def test_a_network_is_copied_and_left_alone() -> None:
     module = Recorder().train()
-    predictor = NetworkMethod(module, "mine").prepare(scene(), dtype=torch.float64)
+    predictor = NetworkMethod(module, "mine").prepare(CalibratedScene(scene()), dtype=torch.float64)
     assert predictor.module is not module
     assert next(predictor.module.parameters()).dtype == torch.float64
     assert next(module.parameters()).dtype == torch.float32
@@ -67,20 +68,20 @@ def test_a_network_is_copied_and_left_alone() -> None:
 )
 def test_a_scene_that_does_not_fit_is_named(module: Recorder, match: str) -> None:
     with pytest.raises(ModelError, match=match):
-        NetworkMethod(module).prepare(scene())
+        NetworkMethod(module).prepare(CalibratedScene(scene()))
 
 
 def test_another_guide_is_named() -> None:
     module = Recorder()
     module.guide_bands = 1
     with pytest.raises(ModelError, match=r"guide has 3 bands.*weights for this sensor"):
-        NetworkMethod(module).prepare(scene())
+        NetworkMethod(module).prepare(CalibratedScene(scene()))
 
 
 @pytest.mark.parametrize("level", [0.05, 0.5, 1.0, 1.4])
 def test_values_of_about_one_pass_untouched(level: float) -> None:
     pair = scene(level, level)
-    predictor = NetworkMethod(Recorder()).prepare(pair)
+    predictor = NetworkMethod(Recorder()).prepare(CalibratedScene(pair))
     guide, hsi, tile, shape = whole(pair)
     fused = predictor.predict(guide, hsi, tile, shape)
     seen: Any = predictor.module.seen
@@ -92,7 +93,7 @@ def test_values_of_about_one_pass_untouched(level: float) -> None:
 @pytest.mark.parametrize("levels", [(10000, 10000), (1, 255), (4000, 1), (0.001, 0.002), (0.5, 1e-3)])
 def test_other_values_are_brought_to_about_one_and_back(levels: tuple[float, float]) -> None:
     pair = scene(*levels)
-    predictor = NetworkMethod(Recorder()).prepare(pair)
+    predictor = NetworkMethod(Recorder()).prepare(CalibratedScene(pair))
     guide, hsi, tile, shape = whole(pair)
     fused = predictor.predict(guide, hsi, tile, shape)
     seen: Any = predictor.module.seen
@@ -116,7 +117,7 @@ def test_a_black_image_is_not_divided_by_zero() -> None:
 
 def test_coordinates_are_cut_out_of_the_whole_images() -> None:
     pair = scene()
-    predictor = NetworkMethod(Recorder()).prepare(pair)
+    predictor = NetworkMethod(Recorder()).prepare(CalibratedScene(pair))
     box = Box(4, 12, 2, 16)
     guide, hsi = pair.guide.read()[:, *box.slices], pair.hsi.read()[:, *box.divide(Fraction(2)).slices]
     predictor.predict(torch.from_numpy(guide), torch.from_numpy(hsi), Tile(0, box, box), (20, 30))
@@ -127,14 +128,14 @@ def test_coordinates_are_cut_out_of_the_whole_images() -> None:
 
 def test_a_network_without_coordinates_gets_none() -> None:
     pair = scene()
-    predictor = NetworkMethod(Recorder(uses_grid=False)).prepare(pair)
+    predictor = NetworkMethod(Recorder(uses_grid=False)).prepare(CalibratedScene(pair))
     predictor.predict(*whole(pair))
     assert "grid" not in predictor.module.seen  # type: ignore[operator]
 
 
 def test_reduced_precision_keeps_the_weights_and_the_result_in_float32() -> None:
     pair = scene()
-    predictor = NetworkMethod(Recorder()).prepare(pair, dtype=torch.bfloat16)
+    predictor = NetworkMethod(Recorder()).prepare(CalibratedScene(pair), dtype=torch.bfloat16)
     guide, hsi, tile, shape = whole(pair)
     fused = predictor.predict(guide, hsi, tile, shape)
     assert fused.dtype == torch.float32

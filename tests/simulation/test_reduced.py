@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import SceneError
@@ -26,7 +27,7 @@ def pair(ratio: Any = 4, low: tuple[int, int] = (24, 20), shift: tuple[float, fl
 @pytest.mark.parametrize(("ratio", "low"), [(4, (24, 20)), (Fraction(5, 2), (20, 30)), (3, (25, 26))])
 def test_both_images_are_degraded_as_the_cube_was(ratio: Any, low: tuple[int, int]) -> None:
     scene = pair(ratio, low)
-    small = reduced(scene)
+    small = reduced(CalibratedScene(scene))
     sampling = Sampling(scene.factor, scene.psf, scene.shift)
     step = scene.factor.numerator
     rows, columns = (n // step * step for n in low)
@@ -46,7 +47,7 @@ def test_both_images_are_degraded_as_the_cube_was(ratio: Any, low: tuple[int, in
 @pytest.mark.parametrize(("ratio", "low"), [(2, (41, 60)), (Fraction(5, 2), (60, 42))])
 def test_of_a_large_scene_the_middle_is_taken_and_it_sees_what_lies_around(ratio: Any, low: tuple[int, int]) -> None:
     scene = pair(ratio, low, shift=(0.75, -0.5))
-    small = reduced(scene, 20)
+    small = reduced(CalibratedScene(scene), 20)
     truth, height, width = scene.hsi.read(), *small.reference.shape[1:]
     assert (height, width) == (20, 20)
     starts = [(n - 20) // 2 // scene.factor.denominator * scene.factor.denominator for n in low]
@@ -63,7 +64,7 @@ def test_missing_values_spoil_what_sees_them_and_no_more() -> None:
     hsi[3] = np.nan
     guide[0, 40, 40] = np.nan
     holed = scene.replace(hsi=Cube.from_array(hsi), guide=Cube.from_array(guide))
-    small, clean = reduced(holed), reduced(scene)
+    small, clean = reduced(CalibratedScene(holed)), reduced(CalibratedScene(scene))
     empty = np.isnan(small.hsi.read())
     assert empty[3].all()
     assert empty[1, 2, 2]
@@ -80,7 +81,7 @@ def test_missing_values_spoil_what_sees_them_and_no_more() -> None:
 @pytest.mark.parametrize("low", [(15, 40), (40, 12)])
 def test_too_small_a_cube_is_named(low: tuple[int, int]) -> None:
     with pytest.raises(SceneError, match=rf"{low[0]} x {low[1]} pixels is too small to be degraded by 4 once more"):
-        reduced(pair(4, low))
+        reduced(CalibratedScene(pair(4, low)))
 
 
 def test_an_uncalibrated_pair_is_calibrated() -> None:
@@ -89,6 +90,6 @@ def test_an_uncalibrated_pair_is_calibrated() -> None:
     sharp = rng.random((4, 128, 128), dtype=np.float32)
     sampling = Sampling(scene.factor, Psf(2.0), (1.0, 0.0))
     known = Scene(Cube.from_array(sampling.degrade(sharp, (32, 32))), Cube.from_array(sharp[:2]), 4)
-    small = reduced(known)
+    small = reduced(CalibratedScene(known))
     assert small.shift == pytest.approx((1.0, 0.0), abs=0.05)
     assert small.psf.width == pytest.approx(2.0, abs=0.1)

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import FusionError
@@ -33,9 +34,9 @@ class Global:
     level: Any = None
     calls: list[Box] = field(default_factory=list)
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Global:
+    def prepare(self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Global:
         del device, dtype
-        self.bands, self.ratio = scene.hsi.bands, scene.factor
+        self.bands, self.ratio = calibrated.stated.hsi.bands, calibrated.stated.factor
         return self
 
     @property
@@ -165,7 +166,7 @@ def test_none_takes_a_larger_image_at_once() -> None:
 
 def test_each_window_is_computed_once_and_forgotten() -> None:
     method, scene = Global(64), pair(104, 128)
-    method.prepare(scene)
+    method.prepare(CalibratedScene(scene))
     predictor = WindowedPredictor(method, scene.shape, scene.factor)
     grid = TileGrid(scene.shape, scene.factor, predictor.footprint, predictor.windows.stride)
     guide, hsi = torch.from_numpy(scene.guide.read()), torch.from_numpy(scene.hsi.read())

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CheckpointError, ModelError, OutputError
 from napari_specfusion.fusion.engine import fuse
@@ -126,14 +127,14 @@ def test_other_bands_wavelengths_and_ratios_are_refused_in_words(scene: Scene, t
     assert scene.hsi.wavelengths is not None
     fewer = scene.replace(hsi=scene.hsi.select(range(20)), srf=None, reference=None)
     with pytest.raises(ModelError, match=r"20 bands.*trained for 31"):
-        trained.prepare(fewer)
+        trained.prepare(CalibratedScene(fewer))
     shifted = scene.replace(hsi=scene.hsi.replace(wavelengths=scene.hsi.wavelengths + 30))
     with pytest.raises(ModelError, match=r"Band \d+ of the cube lies at \d+ nm"):
-        trained.prepare(shifted)
+        trained.prepare(CalibratedScene(shifted))
     near = scene.replace(hsi=scene.hsi.replace(wavelengths=scene.hsi.wavelengths + 3))
     assert not trained.misfit(near)
     with pytest.raises(ModelError, match=r"ratio is 8.*trained for 4"):
-        trained.prepare(sample_scene(128, 8))
+        trained.prepare(CalibratedScene(sample_scene(128, 8)))
     untold = scene.replace(hsi=scene.hsi.replace(wavelengths=None))
     assert not trained.misfit(untold)
 
@@ -157,17 +158,17 @@ def test_another_guide_is_adapted_or_refused(trained: Trained) -> None:
     pan = sample_scene(128, 4, guide="pan")
     assert fuse(pan, model=trained).shape == (BANDS, 128, 128)
     with pytest.raises(ModelError, match="guide has 1 bands"):
-        dataclasses.replace(trained, adapt=False).prepare(pan)
+        dataclasses.replace(trained, adapt=False).prepare(CalibratedScene(pan))
 
 
 def test_the_guide_of_the_trained_camera_is_left_alone_and_another_one_is_brought_to_it(
     scene: Scene, trained: Trained
 ) -> None:
-    assert trained.prepare(scene).adapter is None
+    assert trained.prepare(CalibratedScene(scene)).adapter is None
     mixed = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.0, 0.9]])
     values = np.tensordot(mixed, scene.guide.read(), axes=1).astype(np.float32)
     other = scene.replace(guide=Cube.from_array(values), srf=None)
-    predictor = trained.prepare(other)
+    predictor = trained.prepare(CalibratedScene(other))
     assert predictor.adapter is not None
     np.testing.assert_allclose(predictor.adapter.matrix @ mixed, np.eye(3), atol=0.02)
     same, seen = (fuse(s, model=trained).read() for s in (scene, other))

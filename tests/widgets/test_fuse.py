@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.data.scene import Scene
 
 TIMEOUT = 20_000
@@ -34,8 +35,8 @@ class Slow:
     gate: threading.Semaphore
     name: str = "slow"
 
-    def prepare(self, scene: Scene, **keywords: Any) -> Any:
-        predictor = METHODS["bicubic"].prepare(scene, **keywords)
+    def prepare(self, calibrated: CalibratedScene, **keywords: Any) -> Any:
+        predictor = METHODS["bicubic"].prepare(calibrated, **keywords)
         predict = predictor.predict
         gate = self.gate
 
@@ -280,11 +281,12 @@ def test_layers_come_and_go(pair_in: Any, dock: Callable[[str], Any], qtbot: Any
 
 
 def test_progress_in_words() -> None:
-    from napari_specfusion.fusion.auto import ChoiceProgress
     from napari_specfusion.fusion.engine import FusionProgress
+    from napari_specfusion.progress import Progress
 
     cube = Cube.from_array(np.ones((2, 2, 2)))
-    assert describe_progress(ChoiceProgress("glp", 1, 4)) == (0.25, "Trying glp one scale down, 2 of 4")
+    trying = FusionProgress(0, 0, None, 0.0, None, None, step=Progress(1, 4, "Trying glp"))
+    assert describe_progress(trying) == (0.25, "Trying glp, 2 of 4")
     assert describe_progress(FusionProgress(0, 4, None, 0.0, None, cube)) == (0.0, "Tile 0 of 4")
     assert describe_progress(FusionProgress(2, 4, None, 65.0, 65.4, cube)) == (0.5, "Tile 2 of 4 \u00b7 1:05 left")
     assert describe_progress(FusionProgress(1, 4, None, 1.0, 3661.0, cube))[1].endswith("1:01:01 left")

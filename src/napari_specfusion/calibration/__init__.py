@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from napari_specfusion.calibration.estimate import Calibration, calibrate
+from napari_specfusion.calibration.calibrated import CalibratedScene, calibrate
+from napari_specfusion.calibration.estimate import Calibration
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["CalibratedScene", "Calibration", "calibrate"]

@@ -18,16 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
-from napari_specfusion.calibration.moments import PairMoments
 from napari_specfusion.data.scene import Finding
 from napari_specfusion.errors import CalibrationError
+from napari_specfusion.progress import Watch
 from napari_specfusion.sensor.sampling import Psf, Sampling, apply_columns, apply_rows
 from napari_specfusion.sensor.srf import Srf
 
 if TYPE_CHECKING:
+    from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.data.scene import Scene
 
-__all__ = ["Calibration", "calibrate", "calibrated_sampling"]
+__all__ = ["Calibration", "Match", "calibration_of", "guide_noise"]
 
 Verdict = Literal["good", "doubtful", "unrelated"]
 Residual = Callable[[Sampling], float]
@@ -137,45 +138,64 @@ def _found(calibration: Calibration) -> Iterator[Finding]:
     yield Finding("info", "PSF", f"{kind}, standard deviation {calibration.psf.width:.2f} px of the guide.")
 
 
-def calibrate(scene: Scene) -> Calibration:
-    """Estimate PSF, shift, spectral response and noise from the pair alone.
+@dataclass(frozen=True, eq=False)
+class Match:
+    """The sampling that explains the guide best.
 
-    What `scene` states already (psf, shift, srf) is kept. PSF and shift are searched in a window of at most 160 x 160
-    LR pixels, response and noise come from the whole scene, read in strips.
-
-    Returns
-    -------
-    Calibration
-
-    Raises
-    ------
-    CalibrationError
-        If too few valid pixels remain, or one of the images is constant.
+    Attributes
+    ----------
+    sampling
+        The best one, or the one that the scene states.
+    residual, baseline
+        As in `Calibration`.
+    at_border
+        Whether its shift lies where the search ended.
+    noise_guide
+        Standard deviation of the guide's noise in the window that was searched.
     """
-    window = _window(scene)
-    residual_of = _residual(window)
-    ratio = float(scene.factor)
-    neutral = residual_of(Sampling(scene.factor, scene.psf or Psf(ratio / 2), scene.shift or (0.0, 0.0)))
-    sampling, residual, at_border = _search(scene, residual_of)
-    moments = PairMoments.of(scene, sampling)
+
+    sampling: Sampling
+    residual: float
+    baseline: float
+    at_border: bool
+    noise_guide: float
+
+    @classmethod
+    def of(cls, scene: Scene, watch: Watch | None = None) -> Match:
+        """Search PSF and shift, as far as `scene` leaves them open, in a window of at most 160 x 160 LR pixels.
+
+        Raises
+        ------
+        CalibrationError
+            If too few valid pixels remain, or one of the images is constant.
+        Cancelled
+            If `watch` says so.
+        """
+        watch = watch or Watch()
+        watch.tell(0, 1, "Looking for the shift and the PSF")
+        window = _window(scene, watch)
+        residual_of = _residual(window, watch)
+        neutral = residual_of(
+            Sampling(scene.factor, scene.psf or Psf(float(scene.factor) / 2), scene.shift or (0.0, 0.0))
+        )
+        sampling, residual, at_border = _search(scene, residual_of)
+        return cls(sampling, residual, max(neutral, residual), at_border, guide_noise(window.guide.read()))
+
+
+def calibration_of(scene: Scene, match: Match, moments: PairMoments) -> Calibration:
+    """Return what the match and the moments say of a pair; what `scene` states is kept."""
     srf = scene.srf or _response(moments)
-    noise_hsi, noise_guide = _noise(moments, window)
+    sampling = match.sampling
     return Calibration(
-        sampling.psf, sampling.shift, srf, residual, max(neutral, residual), noise_hsi, noise_guide, at_border
+        sampling.psf,
+        sampling.shift,
+        srf,
+        match.residual,
+        match.baseline,
+        _cube_noise(moments),
+        match.noise_guide,
+        match.at_border,
     )
-
-
-def calibrated_sampling(scene: Scene) -> Sampling:
-    """Return how the cube samples the guide's grid: what `scene` states, and what only the pair can tell.
-
-    Raises
-    ------
-    CalibrationError
-        As `calibrate` does.
-    """
-    if scene.psf is not None and scene.shift is not None:
-        return Sampling(scene.factor, scene.psf, scene.shift)
-    return _search(scene, _residual(_window(scene)))[0]
 
 
 def _search(scene: Scene, residual_of: Residual) -> tuple[Sampling, float, bool]:
@@ -238,7 +258,7 @@ def _refine(
     return math.exp(float(found.fun)), sampling_at(np.asarray(found.x, dtype=np.float64))
 
 
-def _window(scene: Scene) -> Scene:
+def _window(scene: Scene, watch: Watch) -> Scene:
     """Return the window of the scene, the central one first, that holds the most valid pixels."""
     ratio = scene.factor
     height, width = (
@@ -253,6 +273,7 @@ def _window(scene: Scene) -> Scene:
             slice(at := max(0, (n - side) * place // 2) // grid * grid, min(n, at + side))
             for n, place in ((height, place_y), (width, place_x))
         )
+        watch.check()
         share = float(np.isfinite(scene.hsi.read(rows, columns)).any(axis=0).mean())
         offers.append((share, rows, columns))
         if share > 0.9 or (height <= side and width <= side):
@@ -262,8 +283,11 @@ def _window(scene: Scene) -> Scene:
     return scene.replace(hsi=scene.hsi.crop(rows, columns), guide=scene.guide.crop(*sharp), reference=None)
 
 
-def _residual(scene: Scene) -> Residual:
-    """Return the function that tells how badly a sampling explains the guide, as a share of its contrast."""
+def _residual(scene: Scene, watch: Watch) -> Residual:
+    """Return the function that tells how badly a sampling explains the guide, as a share of its contrast.
+
+    Each call asks `watch` whether to stop.
+    """
     cube = scene.hsi.read().astype(np.float64)
     guide = scene.guide.read().astype(np.float32)
     missing = np.asarray(~np.isfinite(guide).all(axis=0))
@@ -292,7 +316,9 @@ def _residual(scene: Scene) -> Residual:
         raise CalibrationError("One of the two images is constant; there is nothing to match. Check the files.")
     pixels = pixels - pixels.mean(axis=0)
     components = max(1, min(COMPONENTS, count // 20, pixels.shape[1]))
+    watch.check()
     _, directions = np.linalg.eigh(pixels.T @ pixels)
+    watch.check()
     basis = np.linalg.qr(pixels @ directions[:, -components:])[0]
     freedom = count / max(count - components - 1, 1)
 
@@ -303,6 +329,7 @@ def _residual(scene: Scene) -> Residual:
         return apply_rows(down.astype(np.float32), guide)
 
     def residual(sampling: Sampling) -> float:
+        watch.check()
         down = sampling.blur_matrix(width, guide.shape[2], 1).astype(np.float32)
         blurred = apply_columns(down, rows_blurred(sampling.psf, sampling.shift[0]))
         seen = blurred[:, ok].T.astype(np.float64)
@@ -332,12 +359,11 @@ def _response(moments: PairMoments) -> Srf:
     return Srf(matrix, moments.guide_mean - matrix @ moments.cube_mean)
 
 
-def _noise(moments: PairMoments, window: Scene) -> tuple[float, float]:
-    """Estimate the white noise of the cube (typical over its bands) and of the guide."""
+def _cube_noise(moments: PairMoments) -> float:
+    """Estimate the white noise of the cube, typical over its bands."""
     _, directions = moments.principal_directions()
     trailing = directions[:, moments.bands // 2 :] if moments.bands > 3 else directions
-    hsi = math.sqrt(float(np.median(moments.noise_along(trailing))))
-    return hsi, guide_noise(window.guide.read())
+    return math.sqrt(float(np.median(moments.noise_along(trailing))))
 
 
 def guide_noise(image: NDArray[Any]) -> float:

@@ -96,7 +96,7 @@ def fuse_files(options: argparse.Namespace) -> int:
             model = choose(
                 scene,
                 device=pick_device(options.device, options.precision),
-                progress=lambda event: line.update(event.done / event.total, None, event.name),
+                progress=lambda event: line.update(event.done / event.total, None, event.message),
             )
         name = model.method.name
     with ProgressLine(f"Fusing ({name})") as line:
@@ -184,7 +184,7 @@ def check_files(options: argparse.Namespace) -> int:
     _print_findings(findings)
     if any(finding.level == "error" for finding in findings):
         return 1
-    from napari_specfusion.calibration.estimate import calibrate
+    from napari_specfusion.calibration import calibrate
 
     calibration = calibrate(scene)
     print("\nCalibration")

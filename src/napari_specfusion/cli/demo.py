@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from napari_specfusion.calibration.estimate import calibrate
+from napari_specfusion.calibration import calibrate
 from napari_specfusion.cli.figure import Panel, draw_panels, natural_colour, save_picture, stretch_of
 from napari_specfusion.cli.progress import ProgressLine, clock
 from napari_specfusion.errors import OutputError, SceneError

@@ -17,7 +17,7 @@ from napari_specfusion.errors import CubeError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     from napari_specfusion.data.sources import Source
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Cube"]
 
 METADATA_KEY = "specfusion"
+# what is read at once where a whole cube is
+READ_BYTES = 16_000_000
 _UNITS = ("nm", "cm-1")
 _PER_BAND = ("wavelengths", "fwhm", "good_bands")
 
@@ -274,6 +276,36 @@ class Cube:
         if self.source is None:
             return np.array(self.values[:, rows, columns])
         return self._physical(self.source.window(rows, columns))
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether values can be missing at all: floating ones can, others where a no-data value is declared."""
+        return self.dtype.kind == "f" or self.nodata is not None
+
+    def in_memory(self, watch: Callable[[int, int], None] | None = None) -> Self:
+        """Return the cube with its stored values in memory, read once.
+
+        Parameters
+        ----------
+        watch
+            Called with the rows that are read and all rows, between the reads; what it raises ends them.
+        """
+        if isinstance(self.source, ArraySource) and type(self.source.array) is np.ndarray:
+            return self
+        if self.source is None:
+            # one computation: a chunk that several strips share is not computed again
+            values = np.asarray(self.data)
+        else:
+            bands, height, width = self.shape
+            values = np.empty(self.shape, self.dtype)
+            step = max(1, READ_BYTES // (bands * width * self.dtype.itemsize))
+            for start in range(0, height, step):
+                if watch is not None:
+                    watch(start, height)
+                rows = slice(start, min(start + step, height))
+                values[:, rows] = self.source.window(rows, slice(0, width))
+        data = da.from_array(values, chunks=(1, *values.shape[1:]), name=False)
+        return self.replace(data=data, source=ArraySource(values))
 
     def sample(self, bands: int = 7) -> NDArray[np.floating[Any]]:
         """Return physical values of up to `bands` good bands on a grid of about 64 x 64 pixels; no-data as NaN."""

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
+from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, SceneError, SpecFusionError
 from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.quality.metrics import Quality, evaluate
 from napari_specfusion.simulation.reduced import reduced
+from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tile_runner import predict_tiles, tile_grid
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.tiling.contract import Method
 
-__all__ = ["Choice", "ChoiceProgress", "choose"]
+__all__ = ["Choice", "choose"]
 
 DEFAULT = "subspace"
 # what is tried: pixels of the cube per side, and values in all
@@ -37,6 +41,7 @@ MARGIN, LEARNED_MARGIN = 0.02, 0.1
 EQUAL_ANGLE = 1.1
 # dB of PSNR beyond which a band is as good as right: one that is constant has infinitely many
 ENOUGH = 80.0
+STOPPED = "The trial of methods was stopped; nothing was written."
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,30 +66,13 @@ class Choice:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class ChoiceProgress:
-    """How far a trial of methods is.
-
-    Attributes
-    ----------
-    name
-        The method that is tried now.
-    done, total
-        Methods that were tried, and all of them.
-    """
-
-    name: str
-    done: int
-    total: int
-
-
 def choose(
-    scene: Scene,
+    scene: Scene | CalibratedScene,
     candidates: Iterable[Method] | None = None,
     *,
     side: int = SIDE,
-    device: str = "cpu",
-    progress: Callable[[ChoiceProgress], None] | None = None,
+    device: str = "auto",
+    progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Choice:
     """Try methods on the scene one scale down and choose the one that does best.
@@ -105,7 +93,7 @@ def choose(
     device
         Where to compute.
     progress
-        Called before each method is tried.
+        Called with a `Progress` while the pair is calibrated and before each method is tried.
     should_stop
         Asked before every method and every tile; true ends the trial.
 
@@ -121,8 +109,13 @@ def choose(
     Cancelled
         If the trial was stopped.
     """
+    device = pick_device(device)
+    calibrated = CalibratedScene.of(scene)
+    if not isinstance(scene, CalibratedScene):
+        calibrated.watch = Watch(progress, should_stop, STOPPED)
+    scene = calibrated.stated
     try:
-        trial = reduced(scene, min(side, math.isqrt(VALUES // scene.hsi.bands)))
+        trial = reduced(calibrated, min(side, math.isqrt(VALUES // scene.hsi.bands)))
     except SceneError as error:
         return Choice(METHODS[DEFAULT], reason=f"{DEFAULT} was chosen untried. {error}")
     assert trial.reference is not None
@@ -138,13 +131,15 @@ def choose(
 
         candidates = (*METHODS.values(), *weights_for(scene))
     methods = {method.name: method for method in candidates}
+    pair = CalibratedScene(trial)
+    pair.watch = Watch(None, should_stop, STOPPED)
     scores: dict[str, Quality] = {}
     left_out: dict[str, str] = {}
     for number, (name, method) in enumerate(methods.items()):
         if progress is not None:
-            progress(ChoiceProgress(name, number, len(methods)))
+            progress(Progress(number, len(methods), f"Trying {name}"))
         try:
-            scores[name] = _score(method, trial, device, should_stop)
+            scores[name] = _score(method, pair, device, should_stop)
         except Cancelled:
             raise
         except SpecFusionError as error:
@@ -157,14 +152,16 @@ def choose(
     return Choice(methods[best], scores, left_out, _reason(best, scores, left_out, (height, width)))
 
 
-def _score(method: Method, trial: Scene, device: str, should_stop: Callable[[], bool] | None) -> Quality:
+def _score(method: Method, pair: CalibratedScene, device: str, should_stop: Callable[[], bool] | None) -> Quality:
     """Return the quality of a method on a scene with its reference."""
+    trial = pair.scene
     assert trial.reference is not None
     _check(should_stop)
-    predictor = method.prepare(trial, device=device)
+    predictor = method.prepare(pair, device=device)
     grid = tile_grid(trial, predictor.footprint, "auto")
+    reader = TileReader(trial, means=pair.band_means())
     fused: NDArray[np.float32] = np.empty((predictor.bands, *trial.shape), np.float32)
-    for tile, window, values in predict_tiles(predictor, trial, grid, device=device):
+    for tile, window, values in predict_tiles(predictor, reader, grid, device=device):
         _check(should_stop)
         if window.missing is not None:
             values[window.missing] = np.nan
@@ -179,7 +176,7 @@ def _score(method: Method, trial: Scene, device: str, should_stop: Callable[[], 
 
 def _check(should_stop: Callable[[], bool] | None) -> None:
     if should_stop is not None and should_stop():
-        raise Cancelled("The trial of methods was stopped; nothing was written.")
+        raise Cancelled(STOPPED)
 
 
 def _peak(cube: Cube) -> float:

@@ -4,9 +4,9 @@
 
     reader threads          the calling thread              writer thread
     --------------          ------------------              -------------
-    Feed.read(tile)   -->   Predictor.predict         -->   Result.write(tile)
-    two tiles ahead         the only one that touches       one tile waiting: a slow disk
-                            the device                      holds the others back
+    TileReader.read(tile) --> Predictor.predict       -->   Result.write(tile)
+    two tiles ahead           the only one that touches     one tile waiting: a slow disk
+                              the device                    holds the others back
 
 Everything that needs the whole scene is settled before, in ``Method.prepare``; tiles know nothing of each other, and
 each writes its own core once. With the halo that the method asks for, the result is the whole image's, up to rounding.
@@ -27,12 +27,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, FusionError, ModelError, OutputError, SceneError
 from napari_specfusion.fusion.result import MemoryStore, Result, ResultStore, check_output
 from napari_specfusion.fusion.resume_key import job_key
-from napari_specfusion.tiling.tile_reader import Feed, Window
+from napari_specfusion.progress import Progress, Watch
+from napari_specfusion.tiling.tile_reader import TileReader, Window
 from napari_specfusion.tiling.tile_runner import TilePredictor, tile_grid
 
 if TYPE_CHECKING:
@@ -59,16 +61,19 @@ class FusionProgress:
     done, total
         Tiles that are written, and all of them.
     box
-        The tile that was written last; None in the first event.
+        The tile that was written last; None before the first.
     seconds
         Time since the first event.
     remaining
         Seconds still to go, estimated; None before the first tile.
     cube
-        The result, the same in every event; it fills while the fusion runs and is NaN where it is still empty.
+        The result, the same in every event; it fills while the fusion runs and is NaN where it is still empty. None
+        while the pair is still calibrated and the method prepared.
     message
         What else there is to say: in the first event which method was chosen, where it was left open; later, say, that
         tiles were made smaller because memory ran out.
+    step
+        What is done before the first tile, and how far that is; None once tiles are fused.
     """
 
     done: int
@@ -76,12 +81,13 @@ class FusionProgress:
     box: Box | None
     seconds: float
     remaining: float | None
-    cube: Cube
+    cube: Cube | None
     message: str = ""
+    step: Progress | None = None
 
 
 def fuse(
-    hsi: Any,
+    hsi: CalibratedScene | Scene | Any,
     guide: Any = None,
     *,
     model: Any = "subspace",
@@ -100,7 +106,8 @@ def fuse(
     Parameters
     ----------
     hsi
-        The cube ``(bands, y, x)``: a `Cube`, a napari layer, a file or an array. Or a `Scene`, and no guide.
+        The cube ``(bands, y, x)``: a `Cube`, a napari layer, a file or an array. Or a `Scene`, or one that is
+        calibrated, and no guide.
     guide
         The sharp image ``(guide bands, y, x)``, likewise.
     model
@@ -121,9 +128,10 @@ def fuse(
     overwrite
         Start afresh in place of what lies at `out`.
     progress
-        Called from this thread: first with the empty result, then for every tile that is written.
+        Called with a `FusionProgress` from this thread: while the pair is calibrated and the method prepared, then with
+        the empty result, then for every tile that is written.
     should_stop
-        Asked before every tile, and between the methods that ``"auto"`` tries; true ends the run.
+        Asked at least once a second until the first tile, then before every tile; true ends the run.
 
     Returns
     -------
@@ -144,14 +152,22 @@ def fuse(
         raise FusionError(f"The precision is {precision!r}; choose one of {', '.join(PRECISIONS)}.")
     if tile is not None and tile != "auto" and (isinstance(tile, bool) or not isinstance(tile, int) or tile < 1):
         raise FusionError(f"The tile is {tile!r}; give a number of pixels, 'auto', or None for the whole image.")
-    scene = _as_scene(hsi, guide, ratio, wavelengths)
+    calibrated = _as_scene(hsi, guide, ratio, wavelengths)
+    scene = calibrated.stated
+    started = time.perf_counter()
+
+    def preparing(step: Progress) -> None:
+        if progress is not None:
+            progress(FusionProgress(0, 0, None, time.perf_counter() - started, None, None, step=step))
+
+    calibrated.watch = Watch(preparing, should_stop)
     automatic = isinstance(model, str) and model == AUTO
     half = precision in ("bfloat16", "float16")
     if not automatic and not isinstance(model, Choice):
         method = as_method(model)
     device = pick_device(device, precision)
     if automatic:
-        model = choose(scene, device=device, should_stop=should_stop)
+        model = choose(calibrated, device=device, progress=preparing, should_stop=should_stop)
     reason = ""
     if isinstance(model, Choice):
         method, reason = model.method, model.reason
@@ -166,11 +182,11 @@ def fuse(
 
     import torch
 
-    predictor = method.prepare(scene, device=device, dtype=getattr(torch, precision))
+    predictor = method.prepare(calibrated, device=device, dtype=getattr(torch, precision))
     if predictor.bands != scene.hsi.bands:
         raise ModelError(f"{method.name} returns {predictor.bands} bands, the cube has {scene.hsi.bands}.")
     grid = tile_grid(scene, predictor.footprint, tile)
-    feed = Feed(scene, values)
+    reader = TileReader(calibrated.scene, values, means=calibrated.band_means())
     fields = {name: getattr(scene.hsi, name) for name in ("wavelengths", "spectral_unit", "fwhm", "good_bands")}
     fields |= {name: getattr(scene.guide, name) for name in ("pixel_size", "affine", "crs")}
     fields["name"] = f"{scene.hsi.name} ({method.name})"
@@ -186,7 +202,7 @@ def fuse(
         )
     predict = TilePredictor(predictor, grid, torch.device(device))
     try:
-        failures = _run(predict, feed, result, scene.shape, progress, should_stop, reason)
+        failures = _run(predict, reader, result, scene.shape, progress, should_stop, reason)
     except OutputError:
         if not resumed:
             result.discard()
@@ -203,7 +219,7 @@ def fuse(
 
 def _run(
     predict: TilePredictor,
-    feed: Feed,
+    reader: TileReader,
     result: Result,
     shape: tuple[int, int],
     progress: Callable[[FusionProgress], None] | None,
@@ -215,7 +231,7 @@ def _run(
     report = _Report(result, progress, message)
     failures: list[tuple[Box, Exception]] = []
     with ThreadPoolExecutor(READ_AHEAD, "specfusion-read") as readers, _Writer(result) as writer:
-        reads: deque[Future[Window]] = deque(readers.submit(feed.read, t) for t in todo[: READ_AHEAD + 1])
+        reads: deque[Future[Window]] = deque(readers.submit(reader.read, t) for t in todo[: READ_AHEAD + 1])
         try:
             for position, tile in enumerate(todo):
                 if should_stop is not None and should_stop():
@@ -232,14 +248,14 @@ def _run(
                     values = predict(tile, window)
                 except Exception:
                     try:
-                        window = feed.read(tile) if window is None else window
+                        window = reader.read(tile) if window is None else window
                         values = predict(tile, window)
                     except Exception as error:
                         failures.append((core, error))
                         continue
                 finally:
                     if position + READ_AHEAD + 1 < len(todo):
-                        reads.append(readers.submit(feed.read, todo[position + READ_AHEAD + 1]))
+                        reads.append(readers.submit(reader.read, todo[position + READ_AHEAD + 1]))
                 if window.missing is not None:
                     values[window.missing] = np.nan
                 height, width = core.shape
@@ -334,16 +350,16 @@ class _Report:
 # --- what a run is made of ------------------------------------------------------
 
 
-def _as_scene(hsi: Any, guide: Any, ratio: Any, wavelengths: Any) -> Scene:
-    if isinstance(hsi, Scene):
+def _as_scene(hsi: Any, guide: Any, ratio: Any, wavelengths: Any) -> CalibratedScene:
+    if isinstance(hsi, Scene | CalibratedScene):
         if any(given is not None for given in (guide, ratio, wavelengths)):
             raise SceneError("A scene brings its own guide, ratio and wavelengths; leave them out or change it.")
-        return hsi
+        return CalibratedScene.of(hsi)
     if guide is None:
         raise SceneError("There is no guide; give the sharp image as the second argument, or a Scene as the first.")
     from napari_specfusion.io import as_cube
 
-    return Scene(as_cube(hsi, wavelengths=wavelengths), as_cube(guide), ratio)
+    return CalibratedScene(Scene(as_cube(hsi, wavelengths=wavelengths), as_cube(guide), ratio))
 
 
 def _failed(failures: Sequence[tuple[Box, Exception]], total: int, *, kept: bool) -> FusionError:

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_specfusion.calibration.estimate import calibrated_sampling
-from napari_specfusion.calibration.moments import PairMoments
 from napari_specfusion.methods.linear import LinearPredictor
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
     import torch
 
-    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.tiling.tiles import Tile
 
 __all__ = ["Bicubic", "Glp", "Gsa"]
@@ -31,8 +29,11 @@ class Bicubic:
 
     name: str = "bicubic"
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> BicubicPredictor:
+    def prepare(
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> BicubicPredictor:
         """Nothing to settle but the sizes."""
+        scene = calibrated.stated
         return BicubicPredictor(scene.hsi.bands, -(-3 * scene.factor.numerator // scene.factor.denominator))
 
 
@@ -65,7 +66,9 @@ class Gsa:
 
     name: str = "gsa"
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> LinearPredictor:
+    def prepare(
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> LinearPredictor:
         """Regress the intensity on the cube and the cube on the intensity.
 
         Raises
@@ -73,8 +76,7 @@ class Gsa:
         CalibrationError
             If the pair cannot be calibrated.
         """
-        sampling = calibrated_sampling(scene)
-        moments = PairMoments.of(scene, sampling)
+        moments = calibrated.moments
         power, directions = moments.principal_directions()
         # no more directions than the pixels can carry, and none that single precision would drown
         count = min(max(1, moments.count // 10), int(np.sum(power > 1e-8 * power[0])))
@@ -86,12 +88,12 @@ class Gsa:
         gain = shared / max(float(intensity @ shared), np.finfo(np.float64).tiny)
         # band + gain * (intensity of the guide - intensity of the interpolated cube)
         return LinearPredictor(
-            sampling,
+            calibrated.sampling,
             mixing=np.outer(gain, mean),
             constant=-gain * constant,
-            sharp=scene.guide.shape[1:],
-            guide=moments.guide,
-            valid=moments.measured,
+            sharp=calibrated.stated.guide.shape[1:],
+            guide=calibrated.guide.values,
+            valid=calibrated.read_cube().measured,
             coarse_mixing=np.eye(moments.bands) - np.outer(gain, intensity),
         )
 
@@ -106,7 +108,9 @@ class Glp:
 
     name: str = "glp"
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> LinearPredictor:
+    def prepare(
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> LinearPredictor:
         """Regress the cube on the degraded guide.
 
         Raises
@@ -114,19 +118,19 @@ class Glp:
         CalibrationError
             If the pair cannot be calibrated.
         """
-        return glp(scene, PairMoments.of(scene, calibrated_sampling(scene)))
+        return glp(calibrated)
 
 
-def glp(scene: Scene, moments: PairMoments) -> LinearPredictor:
-    """Return the GLP predictor of a pair and its moments."""
-    weights, constant = moments.cube_from_guide()
+def glp(calibrated: CalibratedScene) -> LinearPredictor:
+    """Return the GLP predictor of a pair."""
+    weights, constant = calibrated.moments.cube_from_guide()
     return LinearPredictor(
-        moments.sampling,
+        calibrated.sampling,
         mixing=weights,
         constant=constant,
-        sharp=scene.guide.shape[1:],
-        guide=moments.guide,
-        valid=moments.measured,
+        sharp=calibrated.stated.guide.shape[1:],
+        guide=calibrated.guide.values,
+        valid=calibrated.read_cube().measured,
         coarse_guide=weights,
         coarse_constant=constant,
     )

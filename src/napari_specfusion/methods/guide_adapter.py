@@ -15,16 +15,15 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.calibration.estimate import calibrated_sampling
-from napari_specfusion.calibration.moments import PairMoments
 from napari_specfusion.data.scene import Finding
 from napari_specfusion.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
+    from napari_specfusion.calibration.calibrated import CalibratedScene
+    from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.data.cube import Cube
-    from napari_specfusion.data.scene import Scene
     from napari_specfusion.sensor.srf import Srf
     from napari_specfusion.tiling.contract import Method, Predictor
     from napari_specfusion.tiling.tiles import Footprint, Tile
@@ -56,32 +55,26 @@ class GuideAdapter:
     residual: float
 
     @classmethod
-    def fit(cls, scene: Scene, response: Srf, moments: PairMoments | None = None) -> GuideAdapter:
+    def fit(cls, moments: PairMoments, response: Srf) -> GuideAdapter:
         """Fit the map on the low-resolution pair.
 
         Parameters
         ----------
-        scene
-            The pair; what it does not state about its sampling is calibrated.
+        moments
+            Those of the pair.
         response
             The camera's response ``(K, B)`` at the cube's bands.
-        moments
-            Those of `scene`, where they are at hand.
 
         Raises
         ------
         ModelError
             If the response is not sampled at the cube's bands.
-        CalibrationError
-            If the pair cannot be calibrated.
         """
-        if response.bands != scene.hsi.bands:
+        if response.bands != moments.bands:
             raise ModelError(
-                f"The camera's response has {response.bands} columns, the cube {scene.hsi.bands} bands; "
+                f"The camera's response has {response.bands} columns, the cube {moments.bands} bands; "
                 "sample it at the cube's wavelengths."
             )
-        if moments is None:
-            moments = PairMoments.of(scene, calibrated_sampling(scene))
         # least squares is linear in its target: the cube's regression, seen by the camera, is the camera's
         weights, constant = moments.cube_from_guide()
         camera = response.matrix
@@ -170,7 +163,9 @@ class Adapted:
         """Whether the inner method runs in half precision."""
         return getattr(self.method, "mixed_precision", False)
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> AdaptedPredictor:
+    def prepare(
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> AdaptedPredictor:
         """Fit the adapter and prepare the inner method for the pair with the camera's picture.
 
         Raises
@@ -180,12 +175,9 @@ class Adapted:
         CalibrationError
             If the pair cannot be calibrated.
         """
-        sampling = calibrated_sampling(scene)
-        adapter = GuideAdapter.fit(scene, self.response, PairMoments.of(scene, sampling))
-        seen = scene.replace(
-            guide=adapter.picture(scene.guide), psf=sampling.psf, shift=sampling.shift, srf=self.response
-        )
-        return AdaptedPredictor(self.method.prepare(seen, device=device, dtype=dtype), adapter)
+        adapter = GuideAdapter.fit(calibrated.moments, self.response)
+        seen = calibrated.known.replace(guide=adapter.picture(calibrated.scene.guide), srf=self.response)
+        return AdaptedPredictor(self.method.prepare(calibrated.with_scene(seen), device=device, dtype=dtype), adapter)
 
 
 @dataclass(frozen=True, eq=False)

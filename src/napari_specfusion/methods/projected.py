@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.calibration.estimate import calibrated_sampling
-from napari_specfusion.calibration.moments import PairMoments
 from napari_specfusion.methods.linear import seen_from
 from napari_specfusion.methods.subspace import Correction, LowResolution, Split, Subspace, coefficients
+from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tile_runner import predict_tiles, tile_grid
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
     import torch
 
-    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.sensor.sampling import Sampling
     from napari_specfusion.tiling.contract import Method, Predictor
     from napari_specfusion.tiling.tiles import Tile
@@ -76,7 +75,9 @@ class Projected:
         """Whether the other method runs in half precision."""
         return getattr(self.method, "mixed_precision", False)
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> ProjectedPredictor:
+    def prepare(
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> ProjectedPredictor:
         """Run the other method over the scene, tile by tile, and solve for what it lacks.
 
         Raises
@@ -88,19 +89,19 @@ class Projected:
         """
         import torch
 
-        sampling = calibrated_sampling(scene)
-        known = scene.replace(psf=sampling.psf, shift=sampling.shift)
-        inner = self.method.prepare(known, device=device, dtype=dtype)
+        sampling, scene = calibrated.sampling, calibrated.scene
+        inner = self.method.prepare(calibrated, device=device, dtype=dtype)
         # D sees the fused image, and a guide may be a little larger
         height, width = scene.shape
-        covered = known.replace(guide=scene.guide.crop(slice(0, height), slice(0, width)), reference=None)
-        moments = PairMoments.of(covered, sampling)
-        split = Split.of(moments, self.directions)
+        covered = calibrated
+        if scene.guide.shape[1:] != scene.shape:
+            covered = calibrated.with_scene(
+                calibrated.known.replace(guide=scene.guide.crop(slice(0, height), slice(0, width)), reference=None)
+            )
+        split = Split.of(covered.moments, self.directions)
         values = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
-        start, kept = _first_pass(inner, known, sampling, split.leading, device, values)
-        system = LowResolution.on(
-            coefficients(covered, moments, split.leading), start.astype(np.float32), moments, scene.shape
-        )
+        start, kept = _first_pass(inner, calibrated, split.leading, device, values)
+        system = LowResolution.on(covered, coefficients(covered, split.leading), start.astype(np.float32), scene.shape)
         found = Correction.of(system, split, self.iterations, self.tolerance)
         return ProjectedPredictor(inner, found, sampling, scene.shape, kept)
 
@@ -165,8 +166,7 @@ class ProjectedPredictor:
 
 def _first_pass(
     inner: Predictor,
-    scene: Scene,
-    sampling: Sampling,
+    calibrated: CalibratedScene,
     leading: NDArray[np.float64],
     device: str,
     dtype: np.dtype[Any],
@@ -175,13 +175,16 @@ def _first_pass(
 
     The tiles are the method's own, whatever the later ones, so that the correction does not depend on those.
     """
+    scene, sampling = calibrated.scene, calibrated.sampling
     low = scene.hsi.shape[1:]
     start = np.zeros((leading.shape[1], *low))
     grid = tile_grid(scene, inner.footprint, "auto")
     kept: NDArray[Any] | None = None
     if inner.bands * math.prod(grid.shape) * dtype.itemsize <= KEPT_BYTES:
         kept = np.empty((inner.bands, *grid.shape), dtype)
-    for tile, _, values in predict_tiles(inner, scene, grid, device=device, dtype=dtype):
+    reader = TileReader(scene, dtype, means=calibrated.band_means())
+    for tile, _, values in predict_tiles(inner, reader, grid, device=device):
+        calibrated.watch.tell(tile.index, len(grid), f"First pass of {type(inner).__name__}")
         if kept is not None:
             kept[:, *tile.core.slices] = values
         core = tile.core.clip(scene.shape)

@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.calibration.estimate import calibrated_sampling
-from napari_specfusion.calibration.moments import PairMoments, strips
 from napari_specfusion.methods.classical import glp
 from napari_specfusion.methods.linear import LinearPredictor
 from napari_specfusion.sensor.sampling import apply_separable
@@ -34,7 +32,10 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.calibration.calibrated import CalibratedScene
+    from napari_specfusion.calibration.moments import PairMoments
+    from napari_specfusion.progress import Watch
+    from napari_specfusion.sensor.sampling import Sampling
 
 __all__ = ["Correction", "LowResolution", "Split", "Subspace", "coefficients"]
 
@@ -68,7 +69,9 @@ class Subspace:
     tolerance: float = 1e-4
     name: str = "subspace"
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> LinearPredictor:
+    def prepare(
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> LinearPredictor:
         """Fit everything that is global.
 
         Raises
@@ -76,18 +79,19 @@ class Subspace:
         CalibrationError
             If the pair cannot be calibrated.
         """
-        moments = PairMoments.of(scene, calibrated_sampling(scene))
-        base = glp(scene, moments)
-        split = Split.of(moments, self.directions)
-        system = LowResolution.of(scene, moments, base, split.leading)
+        split = Split.of(calibrated.moments, self.directions)
+        # before GLP, which needs of the same pass only what was measured
+        cube = coefficients(calibrated, split.leading)
+        base = glp(calibrated)
+        system = LowResolution.of(calibrated, base, cube, split.leading)
         found = Correction.of(system, split, self.iterations, self.tolerance)
         return LinearPredictor(
-            moments.sampling,
+            base.sampling,
             mixing=found.image @ base.mixing + found.mixing,
             constant=found.image @ base.constant + found.constant,
             sharp=base.sharp,
-            guide=moments.guide,
-            valid=moments.measured,
+            guide=base.guide,
+            valid=base.valid,
             coarse_mixing=found.image,
             coarse_guide=base.coarse_guide,
             coarse_constant=base.coarse_constant,
@@ -240,8 +244,8 @@ class _Prior:
 class LowResolution:
     """The pair seen from the low-resolution grid, in coefficients of the subspace.
 
-    `cube` is ``Y E`` and `start` ``D(G E)``, both ``(p, h, w)``; `guide` is the degraded guide, `weight` W, and `sharp`
-    the size of the image that D sees.
+    `cube` is ``Y E`` and `start` ``D(G E)``, both ``(p, h, w)``; `guide` is the degraded guide, `weight` W, `sharp` the
+    size of the image that D sees, and `sampling` what D is made of.
     """
 
     cube: NDArray[np.float32]
@@ -249,42 +253,57 @@ class LowResolution:
     guide: NDArray[np.float32]
     weight: NDArray[np.float32]
     moments: PairMoments
+    sampling: Sampling
     sharp: tuple[int, int]
+    watch: Watch
 
     @classmethod
     def of(
-        cls, scene: Scene, moments: PairMoments, base: LinearPredictor, leading: NDArray[np.float64]
+        cls,
+        calibrated: CalibratedScene,
+        base: LinearPredictor,
+        cube: NDArray[np.float32],
+        leading: NDArray[np.float64],
     ) -> LowResolution:
-        """Bring the pair and its GLP result, `base`, to the coefficients along `leading`."""
-        _, height, width = scene.hsi.shape
+        """Bring the pair and its GLP result, `base`, to the coefficients along `leading`, `cube` being the cube's."""
+        _, height, width = calibrated.stated.hsi.shape
         sharp = base.sharp
         assert base.coarse_guide is not None
         basis = leading.T.astype(np.float32)
-        explained = np.tensordot(basis @ base.mixing.astype(np.float32), np.nan_to_num(moments.guide), axes=1)
+        explained = np.tensordot(basis @ base.mixing.astype(np.float32), np.nan_to_num(base.guide), axes=1)
         explained += (basis @ base.constant.astype(np.float32))[:, None, None]
-        cube = coefficients(scene, moments, leading)
-        left = (cube - explained) * moments.measured
-        sampling = moments.sampling
+        left = (cube - explained) * base.valid
+        sampling = base.sampling
         there_y = sampling.blur_matrix(height, sharp[0], 0) @ sampling.cubic_matrix(sharp[0], height, 0)
         there_x = sampling.blur_matrix(width, sharp[1], 1) @ sampling.cubic_matrix(sharp[1], width, 1)
         start = explained + apply_separable(there_y.astype(np.float32), there_x.astype(np.float32), left)
-        return cls.on(cube, start, moments, sharp)
+        return cls.on(calibrated, cube, start, sharp)
 
     @classmethod
     def on(
-        cls, cube: NDArray[np.float32], start: NDArray[np.float32], moments: PairMoments, sharp: tuple[int, int]
+        cls,
+        calibrated: CalibratedScene,
+        cube: NDArray[np.float32],
+        start: NDArray[np.float32],
+        sharp: tuple[int, int],
     ) -> LowResolution:
         """Set up the system for the coefficients of the cube and of a prior image as the cube would see it."""
-        return cls(cube, start, np.nan_to_num(moments.guide), moments.valid.astype(np.float32), moments, sharp)
+        guide, weight = np.nan_to_num(calibrated.guide.values), calibrated.valid.astype(np.float32)
+        return cls(cube, start, guide, weight, calibrated.moments, calibrated.sampling, sharp, calibrated.watch)
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Boolean ``(h, w)``: the pixels that count."""
+        return self.weight > 0
 
     @property
     def gap(self) -> float:
         """Mean square by which GLP misses the cube at low resolution."""
-        return float(np.mean(np.square((self.cube - self.start)[:, self.moments.valid], dtype=np.float64)))
+        return float(np.mean(np.square((self.cube - self.start)[:, self.valid], dtype=np.float64)))
 
     def misfit(self, view: _GuideView) -> NDArray[np.float64]:
         """Mean square error ``(G,)`` of each guide band as the coefficients see it."""
-        ok = self.moments.valid
+        ok = self.valid
         left = view.error(self.guide[:, ok], self.cube[:, ok])
         return np.asarray(np.mean(np.square(left, dtype=np.float64), axis=1))
 
@@ -295,14 +314,16 @@ class LowResolution:
         target -= np.tensordot(prior.share.astype(np.float32), prior.view.error(self.guide, self.start), axes=1)
         target *= self.weight
         height, width = self.weight.shape
-        down_y = self.moments.sampling.blur_matrix(height, self.sharp[0], 0)
-        down_x = self.moments.sampling.blur_matrix(width, self.sharp[1], 1)
+        down_y = self.sampling.blur_matrix(height, self.sharp[0], 0)
+        down_x = self.sampling.blur_matrix(width, self.sharp[1], 1)
         gram_y, gram_x = ((m @ m.T).astype(np.float32) for m in (down_y, down_x))
 
         solution: NDArray[np.float32] = np.tensordot(turn.T.astype(np.float32), target, axes=1)
-        for plane, level in zip(solution, weight.tolist(), strict=True):
+        for number, (plane, level) in enumerate(zip(solution, weight.tolist(), strict=True)):
+            self.watch.tell(number, len(solution), "Solving for the subspace")
 
             def operator(q: NDArray[np.float32], level: float = level) -> NDArray[np.float32]:
+                self.watch.check()
                 blurred: NDArray[np.float32] = (gram_x @ (gram_y @ (q * self.weight)).T).T
                 blurred *= self.weight
                 blurred += np.float32(level) * q
@@ -313,15 +334,11 @@ class LowResolution:
         return np.asarray(np.tensordot(turn.astype(np.float32), solution, axes=1))
 
 
-def coefficients(scene: Scene, moments: PairMoments, leading: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the cube's coefficients ``(p, h, w)`` along `leading` ``(B, p)``, read in strips; 0 where not measured."""
-    bands, height, width = scene.hsi.shape
-    basis = leading.T.astype(np.float32)
-    cube = np.empty((len(basis), height, width), np.float32)
-    for rows in strips(height, bands * width):
-        cube[:, rows] = np.tensordot(basis, np.nan_to_num(scene.hsi.read(rows).astype(np.float32)), axes=1)
-    cube *= moments.measured
-    return cube
+def coefficients(calibrated: CalibratedScene, leading: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the cube's coefficients ``(p, h, w)`` along `leading` ``(B, p)``; 0 where not measured."""
+    found = calibrated.read_cube(leading).coefficients
+    assert found is not None
+    return found
 
 
 def conjugate_gradients(

@@ -15,6 +15,7 @@ from napari_specfusion.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
+    from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.tiling.tiles import Footprint, Tile
@@ -45,7 +46,9 @@ class NetworkMethod:
         self.module = module
         self.name = name or type(module).__name__.lower()
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> NetworkPredictor:
+    def prepare(
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> NetworkPredictor:
         """Check the scene against the network, decide on the range of values and move a copy to `device`.
 
         Networks are trained on values of about 0 to 1, and so are scenes in that range passed on, untouched. If the
@@ -60,6 +63,7 @@ class NetworkMethod:
         import torch
 
         module: Any = self.module
+        scene = calibrated.scene
         for what, has, wants in (
             ("cube", scene.hsi.bands, module.bands),
             ("guide", scene.guide.bands, module.guide_bands),

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.calibration.estimate import calibrated_sampling
-from napari_specfusion.calibration.moments import guide_on_coarse_grid
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SceneError
 
 if TYPE_CHECKING:
+    from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.sensor.sampling import Sampling
 
@@ -30,13 +29,13 @@ MAX_SIDE = 512
 MIN_SIDE = 4
 
 
-def reduced(scene: Scene, side: int = MAX_SIDE) -> Scene:
+def reduced(calibrated: CalibratedScene, side: int = MAX_SIDE) -> Scene:
     """Degrade both images of a pair once more.
 
     Parameters
     ----------
-    scene
-        The pair; what it does not state about its sampling is calibrated. A reference it may carry is not looked at.
+    calibrated
+        The pair. A reference it may carry is not looked at.
     side
         Pixels of the cube per side, at most; its middle is taken where it has more.
 
@@ -53,7 +52,7 @@ def reduced(scene: Scene, side: int = MAX_SIDE) -> Scene:
     CalibrationError
         If the pair cannot be calibrated.
     """
-    sampling = calibrated_sampling(scene)
+    scene, sampling = calibrated.scene, calibrated.sampling
     ratio, step = scene.factor, scene.factor.numerator
     spans = [
         _middle(min(low, math.floor(high / ratio)), side, step, ratio.denominator)
@@ -67,7 +66,7 @@ def reduced(scene: Scene, side: int = MAX_SIDE) -> Scene:
             "use the subspace method."
         )
     truth = scene.hsi.crop(*spans).read().astype(np.float32, copy=False)
-    guide = _guide(scene, sampling, spans)
+    guide = calibrated.guide.values[:, *spans].copy()
     spectral = ("wavelengths", "spectral_unit", "fwhm", "good_bands", "name")
     described = [{key: getattr(cube, key) for key in spectral} for cube in (scene.hsi, scene.guide)]
     return scene.replace(
@@ -84,23 +83,6 @@ def _middle(count: int, side: int, step: int, grid: int) -> slice:
     length = min(count, side) // step * step
     start = (count - side) // 2 // grid * grid if count > side else 0
     return slice(start, start + length)
-
-
-def _guide(scene: Scene, sampling: Sampling, spans: list[slice]) -> NDArray[np.float32]:
-    """Return the guide on the cube's grid in `spans` ``(G, h, w)``, from no more of it than they see."""
-    ratio = scene.factor
-    reach = math.ceil((sampling.psf.radius + max(map(abs, sampling.shift))) / ratio) + 1
-    margin = math.ceil(reach / ratio.denominator) * ratio.denominator
-    wide = [
-        slice(max(0, span.start - margin), min(n, span.stop + margin))
-        for span, n in zip(spans, scene.hsi.shape[1:], strict=True)
-    ]
-    sharp = [slice(int(part.start * ratio), math.ceil(part.stop * ratio)) for part in wide]
-    part = scene.replace(hsi=scene.hsi.crop(*wide), guide=scene.guide.crop(*sharp), reference=None)
-    rows, columns = (
-        slice(span.start - part.start, span.stop - part.start) for span, part in zip(spans, wide, strict=True)
-    )
-    return guide_on_coarse_grid(part, sampling)[:, rows, columns]
 
 
 def _degraded(values: NDArray[Any], sampling: Sampling, shape: tuple[int, int]) -> NDArray[Any]:

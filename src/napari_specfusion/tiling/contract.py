@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
-    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.tiling.tiles import Footprint, Tile
 
 __all__ = ["Method", "Predictor"]
@@ -57,11 +57,20 @@ class Method(Protocol):
     def name(self) -> str:
         """The name a user picks it by."""
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Predictor:
-        """Settle everything global for `scene` and return the predictor.
+    def prepare(
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> Predictor:
+        """Settle everything global for a scene and return the predictor.
+
+        What the method needs of PSF, shift or moments it takes from `calibrated`; what it does not ask for is not
+        computed.
 
         Raises
         ------
         ModelError
             If the method does not fit the scene's bands or ratio.
+        CalibrationError
+            If the method needs a calibration and the pair does not allow one.
+        Cancelled
+            If the calibration was stopped.
         """

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.tiling.tiles import Box, Tile
 
-__all__ = ["Feed", "Window", "band_means"]
+__all__ = ["TileReader", "Window", "band_means"]
 
 STRIP_BYTES = 32_000_000
+Means = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class Window:
     missing: NDArray[np.bool_] | None
 
 
-class Feed:
+class TileReader:
     """Reads windows of a scene; safe to use from several threads.
 
     Parameters
@@ -52,20 +53,25 @@ class Feed:
         The pair.
     dtype
         Floating type of the values to return.
+    means
+        Band means of the cube ``(B,)`` and of the guide ``(G,)``, which stand for missing values. None takes another
+        pass for them, where values can be missing.
     """
 
-    def __init__(self, scene: Scene, dtype: DTypeLike = np.float32) -> None:
-        self._scene = scene
-        self._dtype = np.dtype(dtype)
-        self._guide_means = band_means(scene.guide) if _may_miss(scene.guide) else None
-        self._hsi_means = band_means(scene.hsi) if _may_miss(scene.hsi) else None
+    def __init__(self, scene: Scene, dtype: DTypeLike = np.float32, means: Means = (None, None)) -> None:
+        self.scene = scene
+        self.dtype = np.dtype(dtype)
+        self._hsi_means, self._guide_means = (
+            (band_means(cube) if mean is None else mean) if cube.may_miss else None
+            for cube, mean in zip((scene.hsi, scene.guide), means, strict=True)
+        )
 
     def read(self, tile: Tile) -> Window:
         """Read what `tile` needs; missing values are filled."""
-        ratio = self._scene.factor
+        ratio = self.scene.factor
         coarse_box = tile.read.divide(ratio)
-        guide, no_guide = self._filled(self._scene.guide, tile.read, self._guide_means)
-        hsi, no_hsi = self._filled(self._scene.hsi, coarse_box, self._hsi_means)
+        guide, no_guide = self._filled(self.scene.guide, tile.read, self._guide_means)
+        hsi, no_hsi = self._filled(self.scene.hsi, coarse_box, self._hsi_means)
 
         missing: NDArray[np.bool_] | None = None
         if no_hsi is not None:
@@ -82,7 +88,7 @@ class Feed:
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return the values in `box`, and where they were missing, None for nowhere."""
         inside = box.clip(cube.shape[1:])
-        values = cube.read(*inside.slices).astype(self._dtype, copy=False)
+        values = cube.read(*inside.slices).astype(self.dtype, copy=False)
         below, right = box.y1 - inside.y1, box.x1 - inside.x1
         if below or right:
             values = np.pad(values, ((0, 0), (0, below), (0, right)), mode="edge")
@@ -91,7 +97,7 @@ class Feed:
         missing = ~np.isfinite(values)
         if not missing.any():
             return values, None
-        return np.where(missing, means.astype(self._dtype)[:, None, None], values), missing
+        return np.where(missing, means.astype(self.dtype)[:, None, None], values), missing
 
 
 def band_means(cube: Cube) -> NDArray[np.float64]:
@@ -114,8 +120,3 @@ def band_means(cube: Cube) -> NDArray[np.float64]:
             total += np.where(finite, values, 0).sum(axis=(1, 2), dtype=np.float64)
             count += finite.sum(axis=(1, 2))
     return np.asarray(total / np.maximum(count, 1), dtype=np.float64)
-
-
-def _may_miss(cube: Cube) -> bool:
-    """Return whether values of `cube` can be missing at all."""
-    return cube.dtype.kind == "f" or cube.nodata is not None

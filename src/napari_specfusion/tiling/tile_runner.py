@@ -7,10 +7,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from napari_specfusion.errors import FusionError
-from napari_specfusion.tiling.tile_reader import Feed
+from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tiles import Box, Footprint, Tile, TileGrid, padded_shape
 from napari_specfusion.tiling.windows import WindowedPredictor, Windows
 
@@ -145,7 +145,7 @@ def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> Til
 
 
 def predict_tiles(
-    predictor: Predictor, scene: Scene, grid: TileGrid, *, device: str = "cpu", dtype: DTypeLike = np.float32
+    predictor: Predictor, reader: TileReader, grid: TileGrid, *, device: str = "cpu"
 ) -> Iterator[tuple[Tile, Window, NDArray[Any]]]:
     """Yield the tiles of a scene one after the other, with what was read and the core ``(bands, height, width)``.
 
@@ -153,9 +153,9 @@ def predict_tiles(
     """
     import torch
 
-    predict, feed = TilePredictor(predictor, grid, torch.device(device)), Feed(scene, dtype)
+    predict = TilePredictor(predictor, grid, torch.device(device))
     for tile in grid:
-        window = feed.read(tile)
+        window = reader.read(tile)
         yield tile, window, predict(tile, window)
 
 
@@ -167,6 +167,6 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 def predict_whole(predictor: Predictor, scene: Scene) -> NDArray[Any]:
     """Return the result ``(B, H, W)`` for a small scene in one piece, on the CPU; missing values are filled."""
-    (_, _, values), *_ = predict_tiles(predictor, scene, tile_grid(scene, predictor.footprint, None))
+    (_, _, values), *_ = predict_tiles(predictor, TileReader(scene), tile_grid(scene, predictor.footprint, None))
     height, width = scene.shape
     return values[:, :height, :width].copy()

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_specfusion.calibration.moments import PairMoments
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import ModelError, SceneError
 from napari_specfusion.methods.subspace import Subspace
 from napari_specfusion.networks.residual import Residual
-from napari_specfusion.sensor.sampling import Sampling
 from napari_specfusion.simulation.reduced import reduced
 from napari_specfusion.tiling.tile_runner import predict_whole
 from napari_specfusion.tiling.tiles import Box, Tile, padded_shape
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from napari_specfusion.data.scene import Scene
 
 __all__ = ["FitData", "Windows"]
 
@@ -50,7 +48,7 @@ class FitData:
     ratio: int
 
     @classmethod
-    def of(cls, scene: Scene) -> FitData:
+    def of(cls, calibrated: CalibratedScene) -> FitData:
         """Degrade the scene once more.
 
         Raises
@@ -60,10 +58,11 @@ class FitData:
         """
         import torch
 
+        scene = calibrated.scene
         if scene.factor.denominator != 1:
             raise ModelError(f"A network can be fitted at whole ratios only, not at {float(scene.factor):g}.")
         ratio = int(scene.factor)
-        small = reduced(scene)
+        small = reduced(calibrated)
         assert small.reference is not None and small.psf is not None and small.shift is not None
         height, width = small.reference.shape[1:]
         if height < PATCH or width * (1 - HELD_OUT) < PATCH:
@@ -71,14 +70,13 @@ class FitData:
                 f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to be degraded by "
                 f"{ratio} once more and learned from; use the subspace method."
             )
-        moments = PairMoments.of(scene, Sampling(scene.factor, small.psf, small.shift))
-        basis = moments.principal_directions()[1][:, : min(DIRECTIONS, scene.hsi.bands)]
+        basis = calibrated.moments.principal_directions()[1][:, : min(DIRECTIONS, scene.hsi.bands)]
         truth, guide = small.reference.read(), small.guide.read()
         present = np.isfinite(truth)
         live = present.any(axis=(1, 2))
         finite = present[live].all(axis=0) & np.isfinite(guide).all(axis=0)
         truth, guide = np.nan_to_num(truth), np.nan_to_num(guide)
-        base = torch.as_tensor(predict_whole(Subspace().prepare(small), small))
+        base = torch.as_tensor(predict_whole(Subspace().prepare(CalibratedScene(small)), small))
         project = torch.as_tensor(np.ascontiguousarray(basis.T), dtype=torch.float32)
         return cls(
             basis,
@@ -164,21 +162,20 @@ class Windows:
     down: tuple[torch.Tensor, torch.Tensor]
 
     @classmethod
-    def of(cls, scene: Scene, residual: Residual, rng: np.random.Generator) -> Windows:
+    def of(cls, calibrated: CalibratedScene, residual: Residual, rng: np.random.Generator) -> Windows:
         """Predict the base in random windows."""
         import torch
 
-        assert scene.psf is not None and scene.shift is not None
-        sampling = Sampling(scene.factor, scene.psf, scene.shift)
+        scene, sampling = calibrated.scene, calibrated.sampling
         ratio = int(scene.factor)
-        predictor = Subspace().prepare(scene)
+        predictor = Subspace().prepare(calibrated)
         shape = padded_shape(scene.shape, scene.factor)
         # whole cells inside the image, with the reach of the PSF around them
-        border = math.ceil((sampling.psf.radius + max(map(abs, scene.shift))) / ratio) + 1
+        border = math.ceil((sampling.psf.radius + max(map(abs, sampling.shift))) / ratio) + 1
         cells = max(2, math.ceil(PATCH / ratio))
         side = cells + 2 * border
         margin = math.ceil(predictor.footprint.halo / ratio)
-        response, offset = PairMoments.of(scene, sampling).guide_from_cube(residual.basis)
+        response, offset = calibrated.moments.guide_from_cube(residual.basis)
         project = torch.as_tensor(np.ascontiguousarray(residual.basis.T), dtype=torch.float32)
         rows, columns = (n // ratio for n in shape)
         guides: list[torch.Tensor] = []

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_specfusion.calibration.estimate import calibrate
+from napari_specfusion.calibration.calibrated import CalibratedScene
+from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, ModelError
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import start_at_zero
+from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.training.fit_data import FitData, Windows
 from napari_specfusion.weights.fitted import Fitted
 
@@ -67,14 +69,14 @@ class FitProgress:
 
 
 def fit(
-    scene: Scene,
+    scene: Scene | CalibratedScene,
     model: str = "lso-s",
     *,
     minutes: float = 3.0,
     steps: int | None = None,
     progress: Callable[[FitProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     seed: int = 0,
 ) -> Fitted:
     """Fit a network to `scene` on top of the `subspace` result.
@@ -126,16 +128,21 @@ def fit(
         if progress is not None:
             progress(FitProgress(step, time.perf_counter() - started, minutes, loss, score, phase))
 
+    def preparing(_: Progress) -> None:
+        report(0, math.nan, math.nan, "prepare")
+
     report(0, math.nan, math.nan, "prepare")
-    if scene.psf is None or scene.shift is None:
-        scene = calibrate(scene).apply(scene)
-    data = FitData.of(scene.replace(reference=None))
+    device = pick_device(device)
+    calibrated = CalibratedScene.of(scene)
+    calibrated.watch = Watch(preparing, should_stop)
+    scene = calibrated.scene
+    data = FitData.of(calibrated)
     torch.manual_seed(seed)
     network = create_model(model, data.basis.shape[1], scene.guide.bands, int(scene.factor))
     start_at_zero(network)
     network.to(device)
     residual = data.residual(network)
-    windows = Windows.of(scene, residual, np.random.default_rng(seed))
+    windows = Windows.of(calibrated, residual, np.random.default_rng(seed))
     base_score = data.score(residual, 0.0)
 
     averaged = copy.deepcopy(network)

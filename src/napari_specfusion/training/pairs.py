@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import ModelError, SceneError
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.sensor.sampling import Sampling
@@ -95,7 +96,7 @@ class Example:
         pair = simulate(reference, ratio, srf=srf, protocol=protocol).replace(
             psf=None, shift=None, srf=None, reference=None
         )
-        small = reduced(pair)
+        small = reduced(CalibratedScene(pair))
         assert small.reference is not None
         return cls(
             reference.name,
@@ -110,7 +111,7 @@ def base_of(scene: Scene, method: str) -> torch.Tensor:
     """Return the result ``(B, H, W)`` of a method on a small scene."""
     import torch
 
-    return torch.as_tensor(predict_whole(METHODS[method].prepare(scene), scene))
+    return torch.as_tensor(predict_whole(METHODS[method].prepare(CalibratedScene(scene)), scene))
 
 
 @dataclass(frozen=True, eq=False)

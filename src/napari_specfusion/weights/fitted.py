@@ -14,7 +14,7 @@ from napari_specfusion.weights.files import read_residual, write_residual
 if TYPE_CHECKING:
     import torch
 
-    from napari_specfusion.data.scene import Scene
+    from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.methods.linear import LinearPredictor
 
 __all__ = ["Fitted", "load_fitted"]
@@ -56,16 +56,17 @@ class Fitted:
         return self.residual is not None
 
     def prepare(
-        self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> LinearPredictor | ResidualPredictor:
-        """Prepare the base for `scene` and put the network on top.
+        """Prepare the base for the scene and put the network on top.
 
         Raises
         ------
         ModelError
             If the scene has other bands than the one it was fitted on.
         """
-        base = Subspace().prepare(scene, device=device, dtype=dtype)
+        scene = calibrated.stated
+        base = Subspace().prepare(calibrated, device=device, dtype=dtype)
         if self.residual is None:
             return base
         bands, guides = len(self.residual.basis), len(self.residual.guide_centre)

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.calibration.estimate import calibrated_sampling
-from napari_specfusion.calibration.moments import PairMoments
 from napari_specfusion.errors import CheckpointError, ModelError
 from napari_specfusion.methods.guide_adapter import GuideAdapter
 from napari_specfusion.methods.registry import METHODS
@@ -25,6 +23,8 @@ from napari_specfusion.weights.files import read_residual, write_residual
 if TYPE_CHECKING:
     import torch
 
+    from napari_specfusion.calibration.calibrated import CalibratedScene
+    from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.data.scene import Scene
 
 __all__ = ["KEY", "Trained", "Training", "load_trained"]
@@ -142,7 +142,9 @@ class Trained:
             f"for {trained[worst]:g} nm; resample the cube to its wavelengths, or choose other weights."
         )
 
-    def prepare(self, scene: Scene, *, device: str = "cpu", dtype: torch.dtype | None = None) -> ResidualPredictor:
+    def prepare(
+        self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> ResidualPredictor:
         """Prepare the base, and map the guide where it comes from another camera.
 
         Raises
@@ -153,16 +155,14 @@ class Trained:
         """
         import torch
 
-        reason = self.misfit(scene)
+        reason = self.misfit(calibrated.stated)
         if reason:
             raise ModelError(reason)
         half = dtype if dtype in (torch.bfloat16, torch.float16) else None
         kind = torch.float32 if half or dtype is None else dtype
-        sampling = calibrated_sampling(scene)
-        scene = scene.replace(psf=sampling.psf, shift=sampling.shift)
-        base = METHODS[self.training.base].prepare(scene, device=device, dtype=kind)
-        adapter = self._adapter(scene)
-        cube_scale, guide_scale = value_scales(scene)
+        base = METHODS[self.training.base].prepare(calibrated, device=device, dtype=kind)
+        adapter = self._adapter(calibrated)
+        cube_scale, guide_scale = value_scales(calibrated.scene)
         return ResidualPredictor(
             base,
             self.residual.placed(device, kind),
@@ -172,9 +172,9 @@ class Trained:
             half=half,
         )
 
-    def _adapter(self, scene: Scene) -> GuideAdapter | None:
+    def _adapter(self, calibrated: CalibratedScene) -> GuideAdapter | None:
         """Return what maps the guide onto the trained camera's; None where it is of that camera already."""
-        bands, known = scene.guide.bands, len(self.residual.guide_centre)
+        bands, known = calibrated.stated.guide.bands, len(self.residual.guide_centre)
         response = np.array(self.training.response)
         if not self.adapt or not response.size:
             if bands != known:
@@ -183,9 +183,8 @@ class Trained:
                     "adapted, choose weights for this camera, or fit a network to the scene."
                 )
             return None
-        moments = PairMoments.of(scene, calibrated_sampling(scene))
-        adapter = GuideAdapter.fit(scene, Srf(response), moments)
-        return None if _changes(adapter, moments) < SAME_CAMERA else adapter
+        adapter = GuideAdapter.fit(calibrated.moments, Srf(response))
+        return None if _changes(adapter, calibrated.moments) < SAME_CAMERA else adapter
 
     def save(self, path: str | Path) -> None:
         """Write the weights and what goes with them to a ``.safetensors`` file.

@@ -292,7 +292,8 @@ class FuseWidget(Panel):
 
     def start(self) -> None:
         """Run with what is chosen."""
-        pair, scene, options = self._pair(), self.preflight.scene, self.options
+        pair, options = self._pair(), self.options
+        scene = self.preflight.calibrated or self.preflight.scene
         if pair is None or scene is None or not self.preflight.can_run or self._run is not None:
             return
         self._lay_over(*pair)

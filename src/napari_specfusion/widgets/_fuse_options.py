@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_specfusion.device import pick_device
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import FusionError
-from napari_specfusion.fusion.auto import ChoiceProgress, choose
 from napari_specfusion.fusion.engine import FusionProgress, fuse
 from napari_specfusion.fusion.resolve import AUTO
 from napari_specfusion.weights.shipped import list_weights, load_weights, shipped_weights
@@ -125,7 +124,7 @@ class Fused:
     message: str
 
 
-def run_fusion(scene: Scene, options: FuseOptions, report: Report, should_stop: ShouldStop) -> Fused:
+def run_fusion(scene: Scene | CalibratedScene, options: FuseOptions, report: Report, should_stop: ShouldStop) -> Fused:
     """Fuse a scene, after fitting or loading a network where that was chosen.
 
     Raises
@@ -143,10 +142,12 @@ def run_fusion(scene: Scene, options: FuseOptions, report: Report, should_stop: 
         progress=report,
         should_stop=should_stop,
     )
-    return Fused(cube, message)
+    return Fused(cube, message or str(cube.metadata.get("choice", "")))
 
 
-def _model(scene: Scene, options: FuseOptions, report: Report, should_stop: ShouldStop) -> tuple[Any, str]:
+def _model(
+    scene: Scene | CalibratedScene, options: FuseOptions, report: Report, should_stop: ShouldStop
+) -> tuple[Any, str]:
     if options.method == FIT:
         from napari_specfusion.training.fitting import fit
 
@@ -156,17 +157,17 @@ def _model(scene: Scene, options: FuseOptions, report: Report, should_stop: Shou
     if options.method == WEIGHTS:
         if options.weights is None:
             raise FusionError("No weight file is chosen; choose one, or another method.")
-        return load_weights(options.weights, ratio=scene.factor), f"Weights: {options.weights.name}."
-    if options.method == AUTO:
-        choice = choose(scene, device=pick_device(options.device), progress=report, should_stop=should_stop)
-        return choice, choice.reason
+        return load_weights(
+            options.weights, ratio=CalibratedScene.of(scene).stated.factor
+        ), f"Weights: {options.weights.name}."
     return options.method, ""
 
 
-def describe_progress(event: ChoiceProgress | FitProgress | FusionProgress) -> tuple[float, str]:
+def describe_progress(event: FitProgress | FusionProgress) -> tuple[float, str]:
     """Return the share done and a line for the user."""
-    if isinstance(event, ChoiceProgress):
-        return event.done / event.total, f"Trying {event.name} one scale down, {event.done + 1} of {event.total}"
+    if isinstance(event, FusionProgress) and event.step is not None:
+        step = event.step
+        return step.done / max(1, step.total), f"{step.message}, {step.done + 1} of {step.total}"
     if not isinstance(event, FusionProgress):
         allowed = event.minutes * 60
         line = f"Fitting, step {event.step} \u00b7 {_clock(allowed - event.seconds)} left"

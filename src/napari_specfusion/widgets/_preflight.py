@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Finding, Scene
-from napari_specfusion.errors import SpecFusionError
+from napari_specfusion.errors import Cancelled, SpecFusionError
 from napari_specfusion.widgets._fuse_options import unfit_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_specfusion.calibration.estimate import Calibration
+    from napari_specfusion.calibration import CalibratedScene, Calibration
+    from napari_specfusion.progress import Progress
     from napari_specfusion.widgets._worker import Report, ShouldStop
 
 __all__ = ["Mood", "Preflight", "inspect_pair"]
@@ -39,6 +41,10 @@ class Preflight:
         What looking at the two from outside found.
     calibration
         PSF, shift and residual; None before it is done or where it failed.
+    calibrated
+        The pair with what calibration keeps of it, for the run; None before.
+    step
+        What is being done, while it is.
     unfit
         Why weights that come with the package cannot be used for the pair, by name.
     done
@@ -49,6 +55,8 @@ class Preflight:
     checks: tuple[Finding, ...] = ()
     calibration: Calibration | None = None
     done: bool = False
+    calibrated: CalibratedScene | None = None
+    step: str = ""
     unfit: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -76,7 +84,7 @@ class Preflight:
         if not self.can_run:
             return "error", "These two cannot be fused."
         if not self.done:
-            return "wait", "Calibrating the pair ..."
+            return "wait", f"{self.step or 'Calibrating the pair'} ..."
         if self.calibration is None:
             return "warning", "The pair could not be calibrated."
         return _VERDICTS[self.calibration.verdict]
@@ -112,10 +120,17 @@ def inspect_pair(low: Any, guide: Any, ratio: float | None, report: Report, shou
     # here and not in the GUI's thread: the first time torch is loaded and the weights are opened
     unfit = unfit_weights(scene)
     # scipy and the solvers behind it are loaded when they are first needed
-    from napari_specfusion.calibration.estimate import calibrate
+    from napari_specfusion.calibration import CalibratedScene
 
+    def tell(step: Progress) -> None:
+        report(dataclasses.replace(first, step=step.message))
+
+    calibrated = CalibratedScene(scene, progress=tell, should_stop=should_stop)
     try:
-        calibration = calibrate(scene)
+        calibration = calibrated.calibration
+    except Cancelled:
+        return Preflight(scene, checks, done=True, unfit=unfit)
     except SpecFusionError as error:
         return Preflight(scene, (Finding("warning", "calibration", str(error)), *checks), done=True, unfit=unfit)
-    return Preflight(calibration.apply(scene), checks, calibration, done=True, unfit=unfit)
+    known = calibration.apply(scene)
+    return Preflight(known, checks, calibration, done=True, calibrated=calibrated, unfit=unfit)

@@ -1,0 +1,231 @@
+"""A scene together with what calibration finds out about it, each thing once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.calibration.estimate import Calibration, Match, calibration_of
+from napari_specfusion.calibration.moments import CoarseGuide, PairMoments, strips
+from napari_specfusion.progress import Progress, ShouldStop, Watch
+from napari_specfusion.sensor.sampling import Sampling
+
+if TYPE_CHECKING:
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.scene import Scene
+
+__all__ = ["CalibratedScene", "CubePass", "calibrate"]
+
+# a pair whose stored values take no more is read once and kept
+KEPT_BYTES = 256_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class CubePass:
+    """What one pass over the whole cube gives.
+
+    Attributes
+    ----------
+    measured
+        Boolean ``(h, w)``: LR pixels that both images measured; bands that are empty everywhere do not count.
+    means
+        Mean ``(B,)`` of each band; None where no value can be missing.
+    coefficients
+        The cube along the directions that were asked for ``(p, h, w)``, 0 where not measured; None without any.
+    """
+
+    measured: NDArray[np.bool_]
+    means: NDArray[np.float64] | None
+    coefficients: NDArray[np.float32] | None = None
+
+
+class CalibratedScene:
+    """A scene with its sampling and its moments, made when they are first needed, once.
+
+    This is what methods are prepared with. In a fusion the pair is read twice at most: in one pass here, and in the
+    tiles. Calibration and moments take bounded samples on top of it. A pair of up to 256 MB is read once and kept.
+
+    Parameters
+    ----------
+    scene
+        The pair; what it states about PSF, shift and SRF is kept.
+    progress
+        Called with a `Progress` during each long step.
+    should_stop
+        Asked at least once a second; true ends the step with `Cancelled`.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> None:
+        self.stated = scene
+        self.watch = Watch(progress, should_stop)
+        self._pass: CubePass | None = None
+
+    @classmethod
+    def of(cls, scene: Scene | CalibratedScene) -> CalibratedScene:
+        """Return `scene` as it is if it is calibrated already."""
+        return scene if isinstance(scene, CalibratedScene) else cls(scene)
+
+    def with_scene(self, scene: Scene) -> CalibratedScene:
+        """Return another scene to be calibrated, watched like this one."""
+        return CalibratedScene(scene, progress=self.watch.progress, should_stop=self.watch.should_stop)
+
+    # --- the pair --------------------------------------------------------------
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The pair as it was given; in memory where it is small."""
+        size = sum(cube.data.nbytes for cube in (self.stated.hsi, self.stated.guide))
+        if size > KEPT_BYTES:
+            return self.stated
+        return self.stated.replace(hsi=_kept(self.stated.hsi, self.watch), guide=_kept(self.stated.guide, self.watch))
+
+    @property
+    def known(self) -> Scene:
+        """The pair with the calibrated PSF and shift filled in."""
+        return self.scene.replace(psf=self.sampling.psf, shift=self.sampling.shift)
+
+    # --- calibration -------------------------------------------------------------
+
+    @cached_property
+    def match(self) -> Match:
+        """The sampling that explains the guide best, and how well it does.
+
+        Raises
+        ------
+        CalibrationError
+            If the pair cannot be calibrated.
+        """
+        return Match.of(self.scene, self.watch)
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """How the cube samples the guide's grid: what the scene states, and what only the pair can tell.
+
+        Raises
+        ------
+        CalibrationError
+            If the pair cannot be calibrated.
+        """
+        scene = self.stated
+        if scene.psf is not None and scene.shift is not None:
+            return Sampling(scene.factor, scene.psf, scene.shift)
+        return self.match.sampling
+
+    @cached_property
+    def guide(self) -> CoarseGuide:
+        """The guide on the cube's grid; one pass over it."""
+        return CoarseGuide.of(self.scene, self.sampling, self.watch)
+
+    @cached_property
+    def moments(self) -> PairMoments:
+        """Second moments of the pair, from a bounded sample of the cube."""
+        return PairMoments.of(self.scene.hsi, self.guide, self.watch)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """PSF, shift, SRF, noise and the figure of trust."""
+        return calibration_of(self.scene, self.match, self.moments)
+
+    # --- the whole cube -----------------------------------------------------------
+
+    def read_cube(self, directions: NDArray[np.float64] | None = None) -> CubePass:
+        """Pass over the cube once.
+
+        Parameters
+        ----------
+        directions
+            Orthonormal spectral directions ``(B, p)`` to take the cube's coefficients along. None asks only which
+            pixels were measured; no value is read where none can be missing, or where they were read before.
+        """
+        if directions is None and self._pass is not None:
+            return self._pass
+        hsi, guide = self.scene.hsi, self.guide
+        measured = guide.measured.copy()
+        bands, height, width = hsi.shape
+        live = self.moments.live
+        if directions is None and not hsi.may_miss:
+            self._pass = CubePass(measured & live.any(), None)
+            return self._pass
+        basis = None if directions is None else directions.T.astype(np.float32)
+        found = None if basis is None else np.empty((len(basis), height, width), np.float32)
+        total, count = np.zeros(bands), np.zeros(bands)
+        parts = strips(height, bands * width)
+        for number, rows in enumerate(parts):
+            self.watch.tell(number, len(parts), "Reading the cube")
+            values = hsi.read(rows)
+            if hsi.may_miss:
+                finite = np.isfinite(values)
+                measured[rows] &= finite[live].all(axis=0) & live.any()
+                total += np.where(finite, values, 0).sum(axis=(1, 2), dtype=np.float64)
+                count += finite.sum(axis=(1, 2))
+            if basis is not None and found is not None:
+                found[:, rows] = np.tensordot(basis, np.nan_to_num(values.astype(np.float32)), axes=1)
+        measured &= live.any()
+        if found is not None:
+            found *= measured
+        means = total / np.maximum(count, 1) if hsi.may_miss else None
+        self._pass = CubePass(measured, means, None)
+        return dataclasses.replace(self._pass, coefficients=found)
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Boolean ``(h, w)``: measured LR pixels whose PSF lies inside the guide."""
+        return np.asarray(self.read_cube().measured & self.guide.inside)
+
+    def band_means(self) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Return the band means of the cube ``(B,)`` and of the guide ``(G,)`` as far as a pass has found them."""
+        guide = self.__dict__.get("guide")
+        return None if self._pass is None else self._pass.means, None if guide is None else guide.means
+
+
+def calibrate(
+    scene: Scene | CalibratedScene,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Calibration:
+    """Estimate PSF, shift, spectral response and noise from the pair alone.
+
+    What `scene` states already (psf, shift, srf) is kept. PSF and shift are searched in a window of at most 160 x 160
+    LR pixels; response and noise come from a sample of at least 65 536 of them, read in strips.
+
+    Parameters
+    ----------
+    scene
+        The pair.
+    progress
+        Called with a `Progress` during the estimate.
+    should_stop
+        Asked at least once a second; true ends it.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    CalibrationError
+        If too few valid pixels remain, or one of the images is constant.
+    Cancelled
+        If `should_stop` said so.
+    """
+    if isinstance(scene, CalibratedScene):
+        return scene.calibration
+    return CalibratedScene(scene, progress=progress, should_stop=should_stop).calibration
+
+
+def _kept(cube: Cube, watch: Watch) -> Cube:
+    """Return a cube whose stored values lie in memory."""
+    return cube.in_memory(lambda done, total: watch.tell(done, total, f"Reading {cube.name}"))
