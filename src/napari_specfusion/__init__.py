@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from napari_specfusion.errors import SpecFusionError
     from napari_specfusion.fusion import choose, fuse
     from napari_specfusion.io import as_cube, list_arrays, open_cube, open_scene
-    from napari_specfusion.networks import create_model, list_models
+    from napari_specfusion.networks import create_model, list_networks
     from napari_specfusion.quality import Quality, evaluate
     from napari_specfusion.radiometry import check_references, find_references, reflectance
     from napari_specfusion.samples import sample_scene
     from napari_specfusion.sensor import Psf
     from napari_specfusion.simulation import simulate
     from napari_specfusion.training import TrainingOptions, fit, train
-    from napari_specfusion.weights import list_weights, load_checkpoint, load_weights
+    from napari_specfusion.weights import list_weights, load_weights
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
 
 __all__ = [
@@ -44,9 +44,8 @@ __all__ = [
     "fit",
     "fuse",
     "list_arrays",
-    "list_models",
+    "list_networks",
     "list_weights",
-    "load_checkpoint",
     "load_weights",
     "open_cube",
     "open_in",
@@ -78,9 +77,8 @@ _HOME = {
     "fit": "training",
     "fuse": "fusion",
     "list_arrays": "io",
-    "list_models": "networks",
+    "list_networks": "networks",
     "list_weights": "weights",
-    "load_checkpoint": "weights",
     "load_weights": "weights",
     "open_cube": "io",
     "open_in": "widgets._console",

@@ -15,10 +15,11 @@ from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import Residual
-from napari_specfusion.weights.checkpoint import save_checkpoint
+from napari_specfusion.weights.card import ModelCard
+from napari_specfusion.weights.files import write_weights
 from napari_specfusion.weights.fitted import Fitted
 from napari_specfusion.weights.shipped import list_weights, shipped_weights
-from napari_specfusion.weights.trained import Trained, Training
+from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ def residual(ratio: int = 4, bands: int = 31) -> Residual:
 
 def trained(path: Path, ratio: int = 4, bands: int = 31) -> Path:
     path.parent.mkdir(exist_ok=True)
-    Trained(residual(ratio, bands), Training("lso-s", "subspace"), "x").save(path)
+    Trained(residual(ratio, bands), ModelCard(network="lso-s", base="subspace"), "x").save(path)
     return path
 
 
@@ -63,7 +64,7 @@ def test_files_run_at_their_ratio_and_those_for_4_across(pairs: dict[int, Scene]
 
 def test_a_bare_network_runs_across_too_and_a_fitted_one_does_not(pairs: dict[int, Scene], tmp_path: Path) -> None:
     bare, fitted = tmp_path / "bare.safetensors", tmp_path / "fitted.safetensors"
-    save_checkpoint(create_model("lso-s", 31, 3, 4), bare)
+    write_weights(bare, create_model("lso-s", 31, 3, 4), ModelCard())
     Fitted(residual(), 0.5, 30.0, 31.0, "gained").save(fitted)
     table = contenders(["glp"], [bare, fitted], pairs, cross=(8,))
     assert [c.name for c in table[4]] == ["glp", "bare", "fitted"]
@@ -78,7 +79,7 @@ def test_weights_that_fit_nothing_are_named(pairs: dict[int, Scene], tmp_path: P
     with pytest.raises(ModelError, match="31 bands, few was trained for 20"):
         contenders(["glp"], [trained(tmp_path / "few.safetensors", bands=20)], pairs)
     bare = tmp_path / "bare.safetensors"
-    save_checkpoint(create_model("lso-s", 31, 1, 4), bare)
+    write_weights(bare, create_model("lso-s", 31, 1, 4), ModelCard())
     with pytest.raises(ModelError, match=r"bare takes cubes of 31 bands with a guide of 1, the scenes have 31 and 3"):
         contenders(["glp"], [bare], pairs)
     with pytest.raises(CheckpointError, match="no weight file"):
@@ -119,7 +120,7 @@ def test_operations_are_those_the_papers_count(name: str, operations: float) -> 
 
 
 def test_the_size_does_not_hang_on_the_ratio(tmp_path: Path) -> None:
-    model = Trained(residual(), Training("lso-s", "subspace"), "x")
+    model = Trained(residual(), ModelCard(network="lso-s", base="subspace"), "x")
     one, other = network_cost(model), network_cost(model.at(12))
     assert one is not None and other is not None
     assert one.parameters == other.parameters == sum(p.numel() for p in model.residual.module.parameters())

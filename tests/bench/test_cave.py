@@ -17,7 +17,8 @@ from napari_specfusion.errors import ModelError, OutputError, ReadError, SceneEr
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import Residual
 from napari_specfusion.samples.scene import sample_reference
-from napari_specfusion.weights.trained import Trained, Training
+from napari_specfusion.weights.card import ModelCard
+from napari_specfusion.weights.trained import Trained
 
 BICUBIC, GLP = (Contender(name, name, name) for name in ("bicubic", "glp"))
 
@@ -38,7 +39,7 @@ def weights(tmp_path: Path) -> Path:
     numbers = [np.full(n, 0.1) for n in (6, 6, 3, 3, 6)]
     residual = Residual(create_model("lso-s", 6, 3, 4), np.eye(31, 6), *numbers)
     path = tmp_path / "tiny.safetensors"
-    Trained(residual, Training("lso-s", "bicubic"), "x").save(path)
+    Trained(residual, ModelCard(network="lso-s", base="bicubic"), "x").save(path)
     return path
 
 

@@ -14,7 +14,7 @@ import torch
 from napari_specfusion.errors import ModelError
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.tiling.tiles import TileGrid
-from napari_specfusion.weights.checkpoint import load_checkpoint
+from napari_specfusion.weights.load import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def test_reproduces_the_released_model_through_its_checkpoint(
     ratio, seed = map(int, re.search(r"x(\d+)_seed(\d+)", name).groups())
     state = made_up(create_model("lso", 31, 3, ratio), seed)
     torch.save({"model_state_dict": state, "epoch": 1, "model_name": "LSO", "config": {}}, tmp_path / "lso.pth.tar")
-    module = load_checkpoint(tmp_path / "lso.pth.tar", ratio=ratio)
+    module = load_weights(tmp_path / "lso.pth.tar", ratio=ratio)
     with torch.inference_mode():
         assert float((module(pair["guide"], pair["hsi"]) - pair["fused"]).abs().max()) < 1e-4
     with torch.enable_grad():

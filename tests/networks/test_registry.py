@@ -8,15 +8,20 @@ import pytest
 import torch
 
 from napari_specfusion.errors import ModelError
-from napari_specfusion.networks.registry import NETWORKS, create_model, list_models
+from napari_specfusion.networks.registry import DEFAULT_NETWORK, NETWORKS, create_model, list_networks
 
 Small = Callable[[str], dict[str, int]]
 UNTOLD = {"patch", "straight", "window"}  # sizes that no tensor tells
 
 
 def test_all_are_listed() -> None:
-    assert list_models() == list(NETWORKS)
-    assert {"lso", "lso-s"} <= set(list_models())
+    listed = list_networks()
+    assert [info.name for info in listed] == list(NETWORKS)
+    assert {"lso", "specsolver", DEFAULT_NETWORK} <= set(NETWORKS)
+    lines = str(listed).splitlines()
+    assert len(lines) == 1 + len(NETWORKS)
+    for line, (name, spec) in zip(lines[1:], NETWORKS.items(), strict=True):
+        assert line.startswith(name) and spec.title in line and line.endswith(spec.reference)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

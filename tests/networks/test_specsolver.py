@@ -12,7 +12,9 @@ import torch
 
 from napari_specfusion.errors import CheckpointError, ModelError
 from napari_specfusion.networks.registry import create_model
-from napari_specfusion.weights.checkpoint import load_checkpoint, save_checkpoint
+from napari_specfusion.weights.card import ModelCard
+from napari_specfusion.weights.files import write_weights
+from napari_specfusion.weights.load import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +58,7 @@ def test_reproduces_the_released_model_through_its_checkpoint(
     ratio, seed = map(int, re.search(r"x(\d+)_seed(\d+)", file).groups())
     made = create_model(name, 31, 3, ratio)
     torch.save(made_up(made, seed), tmp_path / "best.pth")
-    module = load_checkpoint(tmp_path / "best.pth", ratio=ratio)
+    module = load_weights(tmp_path / "best.pth", ratio=ratio)
     assert module.sizes == made.sizes
     # float32's rounding may take a phase near pi across its jump
     for dtype, bound in ((torch.float32, 2e-3), (torch.float64, 1e-5)):
@@ -143,8 +145,8 @@ def test_it_asks_for_a_window_and_its_weights_remember_which(tmp_path: Path) -> 
     module = network(window=96, straight=1).float()
     footprint = module.footprint()
     assert (footprint.window, footprint.stride, footprint.multiple, footprint.uses_grid) == (96, 4, 4, False)
-    save_checkpoint(module, tmp_path / "w.safetensors")
-    loaded = load_checkpoint(tmp_path / "w.safetensors")
+    write_weights(tmp_path / "w.safetensors", module, ModelCard())
+    loaded = load_weights(tmp_path / "w.safetensors")
     assert (loaded.window, loaded.straight, loaded.sizes) == (96, True, module.sizes)
 
 
@@ -155,4 +157,4 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         network(phase=0)
     torch.save({"spa1.scale1.0.weight": torch.zeros(2)}, tmp_path / "stub.pth")
     with pytest.raises(CheckpointError, match="do not fit together"):
-        load_checkpoint(tmp_path / "stub.pth")
+        load_weights(tmp_path / "stub.pth")

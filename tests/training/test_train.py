@@ -19,12 +19,14 @@ from napari_specfusion.networks.registry import NETWORKS
 from napari_specfusion.quality.metrics import evaluate
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.training import TrainingOptions, TrainingProgress, train
-from napari_specfusion.training import run as run_module
+from napari_specfusion.training import trainer as trainer_module
 from napari_specfusion.training.options import FINAL_RATE
-from napari_specfusion.weights.trained import Trained, load_trained
+from napari_specfusion.weights.load import load_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_specfusion.weights.trained import Trained
 
 SHORT = TrainingOptions(steps=6, batch=2, patch=8, validate_every=2, protocols=("lso",))
 
@@ -50,7 +52,7 @@ def weights_of(trained: Trained) -> list[Any]:
 
 
 def assert_same(one: Trained, other: Trained) -> None:
-    assert one.training == other.training
+    assert one.card == other.card
     for a, b in zip(weights_of(one), weights_of(other), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -58,18 +60,18 @@ def assert_same(one: Trained, other: Trained) -> None:
 def test_what_is_left_in_the_folder(run: tuple[Path, Trained]) -> None:
     folder, trained = run
     assert {path.name for path in folder.iterdir()} - {"log.png"} == {"state.pt", "log.csv", "weights.safetensors"}
-    assert_same(load_trained(folder / "weights.safetensors", trained.name), trained)
+    assert_same(load_weights(folder / "weights.safetensors"), trained)
     rows = list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
     assert [int(row["step"]) for row in rows] == [2, 4, 6]
     assert all(float(row["psnr"]) > 20 for row in rows)
-    kept = next(row for row in rows if int(row["step"]) == trained.training.steps)
-    assert {key: float(kept[key]) for key in trained.training.scores} == dict(trained.training.scores)
+    kept = next(row for row in rows if int(row["step"]) == trained.card.steps)
+    assert {key: float(kept[key]) for key in trained.card.scores} == dict(trained.card.scores)
     grades = {int(row["step"]): 0.75 * float(row["psnr"]) + 0.25 * float(row["small_psnr"]) for row in rows}
-    assert max(grades, key=lambda step: grades[step]) == trained.training.steps
+    assert max(grades, key=lambda step: grades[step]) == trained.card.steps
 
 
 def test_the_weights_tell_what_they_were_trained_for(run: tuple[Path, Trained], scenes: list[Cube]) -> None:
-    told = run[1].training
+    told = run[1].card
     assert told.wavelengths == tuple(scenes[0].wavelengths.tolist())  # type: ignore[union-attr]
     assert np.shape(told.response) == (3, 31)
     assert set(told.data) < {cube.name for cube in scenes}
@@ -84,7 +86,7 @@ def test_a_plot_is_drawn(run: tuple[Path, Trained]) -> None:
 def test_it_learns(scenes: list[Cube], tmp_path: Path) -> None:
     options = dataclasses.replace(SHORT, steps=60, validate_every=60, base="bicubic", batch=4)
     trained = train(scenes, tmp_path, options, validation=1)
-    assert trained.training.scores["psnr"] > trained.training.scores["base_psnr"] + 0.3
+    assert trained.card.scores["psnr"] > trained.card.scores["base_psnr"] + 0.3
     scene = sample_scene(128, 4)
     assert scene.reference is not None
     learned, alone = (evaluate(scene.reference, fuse(scene, model=m), 4).psnr for m in (trained, "bicubic"))
@@ -133,6 +135,15 @@ def test_one_killed_in_the_midst_of_writing_goes_on(
     assert not (tmp_path / "state.pt.partial").exists()
 
 
+def test_the_state_keeps_the_keys_that_earlier_releases_wrote(run: tuple[Path, Trained]) -> None:
+    state = torch.load(run[0] / "state.pt", weights_only=True)
+    assert set(state) == {"step", "seconds", "network", "averaged", "optimiser", "losses", "log", "best", "facts"}
+    assert set(state["best"]) == {"step", "grade", "psnr", "sam", "small_psnr", "weights"}
+    options = {field.name for field in dataclasses.fields(TrainingOptions)}
+    assert set(state["facts"]) == {*options, "scenes", "validation", "start"}
+    assert options >= {"model", "ratio", "base", "protocols", "loss", "both_scales", "directions", "steps", "batch"}
+
+
 def test_a_finished_one_is_returned_as_it_is(run: tuple[Path, Trained], scenes: list[Cube], tmp_path: Path) -> None:
     folder = shutil.copytree(run[0], tmp_path / "copy")
     assert_same(train(scenes, folder, SHORT, validation=1), run[1])
@@ -147,7 +158,7 @@ def test_other_options_need_another_folder(run: tuple[Path, Trained], scenes: li
 
 def test_a_damaged_state_is_named(scenes: list[Cube], tmp_path: Path) -> None:
     (tmp_path / "state.pt").write_bytes(b"nothing of the kind")
-    with pytest.raises(OutputError, match=r"state\.pt is no state of a training"):
+    with pytest.raises(OutputError, match=r"state\.pt is not the state of a training"):
         train(scenes, tmp_path, SHORT, validation=1)
 
 
@@ -198,7 +209,7 @@ def test_values_that_are_not_finite_are_counted(scenes: list[Cube], tmp_path: Pa
 
 def test_sizes_may_differ_but_bands_may_not(scenes: list[Cube], tmp_path: Path) -> None:
     small = [scenes[0], scenes[1].crop(slice(0, 40), slice(0, 56)), *scenes[2:]]
-    assert train(small, tmp_path / "sizes", SHORT, validation=1).training.steps
+    assert train(small, tmp_path / "sizes", SHORT, validation=1).card.steps
     fewer = [scenes[0], scenes[1].select(range(12)), *scenes[2:]]
     with pytest.raises(ModelError, match=r"part 1 has 12 bands, part 0 31"):
         train(fewer, tmp_path / "bands", SHORT, validation=1)
@@ -237,7 +248,7 @@ def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
 def test_a_training_that_runs_away_is_stopped(
     scenes: list[Cube], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "_score", lambda *_: (float("nan"), 0.0))
+    monkeypatch.setattr(trainer_module, "_score", lambda *_: (float("nan"), 0.0))
     with pytest.raises(ModelError, match="not finite after 2 steps"):
         train(scenes, tmp_path, SHORT, validation=1)
 
@@ -256,15 +267,17 @@ def test_weights_to_begin_with(run: tuple[Path, Trained], scenes: list[Cube], tm
     for a, b in zip(weights_of(again), weights_of(run[1]), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-7)
     np.testing.assert_array_equal(again.residual.basis, run[1].residual.basis)
-    assert again.training.steps == run[1].training.steps + 1
+    assert again.card.steps == run[1].card.steps + 1
     eight = train(scenes, tmp_path / "eight", dataclasses.replace(begun, ratio=8), validation=1, start=run[1])
     assert eight.ratio == 8
     fewer = [cube.select(range(20)) for cube in scenes]
     with pytest.raises(ModelError, match="was trained for 31 bands"):
         train(fewer, tmp_path / "fewer", begun, validation=1, start=run[1])
-    with pytest.raises(ModelError, match="no specsolver-s"):
+    with pytest.raises(ModelError, match="not a specsolver-s"):
         other = dataclasses.replace(begun, model="specsolver-s")
         train(scenes, tmp_path / "other", other, validation=1, start=run[1])
+    with pytest.raises(ModelError, match="start from are a str"):
+        train(scenes, tmp_path / "file", begun, validation=1, start="weights.safetensors")  # type: ignore[arg-type]
     with pytest.raises(OutputError, match="another start"):
         train(scenes, tmp_path / "again", begun, validation=1)
 
@@ -273,5 +286,5 @@ def test_weights_to_begin_with(run: tuple[Path, Trained], scenes: list[Cube], tm
 def test_every_network_can_be_trained(scenes: list[Cube], tmp_path: Path, model: str) -> None:
     options = dataclasses.replace(SHORT, model=model, steps=1, batch=1, both_scales=False)
     trained = train([cube.crop(slice(0, 32), slice(0, 32)) for cube in scenes], tmp_path, options, validation=1)
-    assert trained.training.model == model
-    assert load_trained(tmp_path / "weights.safetensors").training == trained.training
+    assert trained.card.network == model
+    assert load_weights(tmp_path / "weights.safetensors").card == trained.card

@@ -1,32 +1,21 @@
-"""The weights that come with the package, and files of any kind."""
+"""The weights that come with the package."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
 import pytest
-import torch
 
-from napari_specfusion.errors import CheckpointError, ModelError
+from napari_specfusion.errors import ModelError
 from napari_specfusion.fusion.resolve import as_method
-from napari_specfusion.networks.registry import create_model
-from napari_specfusion.networks.residual import Residual
 from napari_specfusion.samples.scene import sample_scene
-from napari_specfusion.weights.checkpoint import save_checkpoint
-from napari_specfusion.weights.fitted import Fitted
-from napari_specfusion.weights.shipped import list_weights, load_weights, shipped_weights, weights_for
-from napari_specfusion.weights.trained import Trained, Training
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from napari_specfusion.weights.shipped import list_weights, shipped_card, shipped_weights, weights_for
 
 
 @pytest.mark.parametrize("name", list_weights())
 def test_every_file_opens_and_tells_its_story(name: str) -> None:
     weights = shipped_weights(name)
-    told = weights.training
+    told = weights.card
     assert weights.name == name
+    assert told.kind == "trained"
     assert told.steps > 0
     assert told.scores["psnr"] > told.scores["base_psnr"]
     assert told.data
@@ -41,7 +30,7 @@ def test_no_scene_of_the_test_set_was_trained_on(name: str) -> None:
         "superballs thread_spools oil_painting paints photo_and_face pompoms real_and_fake_apples "
         "real_and_fake_peppers sponges stuffed_toys jelly_beans watercolors"
     ).split()
-    assert not set(shipped_weights(name).training.data) & set(tested)
+    assert not set(shipped_weights(name).card.data) & set(tested)
 
 
 def test_weights_are_offered_where_bands_wavelengths_and_ratio_fit() -> None:
@@ -64,26 +53,10 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         shipped_weights("nothing")
 
 
-def test_a_file_of_any_kind_opens(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    module = create_model("lso-s", 6, 3, 4)
-    bare = tmp_path / "bare.safetensors"
-    save_checkpoint(module, bare)
-    assert isinstance(load_weights(bare), torch.nn.Module)
-    pickled = tmp_path / "authors.pth"
-    torch.save({"model_state_dict": module.state_dict()}, pickled)
-    assert load_weights(pickled, 8).ratio == 8
-    numbers = [np.full(n, 1.0) for n in (6, 6, 3, 3, 6)]
-    residual = Residual(module, np.eye(31, 6), *numbers)
-    described = tmp_path / "trained.safetensors"
-    Trained(residual, Training("lso-s", "subspace"), "x").save(described)
-    assert isinstance(load_weights(described), Trained)
-    fitted = tmp_path / "fitted.safetensors"
-    Fitted(residual, 0.5, 30.0, 31.0, "gained").save(fitted)
-    assert isinstance(load_weights(fitted), Fitted)
-    broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(described.read_bytes()[:200])
-    with pytest.raises(CheckpointError, match="no whole safetensors"):
-        load_weights(broken)
-    with pytest.raises(CheckpointError, match="no weight file"):
-        load_weights(tmp_path / "missing.safetensors")
+@pytest.mark.parametrize("name", list_weights())
+def test_the_card_can_be_read_alone(name: str) -> None:
+    card = shipped_card(name)
+    whole = shipped_weights(name).card
+    assert card.bands == whole.bands == 31
+    for name in ("kind", "network", "ratio", "wavelengths", "response", "data", "scores"):
+        assert getattr(card, name) == getattr(whole, name)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.errors import CheckpointError, ModelError, OutputError
+from napari_specfusion.errors import ModelError
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.networks.registry import NETWORKS, create_model
 from napari_specfusion.networks.residual import Residual
 from napari_specfusion.samples.scene import sample_scene
-from napari_specfusion.weights.trained import KEY, Trained, Training, load_trained
+from napari_specfusion.weights.card import ModelCard
+from napari_specfusion.weights.files import complete_card
+from napari_specfusion.weights.load import load_weights
+from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +38,10 @@ def made(scene: Scene, model: str = "lso-s", base: str = "subspace", p: int = 6)
     torch.manual_seed(0)
     assert scene.hsi.wavelengths is not None
     assert scene.srf is not None
-    training = Training(
-        model,
-        base,
+    card = ModelCard(
+        kind="trained",
+        network=model,
+        base=base,
         wavelengths=tuple(scene.hsi.wavelengths.tolist()),
         response=tuple(map(tuple, scene.srf.matrix.tolist())),
         protocols=("lso",),
@@ -58,7 +59,7 @@ def made(scene: Scene, model: str = "lso-s", base: str = "subspace", p: int = 6)
         guide_spread=np.full(3, 0.3),
         size=np.full(p, 0.01),
     )
-    return Trained(residual, training, "made")
+    return Trained(residual, complete_card(card, residual.module, residual.numbers), "made")
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +118,9 @@ def test_values_of_another_unit_are_brought_to_the_trained_range(scene: Scene, t
 def test_saved_and_loaded(scene: Scene, trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "made.safetensors"
     trained.save(path)
-    loaded = load_trained(path)
+    loaded = load_weights(path)
     assert loaded.name == "made"
-    assert loaded.training == trained.training
+    assert loaded.card == trained.card
     np.testing.assert_array_equal(fuse(scene, model=loaded).read(), fuse(scene, model=trained).read())
 
 
@@ -174,57 +175,3 @@ def test_the_guide_of_the_trained_camera_is_left_alone_and_another_one_is_brough
     same, seen = (fuse(s, model=trained).read() for s in (scene, other))
     base, moved = (fuse(s, model="subspace").read() for s in (scene, other))
     np.testing.assert_allclose(seen - moved, same - base, atol=0.1 * np.abs(same - base).max())
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("base", "nonsense"),
-        ("scores", 3),
-        ("response", [[1.0]]),
-        ("wavelengths", [400.0, float("nan")]),
-        ("steps", "many"),
-        ("bands", 7),
-        ("ratio", 99),
-        ("model", "nothing"),
-        ("sizes", {"width": 48}),
-    ],
-)
-def test_a_false_description_is_refused(trained: Trained, tmp_path: Path, key: str, value: object) -> None:
-    path = tmp_path / "made.safetensors"
-    trained.save(path)
-    tensors, told = opened(path)
-    save_file(tensors, path, metadata={KEY: json.dumps({**told, key: value})})
-    with pytest.raises(CheckpointError, match="holds no weights that train"):
-        load_trained(path)
-
-
-@pytest.mark.parametrize("name", ["basis", "size", "guide_centre", "module.outc.conv.2.bias"])
-@pytest.mark.parametrize("how", ["missing", "shape", "nan"])
-def test_tensors_that_do_not_fit_are_refused(trained: Trained, tmp_path: Path, name: str, how: str) -> None:
-    path = tmp_path / "made.safetensors"
-    trained.save(path)
-    tensors, told = opened(path)
-    if how == "missing":
-        del tensors[name]
-    else:
-        tensors[name] = torch.zeros(5, 5) if how == "shape" else torch.full_like(tensors[name], torch.nan)
-    save_file(tensors, path, metadata={KEY: json.dumps(told)})
-    with pytest.raises(CheckpointError, match="holds no weights that train"):
-        load_trained(path)
-
-
-def opened(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    with safe_open(path, "pt") as stored:
-        names = list(stored.keys())
-        return {name: stored.get_tensor(name) for name in names}, json.loads(stored.metadata()[KEY])
-
-
-def test_a_damaged_file_is_refused(trained: Trained, tmp_path: Path) -> None:
-    path = tmp_path / "made.safetensors"
-    trained.save(path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="holds no weights that train"):
-        load_trained(path)
-    with pytest.raises(OutputError, match="cannot be written"):
-        trained.save(tmp_path / "missing" / "made.safetensors")

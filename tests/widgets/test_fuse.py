@@ -13,7 +13,8 @@ from napari_specfusion.data.cube import Cube
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.samples.scene import sample_scene
-from napari_specfusion.weights.checkpoint import save_checkpoint
+from napari_specfusion.weights.card import ModelCard
+from napari_specfusion.weights.files import write_weights
 from napari_specfusion.weights.shipped import list_weights
 from napari_specfusion.widgets._console import open_in, show_in
 from napari_specfusion.widgets._fuse_options import METHOD_CHOICES, FuseOptions, describe_progress
@@ -218,7 +219,8 @@ def test_a_network_is_fitted_on_the_scene(
 
 
 def test_weights_from_a_file(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path) -> None:
-    save_checkpoint(create_model("lso", 31, 3, 4, width=8, heads=2, features=8, blocks=1), tmp_path / "w.safetensors")
+    module = create_model("lso", 31, 3, 4, width=8, heads=2, features=8, blocks=1)
+    write_weights(tmp_path / "w.safetensors", module, ModelCard())
     fuse = dock("Fuse")
     ready(qtbot, fuse)
     pick(fuse, "weights")

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import ModelError
 from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.networks.registry import DEFAULT_NETWORK
+from napari_specfusion.training.fitting import FIT_MINUTES
 from napari_specfusion.weights.fitted import Fitted
-from napari_specfusion.weights.shipped import list_weights, load_weights, shipped_weights
+from napari_specfusion.weights.load import load_weights
+from napari_specfusion.weights.shipped import list_weights, shipped_weights
 from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CROSS_FROM", "FITTED", "Contender", "NetworkCost", "contenders", "network_cost", "open_model"]
 
-FITTED = "lso-s"
+FITTED = DEFAULT_NETWORK
 # the ratio whose weights are tried at other ratios
 CROSS_FROM = 4
 SMALLEST_SIDE = 64
@@ -83,7 +86,7 @@ def contenders(
     pairs: Mapping[int, Scene],
     *,
     cross: Sequence[int] = (),
-    minutes: float = 3.0,
+    minutes: float = FIT_MINUTES,
 ) -> dict[int, list[Contender]]:
     """Return what is to be compared at each ratio.
 

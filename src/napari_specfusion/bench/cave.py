@@ -28,7 +28,8 @@ from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.quality.metrics import evaluate
 from napari_specfusion.simulation.pair import PROTOCOLS, simulate
-from napari_specfusion.simulation.sharp_cubes import open_sharp_cubes
+from napari_specfusion.simulation.sharp_cubes import WHITE, open_sharp_cubes
+from napari_specfusion.training.fitting import FIT_MINUTES
 from napari_specfusion.weights.shipped import list_weights
 
 if TYPE_CHECKING:
@@ -254,8 +255,8 @@ def _parser() -> argparse.ArgumentParser:
         help=f"out of {', '.join((*METHODS, *list_weights()))}, and {FITTED}, fitted on each scene (all without a fit)",
     )
     parser.add_argument("--weights", nargs="+", default=[], metavar="FILE", help="more weight files")
-    parser.add_argument("--minutes", type=float, default=3.0, help=f"how long to fit {FITTED} (%(default)g)")
+    parser.add_argument("--minutes", type=float, default=FIT_MINUTES, help=f"how long to fit {FITTED} (%(default)g)")
     parser.add_argument("--noise", type=float, nargs=2, metavar=("CUBE", "GUIDE"), help="noise to add, SNR in dB")
-    parser.add_argument("--white", type=float, default=65535.0, help="stored integer of reflectance 1 (%(default)g)")
+    parser.add_argument("--white", type=float, default=WHITE, help="stored integer of reflectance 1 (%(default)g)")
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="do without measuring memory")
     return parser

@@ -67,7 +67,7 @@ def bench_network(
     Parameters
     ----------
     name
-        A network of `list_models`.
+        A network of `list_networks`.
     size
         Rows and columns of the guide.
     bands, guide_bands, ratio

@@ -137,7 +137,8 @@ def train_files(options: argparse.Namespace) -> int:
     """Train a network on the cubes in a folder."""
     from napari_specfusion.cli.progress import ProgressLine
     from napari_specfusion.training import TrainingOptions, train
-    from napari_specfusion.weights.trained import load_trained
+    from napari_specfusion.training.options import VALIDATION_SCENES
+    from napari_specfusion.weights.load import load_weights
 
     chosen = TrainingOptions(
         model=options.model,
@@ -153,24 +154,24 @@ def train_files(options: argparse.Namespace) -> int:
         seed=options.seed,
         validate_every=options.validate_every,
     )
-    start = None if options.start is None else load_trained(options.start)
+    start = None if options.start is None else load_weights(options.start)
     with ProgressLine(f"Training {options.model} x{options.ratio}") as line:
         trained = train(
             options.data,
             options.out,
             chosen,
             srf=options.srf,
-            validation=options.validation or 2,
+            validation=options.validation or VALIDATION_SCENES,
             start=start,
             white=options.white,
             device=options.device,
             compile_network=options.compile,
             progress=line.training,
         )
-    scores = trained.training.scores
+    scores = trained.card.scores
     print(
         f"{scores['psnr']:.2f} dB, {scores['sam']:.2f} degrees on the validation scenes after "
-        f"{trained.training.steps} steps; {options.base} alone: {scores['base_psnr']:.2f} dB, "
+        f"{trained.card.steps} steps; {options.base} alone: {scores['base_psnr']:.2f} dB, "
         f"{scores['base_sam']:.2f} degrees\nwritten to {Path(options.out) / 'weights.safetensors'}"
     )
     return 0
@@ -275,7 +276,7 @@ def _scene(options: argparse.Namespace) -> Scene:
 def _model(name: str, scene: Scene) -> Any:
     if not name.lower().endswith(WEIGHT_SUFFIXES):
         return name
-    from napari_specfusion.weights.shipped import load_weights
+    from napari_specfusion.weights.load import load_weights
 
     return load_weights(name, scene.factor)
 

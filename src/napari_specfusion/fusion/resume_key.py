@@ -48,10 +48,19 @@ def _add(digest: Any, value: Any) -> None:
     elif isinstance(value, str | bool | int | float | Fraction | None):
         digest.update(f"{value!r};".encode())
     elif type(value).__module__.startswith(PACKAGE) and not isinstance(value, Cube | Scene):
-        digest.update(type(value).__qualname__.encode())
-        fields = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else vars(value)
-        for name in sorted(fields):
-            _add(digest, (name, getattr(value, name)))
+        kind, parts = _parts(value)
+        digest.update(kind.encode())
+        for name in sorted(parts):
+            _add(digest, (name, parts[name]))
+
+
+def _parts(value: Any) -> tuple[str, dict[str, Any]]:
+    """Return what an object of this package is called and consists of; it may say so itself, to keep old keys valid."""
+    if hasattr(value, "resume_parts"):
+        parts: tuple[str, dict[str, Any]] = value.resume_parts()
+        return parts
+    names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else vars(value)
+    return type(value).__qualname__, {name: getattr(value, name) for name in names}
 
 
 def _windows(cube: Cube) -> Iterator[NDArray[Any]]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from napari_specfusion.networks.registry import NETWORKS, create_model, list_models
+from napari_specfusion.networks.registry import NETWORKS, create_model, list_networks
 
-__all__ = ["NETWORKS", "create_model", "list_models"]
+__all__ = ["NETWORKS", "create_model", "list_networks"]

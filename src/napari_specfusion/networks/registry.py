@@ -1,4 +1,4 @@
-"""The networks by name: what they are called, how large they are, how to tell their weights from others'."""
+"""The networks by name: their titles and sizes, and how to recognise their weights."""
 
 from __future__ import annotations
 
@@ -9,13 +9,36 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import ModelError
+from napari_specfusion.listing import Listing
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["NETWORKS", "NetworkSpec", "create_model", "list_models"]
+__all__ = ["DEFAULT_NETWORK", "NETWORKS", "NetworkInfo", "NetworkSpec", "create_model", "list_networks"]
+
+DEFAULT_NETWORK = "lso-s"
+"""The network that `train` and `fit` take where none is named."""
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """One line of `list_networks`.
+
+    Attributes
+    ----------
+    name
+        What `train`, `fit` and `create_model` know it by.
+    title
+        What it is, in a few words.
+    reference
+        The paper that describes it.
+    """
+
+    name: str
+    title: str
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -31,9 +54,9 @@ class NetworkSpec:
     sizes
         Its sizes.
     reference
-        The paper.
+        The paper that describes it.
     landmark
-        A key that only this architecture's state dicts hold.
+        A key that only the state dicts of this architecture hold.
     read_sizes
         Reads bands, guide bands and sizes off the shapes of a state dict.
     """
@@ -126,18 +149,18 @@ NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(
 )
 
 
-def list_models() -> list[str]:
-    """Return the names that `create_model` takes."""
-    return list(NETWORKS)
+def list_networks() -> Listing[NetworkInfo]:
+    """Return the networks that can be trained, fitted or created; prints as a table."""
+    return Listing(NetworkInfo(name, spec.title, spec.reference) for name, spec in NETWORKS.items())
 
 
 def create_model(name: str, bands: int, guide_bands: int, ratio: int, **size: int) -> torch.nn.Module:
-    """Make a network with fresh weights.
+    """Create a network with random weights.
 
     Parameters
     ----------
     name
-        One of `list_models`.
+        One of `list_networks`.
     bands, guide_bands
         Number of bands of the cube and of the guide.
     ratio
@@ -154,7 +177,7 @@ def create_model(name: str, bands: int, guide_bands: int, ratio: int, **size: in
     Raises
     ------
     ModelError
-        If there is no such network, or it cannot be had in this size.
+        If there is no such network, or it does not exist in this size.
     """
     if name not in NETWORKS:
         raise ModelError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from napari_specfusion.tiling.contract import Predictor
     from napari_specfusion.tiling.tiles import Tile
 
-__all__ = ["Residual", "ResidualPredictor", "start_at_zero"]
+__all__ = ["NUMBERS", "Residual", "ResidualPredictor", "start_at_zero"]
+
+NUMBERS = ("basis", "centre", "spread", "guide_centre", "guide_spread", "size")
+"""Names of the arrays that bring images into a network's range."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,11 @@ class Residual:
     guide_centre: NDArray[np.float64]
     guide_spread: NDArray[np.float64]
     size: NDArray[np.float64]
+
+    @property
+    def numbers(self) -> dict[str, NDArray[np.float64]]:
+        """The arrays, by name."""
+        return {name: getattr(self, name) for name in NUMBERS}
 
     def of(self, guide: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
         """Return the residual ``(N, p, H, W)`` to coefficients `base`, of its shape, under `guide` ``(N, G, H, W)``."""

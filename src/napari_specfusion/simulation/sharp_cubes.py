@@ -13,13 +13,16 @@ from napari_specfusion.io import find_reader, open_cube
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
 
-__all__ = ["open_sharp_cubes"]
+__all__ = ["WHITE", "open_sharp_cubes"]
+
+WHITE = 65535.0
+"""Stored integer that stands for reflectance 1 where a file does not say so: the largest of 16 bits."""
 
 CAVE_BANDS = 31
 CAVE_WAVELENGTHS = np.linspace(400.0, 700.0, CAVE_BANDS)
 
 
-def open_sharp_cubes(folder: str | Path, white: float = 65535.0) -> list[Cube]:
+def open_sharp_cubes(folder: str | Path, white: float = WHITE) -> list[Cube]:
     """Open the sharp cubes in a folder, one file each, as reflectance.
 
     Parameters

@@ -6,19 +6,21 @@ import math
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, ModelError
 from napari_specfusion.sensor.srf import as_srf
-from napari_specfusion.simulation.sharp_cubes import open_sharp_cubes
+from napari_specfusion.simulation.sharp_cubes import WHITE, open_sharp_cubes
 from napari_specfusion.training.folder import TrainingFolder
-from napari_specfusion.training.options import TrainingOptions, TrainingProgress
+from napari_specfusion.training.options import VALIDATION_SCENES, TrainingOptions, TrainingProgress
 from napari_specfusion.training.pairs import Examples
 from napari_specfusion.training.trainer import Best, Trainer
-from napari_specfusion.weights.trained import Trained, Training
+from napari_specfusion.weights.card import ModelCard
+from napari_specfusion.weights.files import complete_card
+from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,105 +39,108 @@ def train(
     options: TrainingOptions | None = None,
     *,
     srf: Srf | str | Path = "rgb",
-    validation: int | Sequence[str] = 2,
+    validation: int | Sequence[str] = VALIDATION_SCENES,
     start: Trained | None = None,
-    white: float = 65535.0,
+    white: float = WHITE,
     device: str = "auto",
     mixed_precision: bool | None = None,
     compile_network: bool = False,
     progress: Callable[[TrainingProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Trained:
-    """Train a network on sharp cubes, or go on with a training that was interrupted.
+    """Train a network on sharp cubes, or resume a training that was interrupted.
 
     Parameters
     ----------
     scenes
-        Sharp cubes of one sensor, reflectance of about 0 to 1; or the folder that holds them.
+        Sharp cubes of one sensor ``(band, y, x)``, reflectance of about 0 to 1; or the folder that holds them.
     out
-        Folder of the training: its state, the log (``log.csv`` and, with matplotlib, ``log.png``) and the weights that
-        did best on the validation scenes so far, ``weights.safetensors``. A moving average of the weights is what is
-        judged and kept.
+        Folder for the training state, the log (``log.csv`` and, with matplotlib, ``log.png``) and the best weights so
+        far (``weights.safetensors``). A moving average of the weights is validated and saved.
     options
-        How to train.
+        Network, ratio, number of steps and so on; None takes the defaults of `TrainingOptions`.
     srf
-        Response of the guide's camera: an `Srf`, a name or a CSV file.
+        Spectral response of the guide's camera: an `Srf`, a name or a CSV file.
     validation
-        Scenes to keep for validation: how many, spread evenly over the names, or which.
+        Scenes to hold out for validation: how many, spread evenly over the names, or their names.
     start
-        Weights to begin with, in place of random ones: of the same network, bands and guide bands; any ratio.
+        Weights to start from in place of random ones: of the same network, bands and guide bands, at any ratio.
     white
-        Stored integer that stands for reflectance 1, for files that do not say so themselves.
+        Integer that stands for reflectance 1 in files that do not say so themselves.
     device
         ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
     mixed_precision
         Compute in bfloat16 where that does no harm; None does so on CUDA.
     compile_network
-        Have ``torch.compile`` make the network faster: worth its minutes in a long training on a GPU.
+        Compile the network with ``torch.compile``. This takes minutes and pays off in a long training on a GPU.
     progress
-        Called every few seconds, and after every look at the validation scenes.
+        Called every few seconds and after each validation.
     should_stop
-        Asked at every step; true saves the state and ends.
+        Called before each step; if it returns True, the state is saved and the training ends.
 
     Returns
     -------
     Trained
-        The weights that did best on the validation scenes; `Trained.save` has been called.
+        The weights with the best validation score. They have been saved in `out`.
 
     Raises
     ------
     SceneError, ModelError, ReadError
-        If the scenes cannot be trained on: values that are not finite, other bands, too small.
+        If the scenes cannot be used: values that are not finite, different bands, too few pixels; or if `start` does
+        not fit.
     OutputError
-        If the folder cannot be written, has no space, or holds a training with other options.
+        If the folder cannot be written, has no space left, or holds a training with other options.
     Cancelled
-        If `should_stop` said so; the same call goes on.
+        If `should_stop` returned True; the same call resumes the training.
     """
     options = options or TrainingOptions()
-    references = open_sharp_cubes(scenes, white) if isinstance(scenes, str | Path) else list(scenes)
-    kept = _validation_names(references, validation)
+    if start is not None and not isinstance(start, Trained):
+        raise ModelError(
+            f"The weights to start from are a {type(start).__name__}; give weights that train(...) wrote, "
+            "or start from random weights."
+        )
+    cubes = open_sharp_cubes(scenes, white) if isinstance(scenes, str | Path) else list(scenes)
+    held_out = _validation_names(cubes, validation)
+    train_cubes = [cube for cube in cubes if cube.name not in held_out]
+    val_cubes = [cube for cube in cubes if cube.name in held_out]
     place = pick_device(device, "float32")
     folder = TrainingFolder(Path(out))
-    train_set = Examples.of(
-        [cube for cube in references if cube.name not in kept],
-        options.ratio,
-        srf=srf,
-        protocols=options.protocols,
-        base=options.base,
-        both_scales=options.both_scales and options.base != "bicubic",
-        device=place,
-    )
-    val_set = Examples.of(
-        [cube for cube in references if cube.name in kept],
-        options.ratio,
-        srf=srf,
-        protocols=options.protocols,
-        base=options.base,
-        both_scales=bool(train_set.small),
-        device=place,
-    )
+
+    def simulated(chosen: Sequence[Cube], both_scales: bool) -> Examples:
+        return Examples.of(
+            chosen,
+            options.ratio,
+            srf=srf,
+            protocols=options.protocols,
+            base=options.base,
+            both_scales=both_scales,
+            device=place,
+        )
+
+    train_set = simulated(train_cubes, options.both_scales and options.base != "bicubic")
+    val_set = simulated(val_cubes, bool(train_set.small))
     trainer = Trainer(options, train_set, val_set, place, mixed_precision, compile_network, start)
-    facts = {
+    setup: dict[str, Any] = {
         **asdict(options),
-        "scenes": sorted(cube.name for cube in references),
-        "validation": sorted(kept),
-        "start": "random weights" if start is None else f"{start.name}, {start.training.steps} steps",
+        "scenes": sorted(cube.name for cube in cubes),
+        "validation": sorted(held_out),
+        "start": "random weights" if start is None else f"{start.name}, {start.card.steps} steps",
     }
-    trainer.restore(folder.read_state(), facts)
-    first = references[0]
-    response = as_srf(srf, first.wavelengths, first.bands)
-    centres = () if first.wavelengths is None else tuple(map(float, first.wavelengths))
-    description = Training(
-        options.model,
-        options.base,
-        centres,
-        tuple(tuple(map(float, row)) for row in response.matrix),
-        options.protocols,
-        tuple(cube.name for cube in references if cube.name not in kept),
+    trainer.restore(folder.read_state(), setup)
+    first = train_cubes[0]
+    card = ModelCard(
+        kind="trained",
+        network=options.model,
+        base=options.base,
+        wavelengths=() if first.wavelengths is None else tuple(map(float, first.wavelengths)),
+        response=tuple(tuple(map(float, row)) for row in as_srf(srf, first.wavelengths, first.bands).matrix),
+        value_range=(0.0, 1.0),
+        protocols=options.protocols,
+        data=tuple(cube.name for cube in train_cubes),
     )
 
-    def write() -> None:
-        folder.write_state({**trainer.state(), "facts": facts})
+    def save() -> None:
+        folder.write_state({**trainer.state(), "facts": setup})
         folder.write_log(trainer.log)
         if trainer.best is not None:
             trained(trainer.best).save(folder.weights)
@@ -147,22 +152,22 @@ def train(
         scores = {"psnr": best.psnr, "sam": best.sam, "base_psnr": trainer.base_psnr, "base_sam": trainer.base_sam}
         if not math.isnan(best.small_psnr):
             scores |= {"small_psnr": best.small_psnr, "small_base_psnr": trainer.small_base_psnr}
-        before = 0 if start is None else start.training.steps
-        described = replace(description, steps=before + best.step, scores=scores)
-        return Trained(residual, described, f"{options.model} x{options.ratio}")
+        steps = best.step + (0 if start is None else start.card.steps)
+        complete = complete_card(replace(card, steps=steps, scores=scores), module, residual.numbers)
+        return Trained(residual, complete, f"{options.model} x{options.ratio}")
 
     folder.check_space(trainer.size)
     reported = -math.inf
     while trainer.step < options.steps:
         if should_stop is not None and should_stop():
-            write()
-            raise Cancelled(f"The training was stopped after {trainer.step} steps; the same call goes on.")
+            save()
+            raise Cancelled(f"The training was stopped after {trainer.step} steps; the same call resumes it.")
         trainer.take_step()
-        looked = trainer.step % options.validate_every == 0 or trainer.step == options.steps
-        if looked:
+        validated = trainer.step % options.validate_every == 0 or trainer.step == options.steps
+        if validated:
             trainer.validate()
-            write()
-        if progress is not None and (looked or time.perf_counter() - reported > REPORT_SECONDS):
+            save()
+        if progress is not None and (validated or time.perf_counter() - reported > REPORT_SECONDS):
             progress(trainer.progress())
             reported = time.perf_counter()
     assert trainer.best is not None
@@ -170,14 +175,16 @@ def train(
     return trained(trainer.best)
 
 
-def _validation_names(references: Sequence[Cube], validation: int | Sequence[str]) -> set[str]:
-    names = [cube.name for cube in references]
+def _validation_names(cubes: Sequence[Cube], validation: int | Sequence[str]) -> set[str]:
+    """Return the names of the scenes to hold out."""
+    names = [cube.name for cube in cubes]
     if len(set(names)) < len(names):
         raise ModelError("Two scenes have the same name; give each its own, so that results can be told apart.")
     if isinstance(validation, int):
         if not 0 < validation < len(names):
             raise ModelError(
-                f"{validation} of {len(names)} scenes are to be kept for validation; keep at least one, and leave one."
+                f"{validation} of {len(names)} scenes are to be held out for validation; hold out at least one, and "
+                "leave at least one to train on."
             )
         spread = np.linspace(0, len(names), validation, endpoint=False) + len(names) / validation / 2
         return {names[int(place)] for place in spread}

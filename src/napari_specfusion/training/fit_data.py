@@ -35,7 +35,7 @@ WINDOWS = 24
 class FitData:
     """The scene one scale down: its guide ``(G, h, w)``, the base's coefficients and the measured ones ``(p, h, w)``.
 
-    The columns from `held` on are kept for the exam.
+    The columns from `held` on are held out of the training.
     """
 
     basis: NDArray[np.float64]

@@ -1,9 +1,9 @@
 """Fitting a small network on one scene, without a reference.
 
-Two lessons at once. By Wald's protocol both images are degraded with the pair's own PSF, and the network learns to turn
-the base of that smaller scene into the cube that was really measured. At full resolution, where there is no answer, it
-must stay consistent with both images: degraded, the result must give the cube; through the response, the guide. A part
-of the low-resolution scene is held out and decides whether the network is kept.
+The loss has two parts. By Wald's protocol both images are degraded with the pair's own PSF, and the network learns to
+turn the base of that smaller scene into the cube that was measured. At full resolution, where the truth is unknown, the
+result must be consistent with both images: degraded, it must give the cube; through the response, the guide. A part of
+the low-resolution scene is held out, and the network is kept only if it does better than the base there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, ModelError
-from napari_specfusion.networks.registry import create_model
+from napari_specfusion.networks.registry import DEFAULT_NETWORK, create_model
 from napari_specfusion.networks.residual import start_at_zero
 from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.training.fit_data import FitData, Windows
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.scene import Scene
 
-__all__ = ["FitProgress", "fit"]
+__all__ = ["FIT_MINUTES", "FitProgress", "fit"]
+
+FIT_MINUTES = 3.0
+"""Time that a fit may take where nothing else is said."""
 
 # Chosen on CAVE training scenes.
 RATE = 1e-3
@@ -44,14 +47,14 @@ REPORT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class FitProgress:
-    """How far a fit is.
+    """Progress of a fit.
 
     Attributes
     ----------
     step
         Optimiser steps done.
     seconds, minutes
-        Time since the start in seconds, and the time allowed in minutes.
+        Time since the start in seconds, and time allowed in minutes.
     loss
         Running mean of the training loss, in units of the base's error.
     score
@@ -70,50 +73,50 @@ class FitProgress:
 
 def fit(
     scene: Scene | CalibratedScene,
-    model: str = "lso-s",
+    model: str = DEFAULT_NETWORK,
     *,
-    minutes: float = 3.0,
+    minutes: float = FIT_MINUTES,
     steps: int | None = None,
     progress: Callable[[FitProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     device: str = "auto",
     seed: int = 0,
 ) -> Fitted:
-    """Fit a network to `scene` on top of the `subspace` result.
+    """Fit a network to `scene`, to correct the result of the `subspace` method.
 
     Parameters
     ----------
     scene
-        The pair; what it does not state is calibrated. A reference it may carry is not looked at.
+        The pair. PSF and shift are calibrated if the scene does not state them. A reference is not used.
     model
-        Name of the network.
+        Name of the network; one of `list_networks`.
     minutes
-        Time allowed, all included.
+        Total time allowed.
     steps
-        Optimiser steps to take instead, whatever the time: the same steps and seed give the same network.
+        Optimiser steps to take instead, however long they take: the same steps and seed give the same network.
     progress
         Called about once a second.
     should_stop
-        Asked before every step; true ends the fit.
+        Called about once a second; if it returns True, the fit ends.
     device
         Where to train.
     seed
-        Seeds weights and crops.
+        Seed of the weights and the crops.
 
     Returns
     -------
     Fitted
-        To be given to ``fuse(..., model=...)``. Where the held-out part gained nothing it stands for the base, and its
-        message says so.
+        A method for ``fuse(..., model=...)``. If the network gained nothing on the held-out part, it is dropped, `fuse`
+        gives the subspace result, and the message says so.
 
     Raises
     ------
     SceneError
         If the cube is too small to be degraded once more.
     Cancelled
-        If `should_stop` said so.
+        If `should_stop` returned True.
     ModelError
-        If the network does not exist or cannot do the ratio.
+        If the network does not exist or does not support the ratio.
     """
     import torch
 
@@ -149,7 +152,7 @@ def fit(
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
     rng = np.random.default_rng(seed)
     running, reported, step = math.nan, -math.inf, 0
-    # what scoring at the end will take is kept back
+    # leave time for scoring at the end
     while (step < steps) if steps is not None else (time.perf_counter() < deadline - 2.0):
         now = time.perf_counter()
         share = step / steps if steps is not None else (now - started) / (60 * minutes)

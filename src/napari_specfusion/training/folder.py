@@ -1,4 +1,4 @@
-"""Where a training lies on disk: its state, its log, its weights."""
+"""The folder of a training: its state, its log, its weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATE, WEIGHTS, LOG, PLOT = "state.pt", "weights.safetensors", "log.csv", "log.p
 
 
 class TrainingFolder:
-    """Where a training lies on disk."""
+    """The folder of a training."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class TrainingFolder:
         return self.path / WEIGHTS
 
     def check_space(self, size: int) -> None:
-        """Check that a state of `size` bytes can be written beside the last one."""
+        """Check that there is space for a state of `size` bytes beside the last one."""
         free = shutil.disk_usage(self.path).free
         if free < 3 * size:
             raise OutputError(
@@ -55,7 +55,7 @@ class TrainingFolder:
             state["facts"]["protocols"]  # a file of another kind has none
         except Exception as error:  # torch raises many kinds for a damaged file
             raise OutputError(
-                f"{file} is no state of a training ({type(error).__name__}); remove it to begin anew, or choose "
+                f"{file} is not the state of a training ({type(error).__name__}); remove it to start again, or choose "
                 "another folder."
             ) from error
         return state

@@ -1,4 +1,4 @@
-"""How a network is trained, and how far that is."""
+"""The options of a training, and its progress."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import math
 from dataclasses import dataclass
 
 from napari_specfusion.errors import ModelError
+from napari_specfusion.networks.registry import DEFAULT_NETWORK
 from napari_specfusion.simulation.pair import PROTOCOLS
-from napari_specfusion.weights.trained import BASES
+from napari_specfusion.weights.card import BASES
 
-__all__ = ["TrainingOptions", "TrainingProgress"]
+__all__ = ["VALIDATION_SCENES", "TrainingOptions", "TrainingProgress"]
+
+VALIDATION_SCENES = 2
+"""Number of scenes that are held out for validation where nothing else is said."""
 
 RATE = 1e-3
 FINAL_RATE = 0.02
@@ -18,33 +22,33 @@ WARM_UP = 100
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train.
+    """How to train; the defaults of `train`.
 
     Attributes
     ----------
     model, ratio
-        Name of the network, and HR pixels per LR pixel.
+        Name of the network, one of `list_networks`; HR pixels per LR pixel.
     base
         Method whose result the network corrects: ``"subspace"``, or ``"bicubic"`` as published.
     protocols
-        How the pairs are simulated.
+        How the training pairs are simulated.
     loss
-        ``"l1"``, or ``"l1+sam"`` with a spectral angle beside it.
+        ``"l1"``, or ``"l1+sam"``, which adds the spectral angle.
     both_scales
-        Whether to train on the pairs one scale down, too: a quarter of the crops. Only over ``"subspace"``.
+        Also train on the pairs one scale down, which make up a quarter of the crops. Ignored with base ``"bicubic"``.
     directions
-        Spectral directions along which the network works, at most: the leading ones of the training scenes.
+        Largest number of spectral directions that the network works along: the leading ones of the training scenes.
     steps, batch, patch
-        Optimiser steps, crops in each, and their side in pixels.
+        Optimiser steps; crops per step; side of a crop in pixels, a multiple of the ratio.
     rate
-        Highest learning rate; it warms up, then falls with a cosine.
+        Highest learning rate; it warms up, then falls along a cosine.
     seed
-        Seeds the weights and the crops.
+        Seed of the weights and the crops.
     validate_every
-        Steps between two looks at the scenes kept for validation.
+        Steps between two validations.
     """
 
-    model: str = "lso-s"
+    model: str = DEFAULT_NETWORK
     ratio: int = 4
     base: str = "subspace"
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
@@ -63,7 +67,9 @@ class TrainingOptions:
             if getattr(self, name) < 1:
                 raise ModelError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.patch % self.ratio:
-            raise ModelError(f"The patch of {self.patch} pixels is no multiple of the ratio {self.ratio}; choose one.")
+            raise ModelError(
+                f"The patch of {self.patch} pixels is not a multiple of the ratio {self.ratio}; choose one."
+            )
         if self.base not in BASES:
             raise ModelError(f"The base is {self.base!r}; choose one of {', '.join(BASES)}.")
         if self.loss not in ("l1", "l1+sam"):
@@ -90,13 +96,13 @@ class TrainingProgress:
     step, steps
         Optimiser steps done, and all of them.
     seconds
-        Time spent on them, that of earlier runs included.
+        Time spent on them, including earlier runs.
     loss
-        Mean training loss since the last look at the validation scenes, in units of the base's error.
+        Mean training loss since the last validation, in units of the base's error.
     psnr, sam
-        Means over the validation scenes in dB and degrees; NaN before the first look.
+        Means over the validation scenes in dB and degrees; NaN before the first validation.
     base_psnr, base_sam
-        The same of the base.
+        The same for the base.
     """
 
     step: int

@@ -1,4 +1,4 @@
-"""A training in memory: network, optimiser, moving average, log, and how they are judged."""
+"""The training loop in memory: steps, validation, and the state to resume from."""
 
 from __future__ import annotations
 
@@ -32,15 +32,18 @@ ANGLE_WEIGHT = 0.1
 # crops that the network's spectral directions and ranges are measured on
 NUMBERS_CROPS = 256
 TINY = 1e-9
-KEPT_NUMBERS = ("basis", "centre", "spread", "guide_centre", "guide_spread", "size")
 
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """The moving average that did best on the validation scenes."""
+    """The moving average of the weights with the best validation score.
+
+    `score` decides which is best: `psnr` on the validation scenes, mixed with `small_psnr`, that on the scenes one
+    scale down, where there are some.
+    """
 
     step: int
-    grade: float
+    score: float
     psnr: float
     sam: float
     small_psnr: float
@@ -48,7 +51,7 @@ class Best:
 
 
 class Trainer:
-    """A training in memory: network, optimiser, moving average, log."""
+    """A training in memory: network, optimiser, moving average of the weights, log."""
 
     def __init__(
         self,
@@ -74,8 +77,8 @@ class Trainer:
                     f"bands, the scenes have {len(self.unit)} and {len(train_set.pairs[0].guide)}; start from random "
                     "weights."
                 )
-            # what the weights mean depends on their directions; how far the base is off, on the ratio
-            self.residual = replace(self.residual, **{k: getattr(numbers, k) for k in KEPT_NUMBERS})
+            # the weights belong to these numbers; `unit`, the base's error, belongs to the ratio and stays
+            self.residual = Residual(self.residual.module, **numbers.numbers)
         self.network = self.new_network().to(device)
         start_at_zero(self.network)
         if start is not None:
@@ -83,7 +86,7 @@ class Trainer:
                 self.network.load_state_dict(start.residual.module.state_dict())
             except RuntimeError as error:
                 raise ModelError(
-                    f"{start.name} is no {options.model} of the sizes wanted; start from random weights."
+                    f"{start.name} is not a {options.model} of the sizes wanted; start from random weights."
                 ) from error
         self.averaged = copy.deepcopy(self.network)
         self.called: Any = torch.compile(self.network) if compile_network else self.network
@@ -136,13 +139,13 @@ class Trainer:
 
     @property
     def loss(self) -> float:
-        """Mean loss since the last look."""
+        """Mean loss since the last validation."""
         return float(sum(map(float, self._losses)) / len(self._losses)) if self._losses else math.nan
 
     def validate(self) -> None:
         """Score the moving average on the validation scenes, and keep it if it is the best so far."""
-        quality, angle = self._graded(self.val_set.pairs)
-        small = self._graded(self.val_set.small)[0]
+        quality, angle = self._score_on(self.val_set.pairs)
+        small = self._score_on(self.val_set.small)[0]
         row = {
             "step": self.step,
             "seconds": round(self.seconds, 2),
@@ -162,22 +165,22 @@ class Trainer:
                 f"The network's output is not finite after {self.step} steps; train with a rate below "
                 f"{self.options.rate:g}."
             )
-        # as the crops are shared out
-        grade = quality if math.isnan(small) else (1 - SMALL_SHARE) * quality + SMALL_SHARE * small
-        if self.best is None or grade > self.best.grade:
+        # weighted like the crops
+        score = quality if math.isnan(small) else (1 - SMALL_SHARE) * quality + SMALL_SHARE * small
+        if self.best is None or score > self.best.score:
             weights = {key: value.detach().cpu().clone() for key, value in self.averaged.state_dict().items()}
-            self.best = Best(self.step, grade, quality, angle, small, weights)
+            self.best = Best(self.step, score, quality, angle, small, weights)
 
-    def _graded(self, val_set: Sequence[Example]) -> tuple[float, float]:
+    def _score_on(self, pairs: Sequence[Example]) -> tuple[float, float]:
         """Return the moving average's mean PSNR and angle on some pairs."""
         import torch
 
         residual = replace(self.residual, module=self.averaged.eval())
         with torch.inference_mode():
-            return _mean_score([(residual.on(e.guide[None], e.base[None])[0], e.truth) for e in val_set])
+            return _mean_score([(residual.on(e.guide[None], e.base[None])[0], e.truth) for e in pairs])
 
     def progress(self) -> TrainingProgress:
-        """Say how far it is."""
+        """Return how far the training is."""
         last = self.log[-1] if self.log else {"psnr": math.nan, "sam": math.nan, "loss": math.nan}
         loss = self.loss if self._losses else last["loss"]
         return TrainingProgress(
@@ -192,8 +195,11 @@ class Trainer:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return all that a later run needs to go on."""
-        best = self.best
+        """Return all that a later run needs to resume."""
+        best = None if self.best is None else dict(vars(self.best))
+        if best is not None:
+            # the key that earlier releases wrote
+            best["grade"] = best.pop("score")
         return {
             "step": self.step,
             "seconds": self.seconds,
@@ -202,11 +208,11 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "losses": [float(loss) for loss in self._losses],
             "log": self.log,
-            "best": None if best is None else {**vars(best)},
+            "best": best,
         }
 
-    def restore(self, state: dict[str, Any] | None, facts: dict[str, Any]) -> None:
-        """Go on from `state`, if there is one.
+    def restore(self, state: dict[str, Any] | None, setup: dict[str, Any]) -> None:
+        """Resume from `state`, if there is one, after checking that it was made with the same `setup`.
 
         Raises
         ------
@@ -218,22 +224,23 @@ class Trainer:
         if state is None:
             return
         was = state["facts"]
-        other = [key for key in facts if was.get(key) != facts[key]]
+        other = [key for key in setup if was.get(key) != setup[key]]
         if other:
             raise OutputError(
                 f"The folder holds a training with another {other[0]} ({was.get(other[0])!r}, not "
-                f"{facts[other[0]]!r}); give another folder, or the same options to go on."
+                f"{setup[other[0]]!r}); give another folder, or the same options to resume it."
             )
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
         self._losses = [torch.tensor(loss) for loss in state["losses"]]
-        self.best = None if state["best"] is None else Best(**state["best"])
+        best = state["best"]
+        self.best = None if best is None else Best(score=best["grade"], **{k: best[k] for k in best if k != "grade"})
 
 
 def _numbers(batch: Batch, options: TrainingOptions) -> tuple[Residual, torch.Tensor]:
-    """Return a residual without its network, and the base's mean error ``(B, 1, 1)``."""
+    """Return a `Residual` without its network, and the mean error of the base ``(B, 1, 1)``."""
     guide, base, truth = (image.double().transpose(0, 1).flatten(1).cpu().numpy() for image in batch)
     error = truth - base
     basis = np.linalg.eigh(np.cov(base))[1][:, ::-1][:, : options.directions].copy()

@@ -1,78 +1,259 @@
-"""Reading and writing weight files."""
+"""Reading and writing weight files: one writer, and one reader for all that there is."""
 
 from __future__ import annotations
 
-import json
-import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_specfusion.errors import OutputError
-from napari_specfusion.networks.registry import create_model
-from napari_specfusion.networks.residual import Residual
+from napari_specfusion.errors import CheckpointError, ModelError, OutputError
+from napari_specfusion.io.atomic import published
+from napari_specfusion.networks.registry import NETWORKS, create_model
+from napari_specfusion.networks.residual import NUMBERS
+from napari_specfusion.weights.card import ModelCard, card_from_metadata, card_to_metadata
+from napari_specfusion.weights.checkpoint import read_checkpoint
 
-__all__ = ["read_residual", "write_residual"]
+if TYPE_CHECKING:
+    import torch
 
-_ARRAYS = ("basis", "centre", "spread", "guide_centre", "guide_spread", "size")
+__all__ = ["SUFFIX", "WeightFile", "complete_card", "read_card", "read_weights", "write_weights"]
+
+SUFFIX = ".safetensors"
+DEFAULT_RATIO = 4
 _MODULE = "module."
 
+Numbers = Mapping[str, NDArray[np.float64]]
 
-def write_residual(residual: Residual, path: str | Path, key: str, description: dict[str, Any]) -> None:
-    """Write a network, its numbers and a description of plain data, kept under `key`, to a ``.safetensors`` file.
+
+@dataclass(frozen=True, eq=False)
+class WeightFile:
+    """What a weight file holds.
+
+    Attributes
+    ----------
+    card
+        What it says about itself.
+    module
+        The network, in evaluation mode, on the CPU.
+    numbers
+        Arrays that bring images into the network's range, by name, see `Residual`; empty for a bare network.
+    """
+
+    card: ModelCard
+    module: torch.nn.Module
+    numbers: Numbers
+
+
+def write_weights(path: str | Path, module: torch.nn.Module, card: ModelCard, numbers: Numbers | None = None) -> None:
+    """Write a network, its numbers and its card to a ``.safetensors`` file, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Where to; ends in ``.safetensors``. What lies there is replaced.
+    module
+        A network of `create_model`.
+    card
+        What to say about it. Bands, ratio, sizes and window are filled in.
+    numbers
+        Arrays that bring images into the network's range, see `Residual`; None for a bare network.
 
     Raises
     ------
     OutputError
-        If the file cannot be written; no half a file is left.
+        If the file cannot be written.
     """
     import torch
     from safetensors.torch import save
 
     target = Path(path)
-    if target.suffix != ".safetensors":
-        raise OutputError(f"{target.name} must end in .safetensors; choose another name.")
-    module: Any = residual.module
+    if target.suffix != SUFFIX:
+        raise OutputError(f"{target.name} must end in {SUFFIX}; choose another name.")
+    numbers = numbers or {}
     tensors = {_MODULE + name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    tensors |= {name: torch.as_tensor(np.ascontiguousarray(getattr(residual, name))) for name in _ARRAYS}
-    facts = {name: getattr(module, name) for name in ("bands", "guide_bands", "ratio", "sizes")}
-    partial = target.with_name(target.name + ".partial")
+    tensors |= {name: torch.as_tensor(np.ascontiguousarray(values)) for name, values in numbers.items()}
     try:
-        partial.write_bytes(save(tensors, metadata={key: json.dumps(facts | description)}))
-        os.replace(partial, target)
+        content = save(tensors, metadata=card_to_metadata(complete_card(card, module, numbers)))
+        with published([target]) as (part,):
+            part.write_bytes(content)
     except Exception as error:  # safetensors raises its own and OSError
-        partial.unlink(missing_ok=True)
         raise OutputError(f"{target} cannot be written ({error}); choose another place.") from error
 
 
-def read_residual(path: Path, key: str) -> tuple[Residual, dict[str, Any]]:
-    """Return what `write_residual` wrote.
+def complete_card(card: ModelCard, module: torch.nn.Module, numbers: Numbers) -> ModelCard:
+    """Return a card with what the network and its numbers say themselves filled in."""
+    network: Any = module
+    return replace(
+        card,
+        bands=len(numbers["basis"]) if numbers else network.bands,
+        guide_bands=network.guide_bands,
+        directions=network.bands if numbers else 0,
+        ratio=network.ratio,
+        sizes=dict(network.sizes),
+        window=network.footprint().window,
+    )
+
+
+def read_weights(path: str | Path, ratio: int | Fraction | None = None) -> WeightFile:
+    """Read a weight file of any kind.
+
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file of this package or of others, or a PyTorch checkpoint of a network's authors. The
+        network and its sizes are read off the tensors.
+    ratio
+        HR pixels per LR pixel to use a bare network at. None takes what the file says, and 4 where it says nothing:
+        the tensors do not tell.
 
     Raises
     ------
-    Exception
-        Of many kinds, if the file is missing, damaged, or holds something else: the caller says what was expected.
+    CheckpointError
+        If the file is missing, damaged, contradicts itself, holds code, belongs to a network that is not known here,
+        or to another ratio.
     """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"There is no weight file {file}; check the path.")
+    state, card = _read_safetensors(file) if file.suffix == SUFFIX else read_checkpoint(file)
+    numbers: dict[str, NDArray[np.float64]] = {}
+    if card.kind != "network":
+        missing = [name for name in NUMBERS if name not in state]
+        if missing:
+            raise CheckpointError(f"{file.name} does not hold {', '.join(missing)}; get the file again.")
+        numbers = {name: state.pop(name).double().numpy() for name in NUMBERS}
+    state = {name.removeprefix(_MODULE): value for name, value in state.items()}
+    if not all(bool(v.isfinite().all()) for v in state.values() if v.is_floating_point()) or not all(
+        np.isfinite(values).all() for values in numbers.values()
+    ):
+        raise CheckpointError(
+            f"{file.name} holds weights that are not finite, so its training has failed; take other weights."
+        )
+    name, module = _network(file.name, state, card, ratio)
+    try:
+        complete = complete_card(replace(card, network=name), module, numbers)
+        _check(complete, card, numbers)
+    except ValueError as error:
+        raise CheckpointError(f"{file.name} contradicts itself ({error}); get the file again.") from error
+    return WeightFile(complete, module, numbers)
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Return the card of a ``.safetensors`` file, without its tensors and without torch.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or damaged.
+    """
+    file = Path(path)
+    try:
+        from safetensors import safe_open
+
+        with safe_open(file, "np") as stored:
+            card = _card(file, stored.metadata())
+            if card.kind != "network" and not card.bands:
+                card = replace(card, bands=stored.get_slice("basis").get_shape()[0])
+    except CheckpointError:
+        raise
+    except Exception as error:  # safetensors has an error of its own
+        raise CheckpointError(f"{file.name} is not a whole safetensors file ({error}); get it again.") from error
+    return card
+
+
+def _read_safetensors(file: Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
     from safetensors import safe_open
 
-    with safe_open(path, "pt") as stored:
-        description = json.loads((stored.metadata() or {})[key])
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-    module = create_model(
-        description["model"],
-        description["bands"],
-        description["guide_bands"],
-        description["ratio"],
-        **description["sizes"],
-    )
-    module.load_state_dict({n.removeprefix(_MODULE): v for n, v in tensors.items() if n.startswith(_MODULE)})
-    if not all(bool(value.isfinite().all()) for value in tensors.values() if value.is_floating_point()):
-        raise ValueError("it holds numbers that are not finite")
-    residual = Residual(module.eval(), **{name: tensors[name].numpy() for name in _ARRAYS})
-    p, guides = description["bands"], description["guide_bands"]
-    shapes = {name: getattr(residual, name).shape for name in _ARRAYS[1:]}
-    wanted = {name: (guides,) if name.startswith("guide") else (p,) for name in _ARRAYS[1:]}
-    if shapes != wanted or residual.basis.ndim != 2 or residual.basis.shape[1] != p:
-        raise ValueError("its numbers do not fit its network")
-    return residual, description
+    try:
+        with safe_open(file, "pt") as stored:
+            metadata = stored.metadata()
+            state = {name: stored.get_tensor(name) for name in stored.keys()}
+    except Exception as error:  # safetensors has an error of its own
+        raise CheckpointError(f"{file.name} is not a whole safetensors file ({error}); get it again.") from error
+    return state, _card(file, metadata)
+
+
+def _card(file: Path, metadata: Mapping[str, str] | None) -> ModelCard:
+    try:
+        return card_from_metadata(metadata or {})
+    except ValueError as error:
+        raise CheckpointError(f"The model card of {file.name} is damaged ({error}); get the file again.") from error
+
+
+def _network(
+    file: str, state: Mapping[str, torch.Tensor], card: ModelCard, ratio: int | Fraction | None
+) -> tuple[str, torch.nn.Module]:
+    """Return the name of the network that the tensors belong to, and the network filled with them."""
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    known = [name for name, spec in NETWORKS.items() if spec.landmark in shapes]
+    if not known:
+        raise CheckpointError(
+            f"{file} holds weights of another network (keys such as {', '.join(sorted(shapes)[:3])}); "
+            f"known here: {', '.join(NETWORKS)}."
+        )
+    if card.network and card.network not in known:
+        raise CheckpointError(f"{file} says {card.network!r}, its tensors say {known[0]}; get the file again.")
+    name = card.network or _closest(known, shapes)
+    chosen = Fraction(card.ratio or DEFAULT_RATIO if ratio is None or card.kind != "network" else ratio)
+    if chosen.denominator != 1:
+        raise CheckpointError(f"The ratio is {float(chosen):g}; {name} works at whole ratios, choose one.")
+    if card.ratio not in (None, chosen):
+        raise CheckpointError(
+            f"{file} holds weights for ratio {card.ratio}, not {chosen}; choose weights for this ratio, "
+            "or fit the network to the scene."
+        )
+    try:
+        sizes = _all_sizes(NETWORKS[name].read_sizes(shapes), card)
+        module = create_model(name, sizes.pop("bands"), sizes.pop("guide_bands"), int(chosen), **sizes)
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RuntimeError, ModelError) as error:
+        raise CheckpointError(
+            f"{file} looks like {name}, but its tensors do not fit together ({error}); get the file again."
+        ) from error
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{file} does not fill {name}: {reason}; get the file again.") from error
+    return name, module.eval()
+
+
+def _closest(names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Return which of the networks of one architecture has most of the sizes that the tensors tell."""
+    try:
+        read = NETWORKS[names[0]].read_sizes(shapes)
+    except (KeyError, IndexError, TypeError, ValueError):
+        return names[0]
+    return max(names, key=lambda name: sum(read.get(key) == value for key, value in NETWORKS[name].sizes.items()))
+
+
+def _all_sizes(read: Mapping[str, int], card: ModelCard) -> dict[str, int]:
+    """Return the sizes that the tensors tell and, where they do not, the card."""
+    inputs = {"bands": card.bands if card.kind == "network" else card.directions, "guide_bands": card.guide_bands}
+    told = {**card.sizes, **{key: value for key, value in inputs.items() if value}}
+    for key, value in told.items():
+        if read.get(key, value) != value:
+            raise ValueError(f"{key} is {read[key]} by the tensors, {value} by the card")
+    return {**told, **read}
+
+
+def _check(complete: ModelCard, told: ModelCard, numbers: Numbers) -> None:
+    """Check that the numbers fit the network, and the card both."""
+    if not numbers:
+        return
+    basis, others = numbers["basis"], [name for name in NUMBERS if name != "basis"]
+    wanted = {name: (complete.guide_bands if name.startswith("guide") else complete.directions,) for name in others}
+    if basis.ndim != 2 or basis.shape[1] != complete.directions:
+        raise ValueError(f"basis has the shape {basis.shape}, the network {complete.directions} directions")
+    for name in others:
+        if numbers[name].shape != wanted[name]:
+            raise ValueError(f"{name} has the shape {numbers[name].shape}, not {wanted[name]}")
+    bands, guide_bands = complete.bands, complete.guide_bands
+    if {told.bands or bands, len(told.wavelengths) or bands, *map(len, told.response)} != {bands}:
+        raise ValueError(f"the numbers are for {bands} bands, the card is for others")
+    if len(told.response) not in (0, guide_bands):
+        raise ValueError(f"the network takes {guide_bands} guide bands, the card describes {len(told.response)}")

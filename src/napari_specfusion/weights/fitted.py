@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_specfusion.errors import CheckpointError, ModelError
+from napari_specfusion.errors import ModelError
 from napari_specfusion.methods.subspace import Subspace
+from napari_specfusion.networks.registry import DEFAULT_NETWORK
 from napari_specfusion.networks.residual import Residual, ResidualPredictor
-from napari_specfusion.weights.files import read_residual, write_residual
+from napari_specfusion.weights.card import ModelCard
+from napari_specfusion.weights.files import write_weights
 
 if TYPE_CHECKING:
     import torch
@@ -17,9 +20,7 @@ if TYPE_CHECKING:
     from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.methods.linear import LinearPredictor
 
-__all__ = ["Fitted", "load_fitted"]
-
-KEY = "specfusion.fitted"
+__all__ = ["Fitted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,9 @@ class Fitted:
     base_score: float
     score: float
     message: str
-    model: str = "lso-s"
+    model: str = DEFAULT_NETWORK
+
+    mixed_precision = False
 
     @property
     def name(self) -> str:
@@ -54,6 +57,12 @@ class Fitted:
     def kept(self) -> bool:
         """Whether the network is used; if not, the result is the base's."""
         return self.residual is not None
+
+    @classmethod
+    def of(cls, residual: Residual, card: ModelCard) -> Fitted:
+        """Return what a weight file holds."""
+        base_score, score = (card.scores.get(key, math.nan) for key in ("base_psnr", "psnr"))
+        return cls(residual, card.strength, base_score, score, card.message, card.network)
 
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
@@ -78,7 +87,7 @@ class Fitted:
         return ResidualPredictor(base, self.residual.placed(device, dtype), self.strength)
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted network to a ``.safetensors`` file; `load_fitted` reads it.
+        """Write the fitted network to a ``.safetensors`` file; `load_weights` reads it.
 
         Raises
         ------
@@ -89,25 +98,12 @@ class Fitted:
         """
         if self.residual is None:
             raise ModelError(f"There is no network to save: {self.message}")
-        told = {key: getattr(self, key) for key in ("model", "strength", "base_score", "score", "message")}
-        write_residual(self.residual, path, KEY, told)
-
-
-def load_fitted(path: str | Path) -> Fitted:
-    """Read what `Fitted.save` wrote.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing, damaged, or holds something else.
-    """
-    file = Path(path)
-    try:
-        residual, told = read_residual(file, KEY)
-        scores = {key: float(told[key]) for key in ("strength", "base_score", "score")}
-        message, model = str(told["message"]), str(told["model"])
-    except Exception as error:
-        raise CheckpointError(
-            f"{file.name} holds no network fitted on a scene ({error}); give a file that Fitted.save wrote."
-        ) from error
-    return Fitted(residual, message=message, model=model, **scores)
+        card = ModelCard(
+            kind="fitted",
+            network=self.model,
+            base="subspace",
+            scores={"psnr": self.score, "base_psnr": self.base_score},
+            strength=self.strength,
+            message=self.message,
+        )
+        write_weights(path, self.residual.module, card, self.residual.numbers)

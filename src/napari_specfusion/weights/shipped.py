@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 from importlib.resources import as_file, files
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_specfusion.errors import CheckpointError, ModelError
-from napari_specfusion.weights import fitted, trained
-from napari_specfusion.weights.checkpoint import load_checkpoint
-from napari_specfusion.weights.trained import Trained, load_trained
+from napari_specfusion.errors import ModelError
+from napari_specfusion.weights.files import SUFFIX, read_card
+from napari_specfusion.weights.load import load_weights
+from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from napari_specfusion.data.scene import Scene
+    from napari_specfusion.weights.card import ModelCard
 
-__all__ = ["list_weights", "load_weights", "shipped_weights", "weights_for"]
+__all__ = ["list_weights", "shipped_card", "shipped_weights", "weights_for"]
 
 FOLDER = files("napari_specfusion") / "weights"
-SUFFIX = ".safetensors"
 
 
 def list_weights() -> list[str]:
@@ -42,52 +40,37 @@ def shipped_weights(name: str) -> Trained:
     ModelError
         If there are none of this name.
     """
-    if name not in list_weights():
-        raise ModelError(f"There are no weights {name!r}; choose from {', '.join(list_weights()) or 'none at all'}.")
+    _check(name)
     with as_file(FOLDER / f"{name}{SUFFIX}") as path:
-        return load_trained(path, name)
+        weights = load_weights(path)
+    assert isinstance(weights, Trained)
+    return dataclasses.replace(weights, name=name)
 
 
-def load_weights(path: str | Path, ratio: Fraction | int | None = None) -> Any:
-    """Open a weight file of any kind that `fuse` can use.
-
-    Parameters
-    ----------
-    path
-        What `train` or `fit` wrote, or a bare network: ours or an authors' checkpoint.
-    ratio
-        HR pixels per LR pixel, for a bare network that does not tell it.
-
-    Returns
-    -------
-    Method or torch.nn.Module
+@cache
+def shipped_card(name: str) -> ModelCard:
+    """Return the model card of weights that come with the package, without loading torch.
 
     Raises
     ------
-    CheckpointError
-        If the file is missing, damaged, holds code, or belongs to another ratio.
+    ModelError
+        If there are none of this name.
     """
-    from safetensors import SafetensorError, safe_open
-
-    file = Path(path)
-    if file.is_file() and file.suffix == SUFFIX:
-        try:
-            with safe_open(file, "pt") as stored:
-                told = stored.metadata() or {}
-        except (SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError(f"{file.name} is no whole safetensors file ({error}); get it again.") from error
-        if trained.KEY in told:
-            return load_trained(file)
-        if fitted.KEY in told:
-            return fitted.load_fitted(file)
-    return load_checkpoint(file, ratio=ratio)
+    _check(name)
+    with as_file(FOLDER / f"{name}{SUFFIX}") as path:
+        return read_card(path)
 
 
 def weights_for(scene: Scene) -> list[Trained]:
     """Return the shipped weights that fit a scene: its bands, their wavelengths, and the ratio.
 
-    A guide of another camera is no hindrance, it is adapted. A cube that does not tell its wavelengths gets none.
+    The guide may come from another camera; it is adapted. Nothing fits a cube without wavelengths.
     """
     if scene.hsi.wavelengths is None:
         return []
     return [weights for weights in map(shipped_weights, list_weights()) if not weights.misfit(scene)]
+
+
+def _check(name: str) -> None:
+    if name not in list_weights():
+        raise ModelError(f"There are no weights {name!r}; choose from {', '.join(list_weights()) or 'none at all'}.")

@@ -1,24 +1,24 @@
-"""Networks trained by this package: what goes with their weights, and which scenes they fit."""
+"""Networks trained by this package, and which scenes they fit."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.errors import CheckpointError, ModelError
+from napari_specfusion.errors import ModelError
 from napari_specfusion.methods.guide_adapter import GuideAdapter
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.method import value_scales
 from napari_specfusion.networks.residual import Residual, ResidualPredictor
 from napari_specfusion.sensor.srf import Srf
-from napari_specfusion.weights.files import read_residual, write_residual
+from napari_specfusion.weights.files import write_weights
 
 if TYPE_CHECKING:
     import torch
@@ -26,46 +26,14 @@ if TYPE_CHECKING:
     from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.data.scene import Scene
+    from napari_specfusion.weights.card import ModelCard
 
-__all__ = ["KEY", "Trained", "Training", "load_trained"]
+__all__ = ["Trained"]
 
-KEY = "specfusion.trained"
-
-BASES = ("bicubic", "subspace")
 # share of the spacing of a camera's bands by which a cube's may differ
 WAVELENGTH_TOLERANCE = 0.5
 # relative error up to which a guide passes for the one the weights were trained with
 SAME_CAMERA = 0.02
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a network was trained for and on; it travels with the weights.
-
-    Attributes
-    ----------
-    model
-        Name of the network.
-    base
-        Method whose result the network corrects: ``"subspace"`` or ``"bicubic"``.
-    wavelengths
-        Band centres in nm; empty where they are not known.
-    response
-        Rows of the guide's response ``(guide bands, bands)``; empty where it is not known.
-    protocols
-        How the training pairs were simulated.
-    data, steps, scores
-        Names of the scenes, optimiser steps, and figures on the scenes kept for validation.
-    """
-
-    model: str
-    base: str
-    wavelengths: tuple[float, ...] = ()
-    response: tuple[tuple[float, ...], ...] = ()
-    protocols: tuple[str, ...] = ()
-    data: tuple[str, ...] = ()
-    steps: int = 0
-    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +44,8 @@ class Trained:
     ----------
     residual
         The network, along spectral directions of the scenes it was trained on; copied, never changed.
-    training
-        What it was trained for.
+    card
+        What it was trained for and on.
     name
         What to call it.
     adapt
@@ -85,11 +53,16 @@ class Trained:
     """
 
     residual: Residual
-    training: Training
+    card: ModelCard
     name: str
     adapt: bool = True
 
     mixed_precision = True
+
+    @property
+    def training(self) -> ModelCard:
+        """The card."""
+        return self.card
 
     @property
     def ratio(self) -> int:
@@ -130,7 +103,7 @@ class Trained:
                 f"The ratio is {float(scene.factor):g}, {self.name} was trained for {self.ratio}; choose weights for "
                 "this ratio, or fit a network to the scene."
             )
-        centres, trained = scene.hsi.wavelengths, np.array(self.training.wavelengths)
+        centres, trained = scene.hsi.wavelengths, np.array(self.card.wavelengths)
         if centres is None or not trained.size:
             return ""
         spacing = float(np.min(np.diff(np.sort(trained)))) if trained.size > 1 else math.inf
@@ -187,14 +160,19 @@ class Trained:
         return None if _changes(adapter, calibrated.moments) < SAME_CAMERA else adapter
 
     def save(self, path: str | Path) -> None:
-        """Write the weights and what goes with them to a ``.safetensors`` file.
+        """Write the weights and their card to a ``.safetensors`` file; `load_weights` reads it.
 
         Raises
         ------
         OutputError
             If the file cannot be written.
         """
-        write_residual(self.residual, path, KEY, dataclasses.asdict(self.training))
+        write_weights(path, self.residual.module, dataclasses.replace(self.card, kind="trained"), self.residual.numbers)
+
+    def resume_parts(self) -> tuple[str, dict[str, Any]]:
+        """Return the names under which `job_key` knows these weights; earlier releases wrote them into results."""
+        fields = {"adapt": self.adapt, "name": self.name, "residual": self.residual, "training": self.card}
+        return "Trained", fields
 
 
 def _changes(adapter: GuideAdapter, moments: PairMoments) -> float:
@@ -206,50 +184,3 @@ def _changes(adapter: GuideAdapter, moments: PairMoments) -> float:
     change = np.trace(moved @ moments.guide_covariance @ moved.T) + mean @ mean
     whole = np.trace(moments.guide_covariance) + moments.guide_mean @ moments.guide_mean
     return math.sqrt(float(change) / max(float(whole), np.finfo(float).tiny))
-
-
-def load_trained(path: str | Path, name: str | None = None) -> Trained:
-    """Read what `Trained.save` wrote.
-
-    Parameters
-    ----------
-    path
-        A ``.safetensors`` file.
-    name
-        What to call the method; None takes the file's name.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing, damaged, or tells nothing of a training.
-    """
-    file = Path(path)
-    try:
-        residual, told = read_residual(file, KEY)
-        training = Training(
-            str(told["model"]),
-            str(told["base"]),
-            _numbers(told.get("wavelengths", ())),
-            tuple(_numbers(row) for row in told.get("response", ())),
-            tuple(map(str, told.get("protocols", ()))),
-            tuple(map(str, told.get("data", ()))),
-            int(told.get("steps", 0)),
-            {str(key): float(value) for key, value in dict(told.get("scores", {})).items()},
-        )
-        bands = len(residual.basis)
-        widths = {bands, *map(len, training.response), len(training.wavelengths) or bands}
-        if training.base not in BASES or widths != {bands}:
-            raise ValueError(f"base {training.base!r}, numbers for {sorted(widths)} bands")
-    except Exception as error:  # safetensors and torch raise many kinds
-        raise CheckpointError(
-            f"{file.name} holds no weights that train(...) wrote ({error}); get the file again, or use load_checkpoint "
-            "for a bare network."
-        ) from error
-    return Trained(residual, training, name or file.stem)
-
-
-def _numbers(values: Any) -> tuple[float, ...]:
-    numbers = tuple(float(value) for value in values)
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError("a number is not finite")
-    return numbers

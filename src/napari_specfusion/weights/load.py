@@ -1,0 +1,47 @@
+"""Opening a weight file as something that `fuse` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_specfusion.networks.residual import Residual
+from napari_specfusion.weights.files import read_weights
+from napari_specfusion.weights.fitted import Fitted
+from napari_specfusion.weights.trained import Trained
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+__all__ = ["load_weights"]
+
+
+def load_weights(path: str | Path, ratio: Fraction | int | None = None) -> Any:
+    """Open a weight file of any kind: what `train` or `fit` wrote, a bare network, or an authors' checkpoint.
+
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file, or a PyTorch checkpoint (``.pth``, ``.pth.tar``) of the authors of LSO or SpecSolver.
+        Nothing in it is ever run.
+    ratio
+        HR pixels per LR pixel to use a bare network at. None takes what the file says, and 4 where it says nothing.
+
+    Returns
+    -------
+    Method or torch.nn.Module
+        To be given to ``fuse(..., model=...)``: a `Trained`, a `Fitted`, or the bare network, in evaluation mode and on
+        the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, holds code, or belongs to another network or another ratio.
+    """
+    found = read_weights(path, ratio)
+    if found.card.kind == "network":
+        return found.module
+    residual = Residual(found.module, **found.numbers)
+    if found.card.kind == "fitted":
+        return Fitted.of(residual, found.card)
+    return Trained(residual, found.card, Path(path).stem)
