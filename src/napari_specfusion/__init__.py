@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from napari_specfusion.calibration import Calibration, calibrate
     from napari_specfusion.data import Cube, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
-    from napari_specfusion.fusion import choose, fuse
+    from napari_specfusion.fusion import choose, fuse, list_methods
     from napari_specfusion.io import as_cube, list_arrays, open_cube, open_scene
+    from napari_specfusion.methods import Projected
     from napari_specfusion.networks import create_model, list_networks
     from napari_specfusion.quality import Quality, evaluate
     from napari_specfusion.radiometry import check_references, find_references, reflectance
@@ -29,6 +30,7 @@ __all__ = [
     "Calibration",
     "Cube",
     "Finding",
+    "Projected",
     "Psf",
     "Quality",
     "Scene",
@@ -44,6 +46,7 @@ __all__ = [
     "fit",
     "fuse",
     "list_arrays",
+    "list_methods",
     "list_networks",
     "list_weights",
     "load_weights",
@@ -62,6 +65,7 @@ _HOME = {
     "Calibration": "calibration",
     "Cube": "data",
     "Finding": "data",
+    "Projected": "methods",
     "Psf": "sensor",
     "Quality": "quality",
     "Scene": "data",
@@ -77,6 +81,7 @@ _HOME = {
     "fit": "training",
     "fuse": "fusion",
     "list_arrays": "io",
+    "list_methods": "fusion",
     "list_networks": "networks",
     "list_weights": "weights",
     "load_weights": "weights",

@@ -323,7 +323,7 @@ def test_whatever_stands_for_a_method():
 
 
 @pytest.mark.parametrize(
-    ("model", "words"), [("brovey", "choose one of bicubic"), (3, "int is no model"), ("lso", "needs weights")]
+    ("model", "words"), [("brovey", "choose one of auto, bicubic"), (3, "of type int"), ("lso", "needs weights")]
 )
 def test_what_is_no_method(model, words):
     with pytest.raises(ModelError, match=words):

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from napari_specfusion.fusion.auto import Choice, choose
 from napari_specfusion.fusion.engine import FusionProgress, fuse
-from napari_specfusion.fusion.resolve import as_method
+from napari_specfusion.fusion.resolve import MethodInfo, as_method, list_methods
 
-__all__ = ["Choice", "FusionProgress", "as_method", "choose", "fuse"]
+__all__ = ["Choice", "FusionProgress", "MethodInfo", "as_method", "choose", "fuse", "list_methods"]

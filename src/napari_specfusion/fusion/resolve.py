@@ -1,22 +1,81 @@
-"""What `fuse(model=...)` takes, turned into a method."""
+"""What `fuse(model=...)` accepts: the list of it, and the method that each stands for."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import ModelError
+from napari_specfusion.listing import Listing
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.method import NetworkMethod
 from napari_specfusion.networks.registry import NETWORKS
-from napari_specfusion.weights.shipped import list_weights, shipped_weights
+from napari_specfusion.weights.shipped import list_weights, shipped_card, shipped_weights
 
 if TYPE_CHECKING:
     from napari_specfusion.tiling.contract import Method
+    from napari_specfusion.weights.card import ModelCard
 
-__all__ = ["AUTO", "as_method"]
+__all__ = ["AUTO", "MethodInfo", "as_method", "list_methods"]
 
 AUTO = "auto"
 """Stands for the method that does best on the scene one scale down; only `fuse` knows the scene."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """One line of `list_methods`.
+
+    Attributes
+    ----------
+    name
+        What `fuse` knows it by.
+    title
+        What it is, in a few words.
+    needs
+        What the pair must have beyond what every method needs.
+    reference
+        The paper that describes it.
+    summary
+        What it does, in a sentence.
+    """
+
+    name: str
+    title: str
+    needs: str
+    reference: str = ""
+    summary: str = field(default="", repr=False)
+
+
+def list_methods() -> Listing[MethodInfo]:
+    """Return all that ``fuse(model=...)`` accepts by name; prints as a table.
+
+    These are ``"auto"``, the methods that need no training, and the networks whose weights come with the package.
+    `fuse` also takes what `load_weights`, `train` or `fit` return.
+    """
+    auto = MethodInfo(
+        AUTO,
+        "Automatic choice",
+        "nothing",
+        summary="Tries the methods, and the trained networks that fit, on the pair itself one scale down.",
+    )
+    free = [MethodInfo(name, m.title, "nothing", m.reference, m.summary) for name, m in METHODS.items()]
+    return Listing([auto, *free, *(_info(name, shipped_card(name)) for name in list_weights())])
+
+
+def _info(name: str, card: ModelCard) -> MethodInfo:
+    """Return the line of trained weights."""
+    spec = NETWORKS[card.network]
+    bands = f"{card.bands} bands"
+    if card.wavelengths:
+        bands += f", {min(card.wavelengths):g}-{max(card.wavelengths):g} nm"
+    return MethodInfo(
+        name,
+        f"{spec.title}, trained",
+        f"{bands}; ratio {card.ratio}",
+        spec.reference,
+        "A trained network. It also takes the guide of another camera, which is adapted.",
+    )
 
 
 def as_method(model: Any) -> Method:
@@ -39,9 +98,12 @@ def as_method(model: Any) -> Method:
             raise ModelError(
                 f"The network {model!r} needs weights: give load_weights(...) or what fit(scene, {model!r}) returned."
             )
-        raise ModelError(f"There is no method {model!r}; choose one of {', '.join((*METHODS, *shipped, AUTO))}.")
+        raise ModelError(f"There is no method {model!r}; choose one of {', '.join((AUTO, *METHODS, *shipped))}.")
     if hasattr(model, "prepare"):
         return model  # type: ignore[no-any-return]
     if callable(model) and hasattr(model, "footprint"):
         return NetworkMethod(model)
-    raise ModelError(f"{type(model).__name__} is no model; give a name, load_weights(...) or what fit(...) returned.")
+    raise ModelError(
+        f"The model is of type {type(model).__name__}; give a name of list_methods(), or what load_weights or fit "
+        "returned."
+    )

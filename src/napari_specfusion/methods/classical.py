@@ -29,6 +29,11 @@ class Bicubic:
 
     name: str = "bicubic"
 
+    title = "Bicubic interpolation (no fusion)"
+    summary = "Only enlarges the cube; the baseline for every method."
+    reference = "Keys 1981"
+    mixed_precision = False
+
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> BicubicPredictor:
@@ -65,6 +70,11 @@ class Gsa:
     """
 
     name: str = "gsa"
+
+    title = "GSA"
+    summary = "Component substitution; a classic to compare with."
+    reference = "Aiazzi et al. 2007"
+    mixed_precision = False
 
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
@@ -107,6 +117,11 @@ class Glp:
     """
 
     name: str = "glp"
+
+    title = "GLP hypersharpening"
+    summary = "Adds the guide's detail to each band, weighted by regression. Fast and steady."
+    reference = "Selva et al. 2015"
+    mixed_precision = False
 
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None

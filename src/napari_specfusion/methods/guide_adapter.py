@@ -161,7 +161,7 @@ class Adapted:
     @property
     def mixed_precision(self) -> bool:
         """Whether the inner method runs in half precision."""
-        return getattr(self.method, "mixed_precision", False)
+        return self.method.mixed_precision
 
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None

@@ -73,7 +73,7 @@ class Projected:
     @property
     def mixed_precision(self) -> bool:
         """Whether the other method runs in half precision."""
-        return getattr(self.method, "mixed_precision", False)
+        return self.method.mixed_precision
 
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None

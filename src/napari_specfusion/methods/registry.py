@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from napari_specfusion.methods.classical import Bicubic, Glp, Gsa
 from napari_specfusion.methods.subspace import Subspace
@@ -13,9 +13,25 @@ if TYPE_CHECKING:
 
     from napari_specfusion.tiling.contract import Method
 
+    class TrainingFree(Method, Protocol):
+        """A method of the registry, which says what it is."""
+
+        @property
+        def title(self) -> str:
+            """What it is called in full."""
+
+        @property
+        def summary(self) -> str:
+            """What it does, in a sentence."""
+
+        @property
+        def reference(self) -> str:
+            """The paper that describes it."""
+
+
 __all__ = ["METHODS"]
 
-METHODS: Mapping[str, Method] = MappingProxyType(
+METHODS: Mapping[str, TrainingFree] = MappingProxyType(
     {"bicubic": Bicubic(), "gsa": Gsa(), "glp": Glp(), "subspace": Subspace()}
 )
 """Methods that need no weights, simplest first."""

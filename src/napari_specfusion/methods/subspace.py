@@ -69,6 +69,11 @@ class Subspace:
     tolerance: float = 1e-4
     name: str = "subspace"
 
+    title = "Subspace least squares"
+    summary = "Fits both images in the cube's spectral subspace. The best without training."
+    reference = "after FUSE, Wei et al. 2015"
+    mixed_precision = False
+
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> LinearPredictor:

@@ -57,6 +57,10 @@ class Method(Protocol):
     def name(self) -> str:
         """The name a user picks it by."""
 
+    @property
+    def mixed_precision(self) -> bool:
+        """Whether it can compute in half precision; one that cannot is run in float32 instead."""
+
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> Predictor:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import FusionError
 from napari_specfusion.fusion.engine import FusionProgress, fuse
-from napari_specfusion.fusion.resolve import AUTO
-from napari_specfusion.weights.shipped import list_weights, load_weights, shipped_weights
+from napari_specfusion.fusion.resolve import AUTO, list_methods
+from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.training.fitting import FIT_MINUTES
+from napari_specfusion.weights.load import load_weights
+from napari_specfusion.weights.shipped import list_weights, shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,18 +51,11 @@ class Choice:
     tip: str
 
 
+_INFO = {info.name: info for info in list_methods()}
+
 METHOD_CHOICES: Mapping[str, Choice] = {
-    AUTO: Choice(
-        "Automatic", "Tries the methods, and the trained networks that fit, on the pair itself one scale down."
-    ),
-    "subspace": Choice(
-        "Subspace least squares", "Fits both images in the cube's spectral subspace. The best without training."
-    ),
-    "glp": Choice(
-        "GLP hypersharpening", "Adds the guide's detail to each band, weighted by regression. Fast and steady."
-    ),
-    "gsa": Choice("GSA", "Component substitution; a classic to compare with."),
-    "bicubic": Choice("Bicubic (no fusion)", "Only enlarges the cube; what every method has to beat."),
+    # the best first, the baseline last
+    **{name: Choice(_INFO[name].title, _INFO[name].summary) for name in (AUTO, *reversed(tuple(METHODS)))},
     FIT: Choice(
         "Network, fitted on this scene", "Trains a small network on the two images alone, for the minutes you give."
     ),
@@ -69,8 +65,8 @@ METHOD_CHOICES: Mapping[str, Choice] = {
 
 def trained_choices() -> dict[str, Choice]:
     """Return an entry for each of the networks whose weights come with the package, without opening them."""
-    tip = "Trained for certain bands and one ratio. A guide of another camera is adapted."
-    return {name: Choice(f"Network {name}", tip) for name in list_weights()}
+    trained = (info for info in list_methods() if info.name in list_weights())
+    return {info.name: Choice(f"Network {info.name}", f"{info.summary} Needs {info.needs}.") for info in trained}
 
 
 def unfit_weights(scene: Scene) -> dict[str, str]:
@@ -109,7 +105,7 @@ class FuseOptions:
     """
 
     method: str = AUTO
-    minutes: float = 3.0
+    minutes: float = FIT_MINUTES
     weights: Path | None = None
     tile: int | Literal["auto"] | None = "auto"
     device: str = "auto"
