@@ -206,6 +206,7 @@ def evaluate_files(options: argparse.Namespace) -> int:
 
 def convert_file(options: argparse.Namespace) -> int:
     """Write a cube in another format."""
+    from napari_specfusion.data.scene import cube_findings
     from napari_specfusion.io import READERS, find_reader, open_cube
 
     chosen = {} if options.interleave is None else {"interleave": options.interleave}
@@ -215,6 +216,7 @@ def convert_file(options: argparse.Namespace) -> int:
     asked = {"dataset" if "dataset" in takes else "variable": options.array, "axes": options.axes}
     given = {key: value for key, value in asked.items() if value is not None}
     cube = open_cube(path, reader=options.reader, wavelengths=options.wavelengths, **given)
+    _print_findings(cube_findings(cube))
     return _save(cube, options, **chosen)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_specfusion.sensor.sampling import Psf
     from napari_specfusion.sensor.srf import Srf
 
-__all__ = ["Finding", "Scene", "as_ratio"]
+__all__ = ["Finding", "Scene", "as_ratio", "cube_findings"]
 
 Level = Literal["error", "warning", "info"]
 _LEVELS: tuple[Level, ...] = ("error", "warning", "info")
@@ -130,6 +130,22 @@ class Scene:
         return tuple(sorted(_findings(self), key=lambda finding: _LEVELS.index(finding.level)))
 
 
+def cube_findings(cube: Cube, topic: str = "file") -> tuple[Finding, ...]:
+    """Return what was found when a cube was opened or made: the pairs of level and message in its metadata.
+
+    Parameters
+    ----------
+    cube
+        The cube.
+    topic
+        What to call it.
+    """
+    told = cube.metadata.get("findings", ())
+    # files may hold anything under this name
+    pairs = [item for item in told if isinstance(item, list | tuple)] if isinstance(told, list | tuple) else []
+    return tuple(Finding(pair[0], topic, str(pair[1])) for pair in pairs if len(pair) == 2 and pair[0] in _LEVELS)
+
+
 def as_ratio(value: int | float | Fraction | np.number[Any]) -> Fraction:
     """Return a ratio as an exact fraction with a small denominator.
 
@@ -227,6 +243,8 @@ def _findings(scene: Scene) -> Iterator[Finding]:
             f"The guide has {guide.bands} bands, the cube {hsi.bands}: fusion expects a cube with more. "
             "Are the two exchanged?",
         )
+    yield from cube_findings(hsi, "cube")
+    yield from cube_findings(guide, "guide")
     yield from _value_findings("cube", hsi)
     yield from _value_findings("guide", guide)
     yield from _overlap_findings(hsi, guide)

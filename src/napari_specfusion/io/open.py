@@ -16,6 +16,7 @@ from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
 from napari_specfusion.io.formats.envi.reader import find_header
 from napari_specfusion.io.formats.envi.specim import capture_in
+from napari_specfusion.io.metadata.axes import BandAxis, find_band_axis, order_of, uncertain
 from napari_specfusion.io.metadata.description import restored
 from napari_specfusion.io.metadata.wavelength_file import read_wavelengths
 from napari_specfusion.io.registry import READERS
@@ -197,7 +198,13 @@ def find_reader(path: str | os.PathLike[str]) -> str | None:
     return next((key for key, reader in READERS.items() if head.startswith(reader.magic or (b"\0" * _HEAD,))), None)
 
 
-def as_cube(obj: Any, wavelengths: ArrayLike | os.PathLike[str] | None = None, name: str | None = None) -> Cube:
+def as_cube(
+    obj: Any,
+    wavelengths: ArrayLike | os.PathLike[str] | None = None,
+    name: str | None = None,
+    *,
+    axes: str | None = None,
+) -> Cube:
     """Return `obj` as a cube.
 
     Parameters
@@ -209,29 +216,51 @@ def as_cube(obj: Any, wavelengths: ArrayLike | os.PathLike[str] | None = None, n
         carries.
     name
         What to call the cube; None keeps its own name.
+    axes
+        What the axes of an array or a file are, as a permutation of "byx" (bands, rows, columns). None takes an array
+        as ``(bands, y, x)``; where its shape speaks for another order, such as 145 x 145 x 200, a finding says so.
 
     Raises
     ------
     ReadError
-        If `obj` is a path that cannot be read.
+        If `obj` is a path that cannot be read, or `axes` does not fit the array.
     CubeError
         If `obj` is none of these, or makes no cube.
     """
     wavelengths = _checked(wavelengths)
     if isinstance(obj, str | os.PathLike):
-        return open_cube(obj, wavelengths=wavelengths, name=name)
+        return open_cube(obj, wavelengths=wavelengths, name=name, **({} if axes is None else {"axes": axes}))
+    is_array = isinstance(obj, np.ndarray | da.Array) or not hasattr(obj, "metadata")
+    if axes is not None and (isinstance(obj, Cube) or not is_array):
+        raise CubeError(f"axes={axes!r} is for arrays and files; a {type(obj).__name__} has its bands first.")
     if isinstance(obj, Cube):
         return _described(obj, name, wavelengths, None)
     fields = {} if wavelengths is None else {"wavelengths": wavelengths}
     if isinstance(obj, np.ndarray | da.Array):
-        return Cube.from_array(obj, name=name or "cube", **fields)
+        return _of_array(obj, axes, name=name or "cube", **fields)
     if hasattr(obj, "data") and hasattr(obj, "metadata"):
         return _described(Cube.from_layer(obj), name, wavelengths, None)
     if hasattr(obj, "__array__") or isinstance(obj, list | tuple):
-        return Cube.from_array(np.asarray(obj), name=name or "cube", **fields)
+        return _of_array(np.asarray(obj), axes, name=name or "cube", **fields)
     raise CubeError(
         f"{type(obj).__name__} makes no cube; give a Cube, a path, an array (bands, y, x) or a napari image layer."
     )
+
+
+def _of_array(array: Any, axes: str | None, **fields: Any) -> Cube:
+    """Return an array with the axes that the user names as a cube; else its bands come first, with a doubt if need be.
+
+    A shape that could be either way is no reason to doubt what is documented.
+    """
+    if axes is not None:
+        order = order_of(axes, array.shape, "The array")
+        return Cube.from_array((array if array.ndim == 3 else array[None]).transpose(order), **fields)
+    if array.ndim == 3 and 0 not in array.shape and all(n == n for n in array.shape):
+        seen = find_band_axis(array.shape)
+        if seen.certainty != "weak" and seen.axis != 0:
+            taken = BandAxis(0, "weak", f"arrays are (bands, y, x), although {seen.reason}")
+            fields["metadata"] = uncertain(array.shape, taken, "the array")
+    return Cube.from_array(array, **fields)
 
 
 def _checked(wavelengths: ArrayLike | os.PathLike[str] | None) -> NDArray[np.float64] | None:

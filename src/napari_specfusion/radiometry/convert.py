@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_specfusion.data.scene import cube_findings
 from napari_specfusion.errors import CalibrationError
 from napari_specfusion.radiometry.setup import Setup
 from napari_specfusion.radiometry.source import ReflectanceSource
@@ -60,7 +61,7 @@ def reflectance(
     -------
     Cube
         Reflectance, floating; dead bands are marked bad. ``metadata["reflectance"]`` tells what was done,
-        ``metadata["findings"]`` level and message of what :func:`check_references` found.
+        ``metadata["findings"]`` level and message of what opening the counts and :func:`check_references` found.
 
     Raises
     ------
@@ -81,6 +82,7 @@ def reflectance(
     factor = (_panel(panel, cube.bands) * setup.factor)[:, None, None]
     source = ReflectanceSource(cube, setup.dark.field, span, setup.floor, factor, dead == "interpolate")
     good = cube.good & (np.isfinite(setup.floor[:, 0, 0]))
+    told = [(f.level, f.message) for f in (*cube_findings(cube), *findings)]
     done = {
         "white": setup.white.name,
         "dark": setup.dark.name,
@@ -96,7 +98,7 @@ def reflectance(
         nodata=None,
         good_bands=None if good.all() else good,
         name=f"{cube.name} reflectance",
-        metadata={**cube.metadata, "reflectance": done, "findings": tuple((f.level, f.message) for f in findings)},
+        metadata={**cube.metadata, "reflectance": done, "findings": tuple(told)},
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion.io.metadata.axes import UNCERTAIN_KEY
 from napari_specfusion.io.metadata.variables import Variable, spectral_axis
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _LISTS = ("wavelengths", "fwhm", "good_bands")
 _UNITS = ("nm", "cm-1")
 _TUPLES = {"affine": 6, "pixel_size": 2}
 # what a reader remarked on one file, and where another lies, is no property of the image
-_OF_THE_FILE = {OWN_KEY, "notes", "store"}
+_OF_THE_FILE = {OWN_KEY, "notes", "store", UNCERTAIN_KEY}
 _LONGEST_METADATA = 256 << 10
 LONGEST = 64 << 20
 

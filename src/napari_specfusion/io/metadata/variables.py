@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import AmbiguousArrayError, ReadError
+from napari_specfusion.io.metadata.axes import find_band_axis
 from napari_specfusion.io.metadata.units import numbers, to_standard_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Variable", "choose_unfolded", "choose_variable", "image_size", "listed", "spectral_axis"]
+__all__ = ["Variable", "also_held", "choose_unfolded", "choose_variable", "image_size", "listed", "spectral_axis"]
 
 _WAVELENGTH_NAMES = {
     "bandcenters", "center", "centers", "lam", "lambda", "lambdas", "wave", "wavelength", "wavelengths",
@@ -72,8 +73,21 @@ class Variable:
         )
 
 
-def choose_variable(variables: Sequence[Variable], requested: str | None, path: Path) -> Variable:
-    """Return the requested array, else the 3-D one with the most numbers, else the only 2-D one.
+def choose_variable(
+    variables: Sequence[Variable], requested: str | None, path: Path, usual: int | None = None
+) -> Variable:
+    """Return the requested array, else the 3-D one with most bands, the largest of several, else the only 2-D one.
+
+    Parameters
+    ----------
+    variables
+        What the file holds.
+    requested
+        Name of the array that is wanted.
+    path
+        The file, for errors.
+    usual
+        Axis that programs of this format use for the bands, as `find_band_axis` takes it.
 
     Raises
     ------
@@ -91,11 +105,26 @@ def choose_variable(variables: Sequence[Variable], requested: str | None, path: 
     deepest = [v for v in images if len(v.shape) == 3] or images
     if not deepest:
         raise ReadError(f"{path} holds no numeric 2-D or 3-D array, only {listed(variables)}; save the cube as one.")
-    largest = max(math.prod(v.shape) for v in deepest)
-    best = [v for v in deepest if math.prod(v.shape) == largest]
+
+    def weight(variable: Variable) -> tuple[int, int]:
+        shape = variable.shape
+        bands = shape[find_band_axis(shape, usual=usual).axis] if len(shape) == 3 else 1
+        return bands, math.prod(shape)
+
+    heaviest = max(map(weight, deepest))
+    best = [v for v in deepest if weight(v) == heaviest]
     if len(best) > 1 or (len(deepest) > 1 and len(best[0].shape) == 2):
         raise AmbiguousArrayError(f"{path} could mean several arrays: {listed(deepest)}. Name one with variable=.")
     return best[0]
+
+
+def also_held(variables: Sequence[Variable], chosen: Variable, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `metadata` findings, and one more that names the other arrays of three axes beside the chosen one."""
+    others = [v for v in variables if v.is_image and len(v.shape) == 3 and v.name != chosen.name]
+    if len(chosen.shape) != 3 or not others:
+        return {}
+    message = f'The file also holds {listed(others)}; open one with variable="{others[0].name}".'
+    return {"findings": (*metadata.get("findings", ()), ("info", message))}
 
 
 def choose_unfolded(

@@ -158,9 +158,10 @@ def test_names_of_axes_tell_the_bands(tmp_path: Path) -> None:
     want = CUBE.transpose(2, 0, 1) * 0.5 + 1
     want[CUBE.transpose(2, 0, 1) == 3] = np.nan
     np.testing.assert_allclose(cube.read(), want)
-    assert cube.metadata["notes"] == ()
+    assert cube.metadata["notes"] == () and "findings" not in cube.metadata
     path = write(tmp_path / "b.h5")
-    assert "nothing says which axis" in open_cube(path).metadata["notes"][0]
+    level, message = open_cube(path).metadata["findings"][0]
+    assert level == "warning" and "Nothing says which axis of b.h5:/entry/data" in message
     assert open_cube(path, wavelengths=np.arange(7.0) + 400).shape == (7, 6, 8)
 
 

@@ -12,6 +12,14 @@ from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io.formats.hdf5 import emit, neon, prisma, tanager
 from napari_specfusion.io.formats.hdf5.arrays import hdf_cube
 from napari_specfusion.io.formats.hdf5.file import attribute, child, datasets, open_hdf, vector
+from napari_specfusion.io.metadata.axes import (
+    BandAxis,
+    find_band_axis,
+    is_picture,
+    letters_of,
+    named_axis,
+    uncertain,
+)
 from napari_specfusion.io.metadata.units import fits_dtype, numbers, to_standard_unit
 from napari_specfusion.io.metadata.variables import Variable, listed
 from napari_specfusion.io.reader import Reader
@@ -42,7 +50,7 @@ def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None,
     """Open an HDF5 or NetCDF 4 file as a cube, lazily.
 
     Products of NEON, PRISMA, EMIT and Tanager are told by their structure. Of any other file the one dataset with three
-    axes is taken.
+    axes is taken, or the one that is not a picture.
 
     Parameters
     ----------
@@ -51,8 +59,8 @@ def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None,
     dataset
         Name of a dataset, such as "/entry/data"; the product is then not asked. One with two axes opens as one band.
     axes
-        What its axes are, as a permutation of "byx" (bands, rows, columns), or "yx". None takes the axis that is as
-        long as the wavelengths beside it for the bands, else the first.
+        What its axes are, as a permutation of "byx" (bands, rows, columns), or "yx". None decides by the rules of
+        `napari_specfusion.io.metadata.axes`, and a finding tells where they have little to go by.
     wavelengths
         Wavelengths that `open_cube` puts in; here they only help to find the axis of the bands.
 
@@ -69,7 +77,7 @@ def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None,
         every = datasets(file)
         chosen = _named(path, file, dataset, every) if dataset is not None else _only(path, every)
         count = None if wavelengths is None else np.size(wavelengths)
-        return _generic(path, chosen, axes, count, every)
+        return _generic(path, chosen, axes, count, every, alone=dataset is None)
 
 
 def read_hdf_scene(path: Path) -> Scene | None:
@@ -90,9 +98,11 @@ def _named(path: Path, file: Any, name: str, every: Sequence[Any]) -> Any:
 
 
 def _only(path: Path, every: Sequence[Any]) -> Any:
-    cubes = [item for item in every if len(item.shape or ()) == 3 and _numeric(item) and _is_image(item)]
-    if len(cubes) == 1:
-        return cubes[0]
+    cubes = [item for item, seen in zip(every, _seen(every), strict=True) if _is_cube(seen)]
+    # a picture beside the cube is a guide
+    deeper = [item for item in cubes if not is_picture(item.shape)]
+    if 1 in (len(cubes), len(deeper)):
+        return (deeper or cubes)[0]
     if cubes:
         raise AmbiguousArrayError(
             f"{path} could mean several datasets: {listed(_seen(cubes))}. Name one with dataset=."
@@ -104,15 +114,21 @@ def _only(path: Path, every: Sequence[Any]) -> Any:
     raise ReadError(f"{what} It holds no image.")
 
 
-def _generic(path: Path, dataset: Any, axes: str | None, count: int | None, every: Sequence[Any]) -> Cube:
+def _generic(
+    path: Path, dataset: Any, axes: str | None, count: int | None, every: Sequence[Any], *, alone: bool
+) -> Cube:
     shape = tuple(dataset.shape)
     letters = None if axes is None else axes.lower()
     if letters is not None and sorted(letters) != sorted("byx" if len(shape) == 3 else "yx"):
         wanted = "a permutation of byx" if len(shape) == 3 else "yx or xy"
         raise ReadError(f"{path}: axes={axes!r} does not fit {dataset.name} of shape {shape}; give {wanted}.")
     notes: list[str] = []
-    if letters is None:
-        letters = "yx" if len(shape) != 3 else _axes(dataset, count, every, notes)
+    told: dict[str, Any] = {}
+    if letters is None and len(shape) == 3:
+        found = _band_axis(dataset, count, every)
+        letters = letters_of(found.axis)
+        told = uncertain(shape, found, f"{path.name}:{dataset.name}") if found.certainty == "weak" else {}
+    letters = letters or "yx"
     bands = shape[letters.index("b")] if "b" in letters else 1
     fields = _spectrum(dataset, bands, every, notes)
     scale = numbers([attribute(dataset, "scale_factor")])
@@ -124,25 +140,23 @@ def _generic(path: Path, dataset: Any, axes: str | None, count: int | None, ever
     fill = next((v for v in (attribute(dataset, name) for name in _FILL_NAMES) if v is not None), None)
     if fill is not None and dataset.dtype.kind in "iuf":
         fields["nodata"] = fits_dtype(fill, dataset.dtype)
-    metadata = {"dataset": str(dataset.name), "notes": tuple(notes)}
+    others = [v for v in _seen(every) if _is_cube(v) and v.name != dataset.name] if alone else []
+    if others:
+        words = f'The file also holds {listed(others)}; open one with dataset="{others[0].name}".'
+        told["findings"] = (*told.get("findings", ()), ("info", words))
+    metadata = {"dataset": str(dataset.name), "notes": tuple(notes)} | told
     return hdf_cube(path, dataset, letters, name=path.stem, metadata=metadata, **fields)
 
 
-def _axes(dataset: Any, count: int | None, every: Sequence[Any], notes: list[str]) -> str:
-    """Return which axis is which, by the wavelengths' number, then by the names of the axes, then as bands first."""
-    shape = tuple(dataset.shape)
-    fitting = [axis for axis in range(3) if shape[axis] == count]
+def _band_axis(dataset: Any, count: int | None, every: Sequence[Any]) -> BandAxis:
+    """Return the axis of the bands, by the wavelengths' number, the names of the axes, then the shape."""
+    shape = tuple(map(int, dataset.shape))
     if count is None:
-        fitting = [axis for axis in range(3) if _vectors(dataset, shape[axis], every, _is_wavelength)]
-    if len(fitting) != 1:
-        names = [_axis_name(dataset, axis) for axis in range(3)]
-        fitting = [axis for axis in range(3) if "band" in names[axis] or _is_wavelength(names[axis])]
-    if len(fitting) != 1:
-        notes.append("nothing says which axis holds the bands; the first was taken; name the axes if it is another")
-        fitting = [0]
-    letters = ["y", "x"]
-    letters.insert(fitting[0], "b")
-    return "".join(letters)
+        fitting = [n for n in set(shape) if _vectors(dataset, n, every, _is_wavelength)]
+        count = fitting[0] if len(fitting) == 1 else None
+    # a dimension scale of wavelengths is a vector of that name, so the two agree where both are there
+    named = None if shape.count(count or 0) == 1 else named_axis([_axis_name(dataset, axis) for axis in range(3)])
+    return find_band_axis(shape, count, named=named)
 
 
 def _axis_name(dataset: Any, axis: int) -> str:
@@ -225,6 +239,10 @@ def _numeric(item: Any) -> bool:
 
 def _is_image(item: Any) -> bool:
     return bool(sum(n > 1 for n in item.shape) >= 2)
+
+
+def _is_cube(variable: Variable) -> bool:
+    return variable.is_image and len(variable.shape) == 3
 
 
 def _seen(items: Sequence[Any]) -> list[Variable]:

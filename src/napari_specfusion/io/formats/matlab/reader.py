@@ -17,10 +17,11 @@ from napari_specfusion.io.formats.hdf5.arrays import HdfArray
 from napari_specfusion.io.formats.hdf5.file import child, datasets, open_hdf
 from napari_specfusion.io.formats.matlab.elements import Element, alone, inflated, list_elements
 from napari_specfusion.io.guards.limits import check_inflation
-from napari_specfusion.io.metadata.axes import band_axis_of, bands_first
+from napari_specfusion.io.metadata.axes import requested_order
 from napari_specfusion.io.metadata.description import LONGEST, OWN_KEY
 from napari_specfusion.io.metadata.variables import (
     Variable,
+    also_held,
     choose_unfolded,
     choose_variable,
     image_size,
@@ -45,6 +46,7 @@ def read_matlab(
     path: Path,
     *,
     variable: str | None = None,
+    axes: str | None = None,
     band_axis: int | None = None,
     size: tuple[int, int] | None = None,
     wavelengths: Any = None,
@@ -59,10 +61,13 @@ def read_matlab(
     path
         The file.
     variable
-        Name of the array, ``"map.data"`` for a field of a struct; None takes the largest with three axes. A 2-D one
-        opens as one band.
+        Name of the array, ``"map.data"`` for a field of a struct; None takes the one with three axes and the
+        most bands. A 2-D one opens as one band.
+    axes
+        What the axes are as MATLAB shows the array, as a permutation of "byx" (bands, rows, columns). None decides by
+        the rules of `napari_specfusion.io.metadata.axes`, by which MATLAB's own custom is "yxb".
     band_axis
-        Axis of the bands as MATLAB shows the array; None takes the one that fits the wavelengths, else the last.
+        Axis of the bands, where the other two are rows and columns.
     size
         Height and width of an image unfolded to (bands, pixels), where no variables such as nRow and nCol say it.
     wavelengths
@@ -83,10 +88,13 @@ def read_matlab(
     sizes = [v for v in variables if v.numeric and math.prod(v.shape) == 1 and v.is_size]
     scalars = {v.field: float(np.ravel(load(v.name))[0]) for v in sizes}
     chosen = choose_unfolded(variables, scalars, size) if variable is None else None
-    chosen = chosen or choose_variable(variables, variable, path)
+    chosen = chosen or choose_variable(variables, variable, path, usual=2)
     found = spectral_axis(variables, chosen.shape, load)
+    told: dict[str, Any] = {}
     array: Any
     if len(chosen.shape) == 2:
+        if axes not in {None, "yx"}:
+            raise ReadError(f"{path}: axes={axes!r} does not fit {chosen}; give it to an array of three axes.")
         unfolded = image_size(chosen.shape, scalars, size)
         if unfolded is None and (variable is None or size is not None):
             raise ReadError(
@@ -96,10 +104,13 @@ def read_matlab(
         array = content.matrix(chosen, unfolded)
     else:
         count = np.size(wavelengths) if wavelengths is not None else None if found is None else found[0].size
-        array = content.cube(chosen, bands_first(band_axis_of(chosen.shape, count, 2, band_axis, path)))
-    fields: dict[str, Any] = {"name": chosen.field}
-    if entry is not None:
-        fields["metadata"] = {OWN_KEY: entry}
+        named = None if entry is None else 2
+        order, told = requested_order(chosen.shape, count, axes, band_axis, path, named=named, usual=2)
+        array = content.cube(chosen, order)
+    metadata = told if entry is None else {OWN_KEY: entry}
+    if variable is None:
+        metadata |= also_held(variables, chosen, metadata)
+    fields: dict[str, Any] = {"name": chosen.field, "metadata": metadata}
     if found is not None and found[0].size == array.shape[0]:
         fields |= {"wavelengths": found[0], "spectral_unit": found[1]}
     return lazy_cube(array, path, **fields)

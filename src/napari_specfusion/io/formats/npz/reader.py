@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io.arrays.lazy import LoadedArray, MappedArray, lazy_cube
 from napari_specfusion.io.guards.limits import check_inflation
-from napari_specfusion.io.metadata.axes import band_axis_of, bands_first
+from napari_specfusion.io.metadata.axes import Order, requested_order
 from napari_specfusion.io.metadata.description import LONGEST, OWN_KEY
 from napari_specfusion.io.metadata.units import numbers
-from napari_specfusion.io.metadata.variables import Variable, choose_variable, spectral_axis
+from napari_specfusion.io.metadata.variables import Variable, also_held, choose_variable, spectral_axis
 from napari_specfusion.io.reader import Reader
 
 if TYPE_CHECKING:
@@ -35,15 +35,18 @@ _LOCAL_HEADER, _NAME_LENGTH = 30, 26
 _ENCRYPTED = 1
 
 
-def read_npy(path: Path, *, band_axis: int | None = None, wavelengths: Any = None) -> Cube:
-    """Open an NPY file ``(bands, y, x)`` or ``(y, x)``, lazily.
+def read_npy(path: Path, *, axes: str | None = None, band_axis: int | None = None, wavelengths: Any = None) -> Cube:
+    """Open an NPY file of three axes, or ``(y, x)``, lazily.
 
     Parameters
     ----------
     path
         The file.
+    axes
+        What its axes are, as a permutation of "byx" (bands, rows, columns). None decides by the rules of
+        `napari_specfusion.io.metadata.axes`, and a finding tells where they have little to go by.
     band_axis
-        Axis of the bands; None takes the one that alone fits `wavelengths`, else the first.
+        Axis of the bands, where the other two are rows and columns.
     wavelengths
         Wavelengths that `open_cube` puts in; here they only help to find the band axis.
 
@@ -73,16 +76,23 @@ def read_npy(path: Path, *, band_axis: int | None = None, wavelengths: Any = Non
     flat = mapped.ndim == 2
     shape = _three((1, *mapped.shape) if flat else mapped.shape)
     count = None if wavelengths is None else np.size(wavelengths)
-    order = bands_first(0 if flat else band_axis_of(shape, count, 0, band_axis, path))
-    stored, axes = shape, order
+    order, told = requested_order(mapped.shape, count, axes, band_axis, path)
+    stored, places = shape, order
     if not mapped.flags.c_contiguous:
         # Fortran order: the file holds the axes reversed; the band axis of a flat image has length one anywhere.
-        stored, axes = _three(shape[::-1]), _three(2 - axis for axis in order)
-    array = MappedArray(str(path), mapped.dtype.str, stored, int(mapped.offset), axes)
-    return lazy_cube(array, path, name=path.stem)
+        stored, places = _three(shape[::-1]), _three(2 - axis for axis in order)
+    array = MappedArray(str(path), mapped.dtype.str, stored, int(mapped.offset), places)
+    return lazy_cube(array, path, name=path.stem, metadata=told)
 
 
-def read_npz(path: Path, *, variable: str | None = None, band_axis: int | None = None, wavelengths: Any = None) -> Cube:
+def read_npz(
+    path: Path,
+    *,
+    variable: str | None = None,
+    axes: str | None = None,
+    band_axis: int | None = None,
+    wavelengths: Any = None,
+) -> Cube:
     """Open one array of an NPZ file: lazily, or unpacked when its first pixel is needed where it is compressed.
 
     Parameters
@@ -90,9 +100,12 @@ def read_npz(path: Path, *, variable: str | None = None, band_axis: int | None =
     path
         The file.
     variable
-        Name of the array; None takes the largest with three axes.
+        Name of the array; None takes the one with three axes and the most bands.
+    axes
+        What its axes are, as a permutation of "byx" (bands, rows, columns). None decides by the rules of
+        `napari_specfusion.io.metadata.axes`, and a finding tells where they have little to go by.
     band_axis
-        Axis of the bands; None takes the one that alone fits the wavelengths, else the first.
+        Axis of the bands, where the other two are rows and columns.
     wavelengths
         Wavelengths that `open_cube` puts in; here they only help to find the band axis.
 
@@ -111,14 +124,16 @@ def read_npz(path: Path, *, variable: str | None = None, band_axis: int | None =
         entry = _own_entry(members, load) if variable in {None, "data"} else None
         chosen = choose_variable(variables, variable if entry is None else "data", path)
         found = spectral_axis(variables, chosen.shape, load)
-        fields: dict[str, Any] = {"name": path.stem}
-        if entry is not None:
-            fields["metadata"] = {OWN_KEY: entry}
-        flat = len(chosen.shape) == 2
-        shape = _three((1, *chosen.shape) if flat else chosen.shape)
+        shape = _three(chosen.shape if len(chosen.shape) == 3 else (1, *chosen.shape))
         count = np.size(wavelengths) if wavelengths is not None else None if found is None else found[0].size
-        axis = 0 if flat else band_axis_of(shape, count, 0, band_axis, path)
-        bands = shape[axis]
+        # what this package writes has its bands first
+        named = None if entry is None else 0
+        order, told = requested_order(chosen.shape, count, axes, band_axis, path, named=named)
+        metadata = told if entry is None else {OWN_KEY: entry}
+        if variable is None:
+            metadata |= also_held(variables, chosen, metadata)
+        fields: dict[str, Any] = {"name": path.stem, "metadata": metadata}
+        bands = shape[order[0]]
         if found is not None and found[0].size == bands:
             fields |= {"wavelengths": found[0], "spectral_unit": found[1]}
         for key in ("fwhm", "good_bands"):
@@ -126,7 +141,7 @@ def read_npz(path: Path, *, variable: str | None = None, band_axis: int | None =
             values = numbers(load(key)) if held and held.variable.numeric and held.shape == (bands,) else None
             if values is not None:
                 fields[key] = values
-        array = _array(path, archive, members[chosen.name], bands_first(axis))
+        array = _array(path, archive, members[chosen.name], order)
     return lazy_cube(array, path, **fields)
 
 
@@ -196,7 +211,7 @@ def _check(path: Path, member: _Member) -> None:
     check_inflation(path, member.name, member.info.compress_size, member.info.file_size)
 
 
-def _array(path: Path, archive: zipfile.ZipFile, member: _Member, order: tuple[int, int, int]) -> Any:
+def _array(path: Path, archive: zipfile.ZipFile, member: _Member, order: Order) -> Any:
     """Return the array in the order (bands, y, x): mapped where the archive only stores it."""
     _check(path, member)
     shape = _three((1, *member.shape) if len(member.shape) == 2 else member.shape)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io.arrays.lazy import BlockArray, Box, lazy_cube
 from napari_specfusion.io.guards.limits import check_shape
-from napari_specfusion.io.metadata.axes import band_axis_of, bands_first
+from napari_specfusion.io.metadata.axes import named_axis, requested_order
 from napari_specfusion.io.metadata.units import to_standard_unit, wavelengths_in_names
-from napari_specfusion.io.metadata.variables import Variable, choose_variable, spectral_axis
+from napari_specfusion.io.metadata.variables import Variable, also_held, choose_variable, spectral_axis
 from napari_specfusion.io.reader import Reader
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ _KEY = "specfusion"
 _LISTS = {"wavelengths": np.float64, "fwhm": np.float64, "good_bands": np.bool_}
 
 
-def read_zarr(path: Path, *, variable: str | None = None) -> Cube:
-    """Open the finest level of an OME-Zarr image, or a Zarr array ``(bands, y, x)``.
+def read_zarr(path: Path, *, variable: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
+    """Open the finest level of an OME-Zarr image, or a Zarr array.
 
     The description of the bands comes from the attribute "specfusion", as this package writes it; else wavelengths come
     from the labels of the channels, or from an array of such a name beside the cube.
@@ -51,7 +51,13 @@ def read_zarr(path: Path, *, variable: str | None = None) -> Cube:
     path
         The store.
     variable
-        Name of the array in a group that is no OME-Zarr image; None takes the largest with three axes.
+        Name of the array in a group that is no OME-Zarr image; None takes the one with three axes and
+        the most bands.
+    axes
+        What the axes of a plain array are, as a permutation of "byx" (bands, rows, columns). None decides by the rules
+        of `napari_specfusion.io.metadata.axes`, and a finding tells where they have little to go by.
+    wavelengths
+        Wavelengths that `open_cube` puts in; here they only help to find the band axis.
 
     Raises
     ------
@@ -68,22 +74,27 @@ def read_zarr(path: Path, *, variable: str | None = None) -> Cube:
     store = open_zarr(path)
     attributes = dict(store.attrs)
     fields: dict[str, Any] = {}
+    declared = None
     if isinstance(store, zarr.Array):
-        level, axes = "", "cyx"
+        level = ""
     elif variable is None and (image := _image(path, store, attributes)) is not None:
-        level, axes, fields = image
+        level, declared, fields = image
     else:
-        level, axes, fields = _choose(path, store, variable)
+        level, fields = _choose(path, store, variable)
     found = _inside(path, store, level)
     shape = tuple(int(n) for n in found.shape)
-    if shape and len(shape) == 2:
-        axes = "yx"
-    if len(axes) != len(shape):
-        raise ReadError(f"{path} declares axes {axes} for shape {shape}; correct the axes in its metadata.")
-    kept = [i for i, axis in enumerate(axes) if axis in "cyx" or shape[i] != 1]
-    letters = "".join(axes[i] for i in kept)
+    told: dict[str, Any] = {}
+    if declared is None or axes is not None:
+        values = fields.get("wavelengths") if wavelengths is None else wavelengths
+        declared, told = _plain_axes(path, found, None if values is None else np.size(values), axes)
+    elif len(shape) == 2:
+        declared = "yx"
+    if len(declared) != len(shape):
+        raise ReadError(f"{path} declares axes {declared} for shape {shape}; correct the axes in its metadata.")
+    kept = [i for i, axis in enumerate(declared) if axis in "cyx" or shape[i] != 1]
+    letters = "".join(declared[i] for i in kept)
     if sorted(letters) not in (["c", "x", "y"], ["x", "y"]) or 0 in shape:
-        raise ReadError(f"{path} has axes {axes} of shape {shape}; a cube has c, y and x, none of them empty.")
+        raise ReadError(f"{path} has axes {declared} of shape {shape}; a cube has c, y and x, none of them empty.")
     order = tuple(kept[letters.index(axis)] for axis in "cyx" if axis in letters)
     array = ZarrArray(
         path=str(path),
@@ -94,9 +105,13 @@ def read_zarr(path: Path, *, variable: str | None = None) -> Cube:
         dropped=tuple(i for i in range(len(shape)) if i not in kept),
     )
     check_shape(path, array.shape)
+    beside = fields.pop("metadata", {})
     if fields.get("wavelengths") is not None and len(fields["wavelengths"]) != array.shape[0]:
         fields = {}
     fields |= _description(path, attributes)
+    fields["metadata"] = told | beside | fields.get("metadata", {})
+    if remarks := (*told.get("findings", ()), *beside.get("findings", ())):
+        fields["metadata"]["findings"] = remarks
     chunks = _three(tuple(int(found.chunks[i]) for i in order))
     return lazy_cube(array, path, chunks=_merged(array.shape, chunks), **fields)
 
@@ -215,8 +230,8 @@ def _channels(omero: Any) -> dict[str, Any]:
     return {} if converted is None else {"wavelengths": converted, "spectral_unit": unit_name}
 
 
-def _choose(path: Path, store: Any, variable: str | None) -> tuple[str, str, dict[str, Any]]:
-    """Return name, axes and description of the cube among the arrays of a group."""
+def _choose(path: Path, store: Any, variable: str | None) -> tuple[str, dict[str, Any]]:
+    """Return name and description of the cube among the arrays of a group."""
     variables = _variables(store)
     if variable is None and not any(v.is_image for v in variables):
         raise ReadError(
@@ -225,13 +240,27 @@ def _choose(path: Path, store: Any, variable: str | None) -> tuple[str, str, dic
         )
     chosen = choose_variable(variables, variable, path)
     found = spectral_axis(variables, chosen.shape, lambda name: _inside(path, store, name)[...])
-    axes = "cyx"
-    if found is None:
-        return chosen.name, axes, {}
-    if len(chosen.shape) == 3:
-        axis = band_axis_of(chosen.shape, found[0].size, 0, None, path)
-        axes = "".join("cyx"[bands_first(axis).index(i)] for i in range(3))
-    return chosen.name, axes, {"wavelengths": found[0], "spectral_unit": found[1]}
+    fields: dict[str, Any] = {} if found is None else {"wavelengths": found[0], "spectral_unit": found[1]}
+    return chosen.name, fields | ({"metadata": also_held(variables, chosen, {})} if variable is None else {})
+
+
+def _plain_axes(path: Path, array: Any, count: int | None, asked: str | None) -> tuple[str, dict[str, Any]]:
+    """Return the axes of an array that is no OME-Zarr image, as letters of c, y and x, and metadata that tell of doubt.
+
+    An array of this package has its bands first; names of dimensions are those of Zarr 3, or of xarray in Zarr 2.
+    """
+    shape = tuple(int(n) for n in array.shape)
+    if len(shape) not in {2, 3}:
+        return "cyx", {}
+    attributes = dict(array.attrs)
+    names = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
+    named = 0 if isinstance(attributes.get(_KEY), Mapping) else None
+    if named is None and isinstance(names, list | tuple) and len(names) == len(shape) == 3:
+        named = named_axis(names)
+    order, told = requested_order(shape, count, asked, None, path, named=named)
+    if len(shape) == 2:
+        return ("xy" if order[1] > order[2] else "yx"), {}
+    return "".join("cyx"[order.index(axis)] for axis in range(3)), told
 
 
 def _variables(store: Any) -> list[Variable]:
