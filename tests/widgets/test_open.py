@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QLabel
 from scipy.io import savemat
 
 from napari_specfusion.data.cube import Cube
@@ -36,6 +37,11 @@ def chosen(combo: Any, key: Any) -> None:
     combo.activated.emit(combo.currentIndex())
 
 
+def shown(panel: Any) -> str:
+    """Return all words of a findings panel."""
+    return " ".join(label.text() for label in panel._body.findChildren(QLabel))
+
+
 def offered(combo: Any) -> list[str]:
     return [combo.itemText(index) for index in range(combo.count())]
 
@@ -55,7 +61,7 @@ def test_array_and_wavelengths_can_be_given(
     qtbot.waitUntil(lambda: widget._job is None)
     assert widget.cube.shape == (6, 4, 5) and widget.cube.wavelengths[-1] == 450
     widget.wavelengths_edit.line.clear()
-    chosen(widget.axes_combo, 0)
+    chosen(widget.axes_combo, "byx")
     qtbot.waitUntil(lambda: widget._job is None)
     assert widget.cube.shape == (4, 5, 6)
 
@@ -85,6 +91,36 @@ def test_a_data_set_and_its_axes_can_be_given(
     assert widget.cube.shape == (2, 3, 4) and not widget.array_combo.isVisible()
     look(qtbot, widget, Path("nothing.npy"))
     assert widget.found.headline == "This cannot be opened."
+
+
+def test_the_axis_of_the_bands_is_asked_for_where_it_is_a_guess(
+    viewer: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).random((30, 10, 12))
+    np.save(tmp_path / "guess.npy", values)
+    np.save(tmp_path / "clear.npy", np.zeros((15, 15, 20)))
+    widget = dock("Open cube")
+    look(qtbot, widget, tmp_path / "guess.npy")
+    assert widget.bands_combo.isVisible() and widget.add_button.isEnabled()
+    assert widget.bands_combo.currentText() == "30 bands of 10 x 12" == offered(widget.bands_combo)[0]
+    assert sorted(offered(widget.bands_combo)[1:]) == ["10 bands of 30 x 12", "12 bands of 30 x 10"]
+    assert "Check the answer under Bands." in shown(widget.found)
+    # what is not answered stays open
+    widget.reflectance_check.click()
+    widget.reflectance_check.click()
+    qtbot.waitUntil(lambda: widget._job is None)
+    assert "Check the answer under Bands." in shown(widget.found)
+    for axes, shape in (("yxb", (12, 30, 10)), ("ybx", (10, 30, 12)), ("byx", (30, 10, 12))):
+        chosen(widget.bands_combo, axes)
+        qtbot.waitUntil(lambda: widget._job is None)
+        assert widget.cube.shape == shape and "Check the answer" not in shown(widget.found)
+        assert widget.bands_combo.isVisible() and widget.bands_combo.currentData() == axes
+    # what is said under Axes goes before, and another file is not asked for what was chosen for this one
+    chosen(widget.axes_combo, "xyb")
+    qtbot.waitUntil(lambda: widget._job is None)
+    assert widget.cube.shape == (12, 10, 30) and not widget.bands_combo.isVisible()
+    look(qtbot, widget, tmp_path / "clear.npy")
+    assert widget.cube.shape == (20, 15, 15) and not widget.bands_combo.isVisible()
 
 
 def test_an_unfolded_image_is_given_its_size(

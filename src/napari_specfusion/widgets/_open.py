@@ -23,7 +23,7 @@ from napari_specfusion.io import READERS
 from napari_specfusion.widgets._findings import FindingsPanel
 from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form
 from napari_specfusion.widgets._layers import layer_data
-from napari_specfusion.widgets._open_options import Asked, Looked, describe_cube, look_at
+from napari_specfusion.widgets._open_options import Asked, Looked, asked_axes, describe_cube, look_at
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._worker import Job, Report, ShouldStop
 
@@ -49,7 +49,6 @@ _AXES = {
     "xyb": "columns, rows, bands",
     "xby": "columns, bands, rows",
 }
-_BAND_AXES = {None: "Automatic", 0: "bands first", 1: "bands in the middle", 2: "bands last"}
 
 
 class OpenWidget(Panel):
@@ -60,6 +59,7 @@ class OpenWidget(Panel):
         self._outcome = Looked()
         self._job: Job | None = None
         self._listed: Path | None = None
+        self._answered = False
         self.path_edit = PathEdit(
             "Choose a cube",
             _patterns(),
@@ -70,6 +70,8 @@ class OpenWidget(Panel):
         )
         self.array_combo = choice_combo({None: "Automatic"})
         self.array_combo.setToolTip("Which array of the file holds the cube.")
+        self.bands_combo = choice_combo({})
+        self.bands_combo.setToolTip("What the array holds: nothing in the file says which axis its bands are on.")
         self.axes_combo = choice_combo(_AXES)
         self.axes_combo.setToolTip("What the array's axes are, in order.")
         self.size_edit = QLineEdit()
@@ -87,6 +89,7 @@ class OpenWidget(Panel):
         self.form = form(
             ("File", self.path_edit),
             ("Array", self.array_combo),
+            ("Bands", self.bands_combo),
             ("Axes", self.axes_combo),
             ("Size", self.size_edit),
             ("Gamma", self.linear_check),
@@ -122,6 +125,9 @@ class OpenWidget(Panel):
         layout.addLayout(row)
         layout.addStretch(1)
         self.setMinimumWidth(380)
+        for other in (self.wavelengths_edit.changed, self.array_combo.activated, self.axes_combo.activated):
+            other.connect(self._withdraw_question)
+        self.bands_combo.activated.connect(self._answer_question)
         for signal in (
             self.path_edit.changed,
             self.wavelengths_edit.changed,
@@ -184,6 +190,7 @@ class OpenWidget(Panel):
     def _forget(self) -> None:
         """Take back what was found in another file and chosen for it."""
         self._outcome = Looked()
+        self._withdraw_question()
         for combo in (self.array_combo, self.axes_combo):
             combo.setCurrentIndex(0)
         self.size_edit.clear()
@@ -192,13 +199,23 @@ class OpenWidget(Panel):
         for edit in (self.white_edit, self.dark_edit):
             edit.line.clear()
 
+    def _withdraw_question(self) -> None:
+        """Forget which axis the bands are on: another array, or what else is known of it, may settle it."""
+        self._answered = False
+        _refill(self.bands_combo, {})
+
+    def _answer_question(self) -> None:
+        self._answered = True
+        self.look()
+
     def _options(self) -> dict[str, Any]:
         """Return what the form says, as far as the reader has a use for it."""
         name, axes = self.array_combo.currentData(), self.axes_combo.currentData()
         chosen: dict[str, Any] = {"variable": name, "dataset": name}
         flat = next((len(a.shape) == 2 for a in self._outcome.arrays if a.name == name), False)
         chosen["axes"] = axes.replace("b", "") if flat and isinstance(axes, str) else axes
-        chosen["band_axis"] = axes
+        if chosen["axes"] is None and self._answered:
+            chosen["axes"] = self.bands_combo.currentData()
         chosen["linear"] = self.linear_check.isChecked() or None
         size = re.findall(r"\d+", self.size_edit.text())
         chosen["size"] = (int(size[0]), int(size[1])) if len(size) == 2 else None
@@ -218,19 +235,21 @@ class OpenWidget(Panel):
             self.found.show_verdict("info", "Choose a file or folder.")
         else:
             facts, findings = describe_cube(outcome.cube)
-            mood: Mood = "warning" if any(f.level == "warning" for f in outcome.findings) else "good"
-            self.found.show_verdict(mood, outcome.cube.name, facts, (*outcome.findings, *findings))
+            mood: Mood = "warning" if any(f.level == "warning" for f in findings) else "good"
+            self.found.show_verdict(mood, outcome.cube.name, facts, findings)
 
     def _offer(self) -> None:
         """Show the choices that there are, and hide those that make no sense."""
         cube, takes, arrays = self._outcome.cube, self._outcome.options, self._outcome.arrays
         _refill(self.array_combo, {None: "Automatic"} | {array.name: str(array) for array in arrays})
-        _refill(self.axes_combo, _AXES if "axes" in takes else _BAND_AXES)
+        if question := asked_axes(cube):
+            _refill(self.bands_combo, question)
         curved = self.linear_check.isChecked() or (cube is not None and cube.metadata.get("transfer") is not None)
         flat = bool(arrays) and all(len(array.shape) == 2 for array in arrays)
         unfolded = flat and (cube is None or bool(self.size_edit.text()))
         self.form.setRowVisible(self.array_combo, len(arrays) > 1)
-        self.form.setRowVisible(self.axes_combo, bool({"axes", "band_axis"} & set(takes)))
+        self.form.setRowVisible(self.axes_combo, "axes" in takes)
+        self.form.setRowVisible(self.bands_combo, self.bands_combo.count() > 0)
         self.form.setRowVisible(self.size_edit, "size" in takes and unfolded)
         self.form.setRowVisible(self.linear_check, "linear" in takes and curved)
         beside = self._outcome.references

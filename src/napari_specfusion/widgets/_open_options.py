@@ -6,9 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_specfusion.data.scene import Finding
+from napari_specfusion.data.scene import Finding, cube_findings
 from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.io import READERS, Variable, find_reader, list_arrays, open_cube
+from napari_specfusion.io.metadata.axes import UNCERTAIN_KEY, candidates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.radiometry.files import References
 
-__all__ = ["Asked", "Looked", "describe_cube", "look_at"]
+__all__ = ["Asked", "Looked", "asked_axes", "describe_cube", "look_at"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Asked:
     references: tuple[Path | None, Path | None] | None
     panel: float
 
-    def open(self) -> tuple[Cube, list[Finding]]:
-        """Open the cube, and say what is odd about its references.
+    def open(self) -> Cube:
+        """Open the cube.
 
         Raises
         ------
@@ -57,11 +58,10 @@ class Asked:
             fields["wavelengths"] = self.wavelengths
         cube = open_cube(self.path, **fields)
         if self.references is None:
-            return cube, []
+            return cube
         from napari_specfusion.radiometry.convert import reflectance
 
-        cube = reflectance(cube, *self.references, panel=self.panel)
-        return cube, [Finding(level, "references", message) for level, message in cube.metadata["findings"]]
+        return reflectance(cube, *self.references, panel=self.panel)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,6 @@ class Looked:
     ----------
     cube, error
         One of the two.
-    findings
-        What is odd about the references of the cube.
     options
         What the reader of the path takes.
     arrays
@@ -84,7 +82,6 @@ class Looked:
 
     cube: Cube | None = None
     error: SpecFusionError | None = None
-    findings: Sequence[Finding] = ()
     options: Sequence[str] = ()
     arrays: Sequence[Variable] = ()
     references: References | None = None
@@ -95,12 +92,11 @@ def look_at(asked: Asked) -> Looked:
     from napari_specfusion.radiometry.files import find_references
 
     cube, error = None, None
-    findings: list[Finding] = []
     arrays: Sequence[Variable] = ()
     references = None
     reader = find_reader(asked.path) if asked.path.exists() else None
     try:
-        cube, findings = asked.open()
+        cube = asked.open()
     except SpecFusionError as problem:
         error = problem
     with suppress(SpecFusionError):
@@ -110,14 +106,31 @@ def look_at(asked: Asked) -> Looked:
         with suppress(SpecFusionError):
             references = find_references(asked.path)
     options = () if reader is None else READERS[reader].options
-    return Looked(cube, error, findings, options, arrays, references)
+    return Looked(cube, error, options, arrays, references)
+
+
+def asked_axes(cube: Cube | None) -> dict[str, str]:
+    """Return what the array of a cube could be where that is a guess, as letters of axes and words; the guess first."""
+    told = cube.metadata.get(UNCERTAIN_KEY) if cube is not None else None
+    # files may hold anything under this name
+    if not isinstance(told, dict) or not {"shape", "taken"} <= set(told):
+        return {}
+    shape = told["shape"]
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(isinstance(n, int) for n in shape):
+        return {}
+    found, taken = candidates(shape), told["taken"]
+    return {taken: found[taken]} | found if taken in found else {}
 
 
 def describe_cube(cube: Cube) -> tuple[list[tuple[str, str]], list[Finding]]:
     """Return what a cube is, as label and value, and what a user should know about it."""
     bands, height, width = cube.shape
     facts = [("Size", f"{height} x {width} pixels, {bands} bands"), ("Values", str(cube.dtype))]
-    findings = []
+    findings = list(cube_findings(cube))
+    if asked_axes(cube) and findings:
+        # the first finding says so at length, for scripts; here the form asks
+        words = "Nothing in the file says for sure which axis holds the bands. Check the answer under Bands."
+        findings[0] = Finding("warning", "axes", words)
     if cube.wavelengths is None:
         findings.append(Finding("info", "wavelengths", "No wavelengths are known; bands are shown by their number."))
     else:

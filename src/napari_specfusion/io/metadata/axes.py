@@ -103,7 +103,7 @@ def find_band_axis(
     usual
         Axis that programs of this format use for the bands; None where there is no such custom.
     """
-    sizes = [int(n) for n in shape]
+    sizes = tuple(int(n) for n in shape)
     if named is not None:
         return BandAxis(named, "certain", "the names of the axes say so")
     allowed = [0, 1, 2]
@@ -131,7 +131,7 @@ def find_band_axis(
     return BandAxis(0 if sizes[0] < sizes[2] else 2, "weak", "that axis is the shorter of the first and the last")
 
 
-def _picture(sizes: Sequence[int]) -> BandAxis | None:
+def _picture(sizes: tuple[int, ...]) -> BandAxis | None:
     for axis in (0, 2):
         low, high = sorted(sizes[:axis] + sizes[axis + 1 :])
         least = _FULL_IMAGE_SIDE if sizes[axis] == 1 else _PICTURE_SIDE
@@ -140,7 +140,7 @@ def _picture(sizes: Sequence[int]) -> BandAxis | None:
     return None
 
 
-def _map(sizes: Sequence[int]) -> BandAxis | None:
+def _map(sizes: tuple[int, ...]) -> BandAxis | None:
     low, high, longest = sorted(sizes)
     axis = sizes.index(longest)
     if axis == 1 or longest < 2 * high or high > _LONGEST_MAP or high > _LONGEST_PICTURE * low:
@@ -148,7 +148,7 @@ def _map(sizes: Sequence[int]) -> BandAxis | None:
     return BandAxis(axis, "likely" if longest >= 4 * high else "weak", "its shape is that of a map of long spectra")
 
 
-def _image(sizes: Sequence[int]) -> BandAxis | None:
+def _image(sizes: tuple[int, ...]) -> BandAxis | None:
     shortest, low, high = sorted(sizes)
     axis = sizes.index(shortest)
     if 2 * shortest > low:
@@ -322,7 +322,5 @@ def _times(shape: Sequence[int]) -> str:
 
 
 def is_picture(shape: Sequence[int]) -> bool:
-    """Whether an array has the shape of a picture: 3 or 4 entries along its first or last axis, more along the rest."""
-    return len(shape) == 3 and (
-        (shape[0] in {3, 4} and min(shape[1:]) > _FEW_BANDS) or (shape[2] in {3, 4} and min(shape[:2]) > _FEW_BANDS)
-    )
+    """Whether an array has the shape of a picture or a guide, by the fourth rule of `find_band_axis`."""
+    return len(shape) == 3 and _picture(tuple(int(n) for n in shape)) is not None
