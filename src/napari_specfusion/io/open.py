@@ -61,7 +61,8 @@ def open_cube(
     name
         What to call the cube; None takes the file's name.
     wavelengths
-        Band centres ``(bands,)`` in the order of the file, or a text file of them; they win over those in the file.
+        Band centres ``(bands,)`` in the order of the file, or a text file of them, a list or a table with a named
+        column; they win over those in the file.
     spectral_unit
         ``"nm"`` or ``"cm-1"``; None takes what the file says.
     **options
@@ -78,7 +79,7 @@ def open_cube(
         If the file is missing, damaged, of an unknown format, or does not hold one real, numeric image.
     """
     path = Path(path)
-    wavelengths = _checked(wavelengths)
+    wavelengths, unit = _checked(wavelengths)
     chosen = _reader_of(path, reader)
     takes = chosen.options
     unknown = [option for option in options if option not in takes]
@@ -90,7 +91,7 @@ def open_cube(
     if wavelengths is not None and "wavelengths" in takes:
         options["wavelengths"] = wavelengths
     with _reading(path, chosen):
-        return _described(restored(chosen.read(path, **options)), name, wavelengths, spectral_unit)
+        return _described(restored(chosen.read(path, **options)), name, wavelengths, spectral_unit or unit)
 
 
 def open_scene(path: str | os.PathLike[str], *, reader: str | None = None) -> Scene:
@@ -227,19 +228,23 @@ def as_cube(
     CubeError
         If `obj` is none of these, or makes no cube.
     """
-    wavelengths = _checked(wavelengths)
+    wavelengths, unit = _checked(wavelengths)
     if isinstance(obj, str | os.PathLike):
-        return open_cube(obj, wavelengths=wavelengths, name=name, **({} if axes is None else {"axes": axes}))
+        return open_cube(
+            obj, wavelengths=wavelengths, spectral_unit=unit, name=name, **({} if axes is None else {"axes": axes})
+        )
     is_array = isinstance(obj, np.ndarray | da.Array) or not hasattr(obj, "metadata")
     if axes is not None and (isinstance(obj, Cube) or not is_array):
         raise CubeError(f"axes={axes!r} is for arrays and files; a {type(obj).__name__} has its bands first.")
     if isinstance(obj, Cube):
-        return _described(obj, name, wavelengths, None)
-    fields = {} if wavelengths is None else {"wavelengths": wavelengths}
+        return _described(obj, name, wavelengths, unit)
+    fields: dict[str, Any] = {} if wavelengths is None else {"wavelengths": wavelengths}
+    if unit is not None:
+        fields["spectral_unit"] = unit
     if isinstance(obj, np.ndarray | da.Array):
         return _of_array(obj, axes, name=name or "cube", **fields)
     if hasattr(obj, "data") and hasattr(obj, "metadata"):
-        return _described(Cube.from_layer(obj), name, wavelengths, None)
+        return _described(Cube.from_layer(obj), name, wavelengths, unit)
     if hasattr(obj, "__array__") or isinstance(obj, list | tuple):
         return _of_array(np.asarray(obj), axes, name=name or "cube", **fields)
     raise CubeError(
@@ -263,11 +268,14 @@ def _of_array(array: Any, axes: str | None, **fields: Any) -> Cube:
     return Cube.from_array(array, **fields)
 
 
-def _checked(wavelengths: ArrayLike | os.PathLike[str] | None) -> NDArray[np.float64] | None:
+def _checked(
+    wavelengths: ArrayLike | os.PathLike[str] | None,
+) -> tuple[NDArray[np.float64] | None, str | None]:
+    """Return wavelengths as numbers, and their unit where a file of them says it."""
     if isinstance(wavelengths, str | os.PathLike):
         return read_wavelengths(Path(wavelengths))
     try:
-        return None if wavelengths is None else np.asarray(wavelengths, dtype=np.float64)
+        return (None if wavelengths is None else np.asarray(wavelengths, dtype=np.float64)), None
     except (TypeError, ValueError) as error:
         raise CubeError(f"The wavelengths are not all numbers ({error}); give one number per band.") from error
 

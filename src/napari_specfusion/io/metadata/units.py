@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["fits_dtype", "numbers", "to_standard_unit", "wavelength_in_name", "wavelengths_in_names"]
+__all__ = [
+    "fits_dtype",
+    "guessed_unit",
+    "is_count",
+    "numbers",
+    "photon_wavelengths",
+    "to_standard_unit",
+    "unit_in_name",
+    "wavelength_in_name",
+    "wavelengths_in_names",
+]
 
 _NANOMETRES = {
     "nm": 1.0,
@@ -37,6 +47,8 @@ _NANOMETRES = {
     "a": 0.1,
 }
 _WAVENUMBERS = {"cm-1", "cm -1", "1/cm", "cm^-1", "cm⁻¹", "wavenumber", "rel. 1/cm", "raman shift"}
+# h c / e, in eV nm
+_EV_NM = 1239.841984
 # a minus as typesetters have it, and LaTeX's braces
 _PLAIN = str.maketrans({"\u2212": "-", "\u2013": "-", "{": None, "}": None, "$": None})
 _UNKNOWN = {"", "unknown", "none", "n/a", "na"}
@@ -80,6 +92,46 @@ def to_standard_unit(
     if 100 <= middle <= 30000:
         return values, 1.0, "nm", "wavelengths had no unit and were taken for nanometres by their size"
     return None, 1.0, "nm", f"wavelengths had no unit and a median of {middle:g}, which is none in nm or um"
+
+
+def is_count(values: NDArray[np.float64]) -> bool:
+    """Whether numbers only count: 0, 1, 2, ... or 1, 2, 3, ..., up or down."""
+    steps = np.diff(values)
+    return bool(values.size > 1 and np.all(np.abs(steps) == 1) and min(values[0], values[-1]) in (0, 1))
+
+
+def guessed_unit(values: NDArray[np.float64]) -> str | None:
+    """Return the unit that the size of numbers without one tells: "um" from 0.3 to 20, "nm" from 100 to 30000, or None.
+
+    None too for a count of bands, and for what neither rises nor falls throughout.
+    """
+    steps = np.diff(values)
+    if values.size < 2 or not (np.all(steps > 0) or np.all(steps < 0)) or is_count(values):
+        return None
+    low, high = float(values.min()), float(values.max())
+    if low >= 0.3 and high <= 20:
+        return "um"
+    return "nm" if low >= 100 and high <= 30000 else None
+
+
+def unit_in_name(name: str) -> str | None:
+    """Return the unit that a name such as "wavelength_um", "Centre (nm)" or "Raman shift" ends with or implies."""
+    words = re.split(r"[\s_()\[\],;]+", name.translate(_PLAIN).strip().lower())
+    for word in reversed(words):
+        singular = word if word in _NANOMETRES else word.removesuffix("s")
+        # "m", "a" and "mm" are words, or units of other things
+        if singular in _NANOMETRES and singular not in {"m", "a", "mm", "cm"}:
+            return singular
+        if word in {"cm-1", "1/cm", "cm^-1", "cm⁻¹"}:
+            return "cm-1"
+        if word.startswith(("wavenumber", "raman")):
+            return "cm-1"
+    return None
+
+
+def photon_wavelengths(energies: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the wavelengths in nm of photon energies in eV: 1239.84 / E; None where one is not above 0."""
+    return _EV_NM / energies if energies.size and bool(np.all(energies > 0)) else None
 
 
 def numbers(items: Iterable[Any]) -> NDArray[np.float64] | None:

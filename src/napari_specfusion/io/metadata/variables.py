@@ -11,18 +11,29 @@ from numpy.typing import NDArray
 
 from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io.metadata.axes import find_band_axis
-from napari_specfusion.io.metadata.units import numbers, to_standard_unit
+from napari_specfusion.io.metadata.units import guessed_unit, is_count, numbers, to_standard_unit, unit_in_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Variable", "also_held", "choose_unfolded", "choose_variable", "image_size", "listed", "spectral_axis"]
+__all__ = [
+    "VAGUE_NAMES",
+    "Variable",
+    "also_held",
+    "choose_unfolded",
+    "choose_variable",
+    "image_size",
+    "listed",
+    "spectral_axis",
+]
 
 _WAVELENGTH_NAMES = {
-    "bandcenters", "center", "centers", "lam", "lambda", "lambdas", "wave", "wavelength", "wavelengths",
-    "wavelength_nm", "wavelengths_nm", "waves", "wl", "wls", "wvl",
+    "band_centers", "band_centres", "bandcenters", "bandcentres", "center", "centers", "centre", "centres", "lam",
+    "lambda", "lambda_", "lambdas", "wave", "wavelength", "wavelengths", "waves", "wl", "wls", "wvl", "wvls",
 }  # fmt: skip
+# what could as well be a count, or the bands themselves
+VAGUE_NAMES = {"band", "bands", "axis", "x_axis", "xaxis", "spectral_axis"}
 _SHIFT_NAMES = {
     "raman_shift", "raman_shifts", "ramanshift", "shift", "shifts", "shift_cm", "wavenumber", "wavenumbers",
 }  # fmt: skip
@@ -162,20 +173,30 @@ def spectral_axis(
     """Return the wavelengths and their unit that lie beside an array of `shape`, or None.
 
     Only a vector with a telling name, rising or falling throughout, of the length of one axis counts.
+    Numbers without a unit are taken for micrometres or nanometres by their size.
     """
     for variable in variables:
         vector = variable.numeric and math.prod(variable.shape) == max(variable.shape, default=0)
         name = variable.field.lower()
-        if not vector or name not in _WAVELENGTH_NAMES | _SHIFT_NAMES or math.prod(variable.shape) not in shape:
+        if not vector or not _is_spectral(name) or math.prod(variable.shape) not in shape:
             continue
         values = numbers(np.ravel(load(variable.name)))
         if values is None or not (np.all(np.diff(values) > 0) or np.all(np.diff(values) < 0)):
             continue
-        unit = "cm-1" if name in _SHIFT_NAMES else "nm" if name.endswith("_nm") else None
+        unit = unit_in_name(name) or ("cm-1" if name in _SHIFT_NAMES else None)
+        if unit is None and (is_count(values) or (name in VAGUE_NAMES and guessed_unit(values) is None)):
+            continue
         converted, _, unit_name, _ = to_standard_unit(values, unit)
         if converted is not None:
             return converted, unit_name
     return None
+
+
+def _is_spectral(name: str) -> bool:
+    stem = name.rstrip("0123456789").rstrip("_")
+    for unit in ("_nm", "_um", "_micrometers", "_microns", "_nanometers"):
+        stem = stem.removesuffix(unit)
+    return bool({name, stem} & (_WAVELENGTH_NAMES | _SHIFT_NAMES | VAGUE_NAMES))
 
 
 def listed(variables: Sequence[Variable]) -> str:

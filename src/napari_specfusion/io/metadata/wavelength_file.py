@@ -1,4 +1,4 @@
-"""Wavelengths in a text file of their own."""
+"""Wavelengths in a text file of their own: a list, or a table with a column of them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,112 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.io.metadata.units import guessed_unit, is_count, to_standard_unit, unit_in_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["read_wavelengths"]
 
 _LONGEST = 10_000_000
+_MOST_COLUMNS = 1000
+_SEPARATOR = re.compile(r"[\s,;]+")
+# what columns of wavelengths are called; the first kind that is there decides
+_KINDS = (
+    re.compile(r"wave ?length|wvl|lambda|\u03bb|\bwl\b", re.IGNORECASE),
+    re.compile(r"\b(?:band)? ?cent(?:er|re)s?\b", re.IGNORECASE),
+    re.compile(
+        r"(?<![a-z])(?:nm|nanomet(?:er|re)s?|[u\u00b5\u03bc]m|micromet(?:er|re)s?|microns?)(?![a-z])", re.IGNORECASE
+    ),
+    re.compile(r"wave ?number|raman|shift|cm-1|1/cm|cm\^-1", re.IGNORECASE),
+)
+_NOT_CENTRES = re.compile(r"fwhm|width|uncert|error|flag", re.IGNORECASE)
 
 
-def read_wavelengths(path: Path) -> NDArray[np.float64]:
-    """Return the numbers of a text file, one per line or separated by commas, blanks or semicolons.
+def read_wavelengths(path: Path) -> tuple[NDArray[np.float64], str | None]:
+    """Return the wavelengths of a text file, and their unit where the file says it.
 
-    A first line of words is skipped.
+    A file without columns is a list of numbers in nm, one per line or separated by commas, blanks or semicolons; a
+    first line of words is skipped. Of a table the column is taken whose title says wavelength, wl, lambda, centre, nm,
+    µm, wavenumber or cm-1, in that order; without such a title, the only one that rises or falls throughout, lies in
+    the range of wavelengths and is no count.
+
+    Returns
+    -------
+    values
+        In nm, or in cm-1.
+    unit
+        ``"nm"`` or ``"cm-1"``; None for a list of numbers without a title, which are in nm.
 
     Raises
     ------
     ReadError
-        If the file cannot be read, or holds something else.
+        If the file cannot be read, holds something else, or several columns could be meant: they are named.
     """
     try:
         if path.stat().st_size > _LONGEST:
             raise ReadError(f"{path} has {path.stat().st_size} bytes; a list of wavelengths has {_LONGEST} at most.")
-        lines = path.read_text(encoding="utf-8").strip().splitlines()
+        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ReadError(f"{path} cannot be read as text ({error}); choose a text file of numbers.") from error
-    if lines and re.search(r"[A-Za-z]{2}", lines[0]):
-        lines = lines[1:]
+    title = lines.pop(0) if lines and _is_title(lines[0]) else ""
+    rows = [_numbers(path, line) for line in lines]
+    widths = {len(row) for row in rows}
+    flat = np.array([value for row in rows for value in row])
+    steps = np.diff(flat)
+    # numbers of one list may be wrapped; a table is not one rising row of numbers
+    is_list = len(rows) == 1 or len(widths) != 1 or widths == {1} or (not title and bool(np.all(steps > 0)))
+    if is_list:
+        return _converted(path, flat, title) if title and widths == {1} else (flat, None)
+    if len(rows[0]) > _MOST_COLUMNS:
+        raise ReadError(f"{path} has {len(rows[0])} columns; leave one wavelength per line.")
+    return _of_table(path, np.array(rows), _titles(title, lines[0], len(rows[0])))
+
+
+def _is_title(line: str) -> bool:
+    """Whether a line holds words: one of two letters, or single letters and nothing else."""
+    return bool(re.search(r"[A-Za-z\u00b5\u03bc\u03bb]{2}", line) or re.fullmatch(r"[\sA-Za-z,;#\"']+", line))
+
+
+def _numbers(path: Path, line: str) -> list[float]:
     try:
-        return np.array([float(word) for line in lines for word in re.split(r"[\s,;]+", line.strip()) if word])
+        return [float(word) for word in _SEPARATOR.split(line.strip()) if word]
     except ValueError as error:
         raise ReadError(f"{path} holds more than numbers ({error}); leave one wavelength per line.") from error
+
+
+def _titles(title: str, line: str, count: int) -> list[str]:
+    """Return the titles of the columns: split as the numbers are; numbers where there are none, or not enough."""
+    mark = next((mark for mark in (",", ";", "\t") if mark in line), None)
+    words = [word.strip(" #\"'") for word in (title.split() if mark is None else title.split(mark))]
+    return words[:count] if len(words) >= count else [f"column {number}" for number in range(1, count + 1)]
+
+
+def _of_table(path: Path, table: NDArray[np.float64], titles: Sequence[str]) -> tuple[NDArray[np.float64], str | None]:
+    sound = [i for i in range(table.shape[1]) if bool(np.all(np.isfinite(table[:, i])))]
+    for kind in _KINDS:
+        plain = [titles[i].replace("_", " ") for i in range(len(titles))]
+        named = [i for i in sound if kind.search(plain[i]) and not _NOT_CENTRES.search(plain[i])]
+        if named:
+            in_nm = [i for i in named if unit_in_name(titles[i]) == "nm"]
+            chosen = (in_nm or named)[0]
+            return _converted(path, table[:, chosen], titles[chosen])
+    fitting = [i for i in sound if guessed_unit(table[:, i]) is not None and not is_count(table[:, i])]
+    if len(fitting) != 1:
+        raise ReadError(
+            f"{path} has {table.shape[1]} columns ({', '.join(titles[:20])}), and "
+            f"{'none' if not fitting else f'{len(fitting)} of them'} can be told to be the wavelengths; "
+            "call one wavelength_nm, or leave that column alone."
+        )
+    return _converted(path, table[:, fitting[0]], titles[fitting[0]])
+
+
+def _converted(path: Path, values: NDArray[np.float64], title: str) -> tuple[NDArray[np.float64], str | None]:
+    unit = unit_in_name(title) or ("cm-1" if _KINDS[-1].search(title.replace("_", " ")) else guessed_unit(values))
+    if unit is None:
+        return values, None
+    converted, _, standard, note = to_standard_unit(values, unit)
+    if converted is None:
+        raise ReadError(f"{path}: {note}; give nm, um or cm-1.")
+    return converted, standard

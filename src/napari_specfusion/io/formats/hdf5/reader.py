@@ -20,8 +20,15 @@ from napari_specfusion.io.metadata.axes import (
     named_axis,
     uncertain,
 )
-from napari_specfusion.io.metadata.units import fits_dtype, numbers, to_standard_unit
-from napari_specfusion.io.metadata.variables import Variable, listed
+from napari_specfusion.io.metadata.units import (
+    fits_dtype,
+    guessed_unit,
+    is_count,
+    numbers,
+    to_standard_unit,
+    unit_in_name,
+)
+from napari_specfusion.io.metadata.variables import VAGUE_NAMES, Variable, listed
 from napari_specfusion.io.reader import Reader
 
 if TYPE_CHECKING:
@@ -41,7 +48,11 @@ PRODUCTS: dict[str, Product] = {
     "tanager": tanager.PRODUCT,
 }
 _WAVELENGTH_WORDS = ("wavelength", "wavenumber", "raman_shift", "ramanshift")
-_WAVELENGTH_NAMES = {"lambda", "wave", "waves", "wl", "wls", "wvl", "wvls", "bandcenters", "band_centers"}
+_WAVELENGTH_NAMES = {
+    "band_centers", "band_centres", "bandcenters", "bandcentres", "lam", "lambda", "lambdas", "wave", "waves", "wl",
+    "wls", "wvl", "wvls",
+}  # fmt: skip
+
 _FWHM_NAMES, _GOOD_NAMES = {"fwhm", "bandwidth", "bandwidths"}, {"good_wavelengths", "good_bands", "bbl"}
 _FILL_NAMES = ("_FillValue", "missing_value", "Data_Ignore_Value", "data_ignore_value", "nodata")
 
@@ -211,7 +222,10 @@ def _vectors(dataset: Any, size: int, every: Sequence[Any], fits: Any) -> list[t
             values = vector(item)
             if values is not None:
                 units = next((u for u in (attribute(item, k) for k in ("units", "Units", "unit")) if u), None)
-                found.append((values, "cm-1" if units is None and "wavenumber" in word else units))
+                units = unit_in_name(word) if units is None else str(units)
+                counts = units is None and (is_count(values) or (word in VAGUE_NAMES and guessed_unit(values) is None))
+                if not (counts and _is_wavelength(word)):
+                    found.append((values, units))
     return found
 
 
@@ -225,7 +239,7 @@ def _unit(dataset: Any, name: str) -> str | None:
 
 
 def _is_wavelength(word: str) -> bool:
-    return word in _WAVELENGTH_NAMES or bool(
+    return word in _WAVELENGTH_NAMES | VAGUE_NAMES or bool(
         any(part in word for part in _WAVELENGTH_WORDS) and not any(s in word for s in ("unit", "good", "flag"))
     )
 
