@@ -20,6 +20,7 @@ import random
 import re
 import resource
 import shutil
+import struct
 import sys
 import tempfile
 import time
@@ -208,14 +209,34 @@ def hdf5_files(folder: Path) -> list[tuple[str, Files]]:
     """Return a MATLAB file of version 7.3, and a file of two data sets and wavelengths."""
     import h5py
 
-    path, two = folder / "made.mat", folder / "made.h5"
+    path, two, signal = folder / "made.mat", folder / "made.h5", folder / "made.hspy"
     with h5py.File(path, "w", userblock_size=512) as file:
         file.create_dataset("cube", data=PIXELS, chunks=(1, 4, 5), compression="gzip")
         file["cube"].attrs["MATLAB_class"] = np.bytes_("uint16")
     with h5py.File(two, "w") as file:
         file.create_dataset("in/cube", data=PIXELS, chunks=(1, 4, 5), compression="gzip", shuffle=True)
         file["plane"], file["wavelength"] = PIXELS[0], np.array([400.0, 500, 600])
-    return [("scene.mat", {"scene.mat": path.read_bytes()}), ("scene.h5", {"scene.h5": two.read_bytes()})]
+    with h5py.File(signal, "w") as file:
+        group = file.create_group("Experiments/map")
+        group.create_dataset("data", data=PIXELS.transpose(1, 2, 0), chunks=(4, 5, 3), compression="gzip")
+        for number, (name, size) in enumerate((("y", 4), ("x", 5), ("Wavelength", 3))):
+            axis = {"name": name, "size": size, "scale": 100.0, "offset": 400.0, "units": "nm", "navigate": size > 3}
+            group.create_group(f"axis-{number}").attrs.update(axis)
+    return [
+        ("scene.mat", {"scene.mat": path.read_bytes()}),
+        ("scene.h5", {"scene.h5": two.read_bytes()}),
+        ("scene.hspy", {"scene.hspy": signal.read_bytes()}),
+    ]
+
+
+def lan_files(folder: Path) -> list[tuple[str, Files]]:
+    """Return ERDAS 7 images in both byte orders."""
+    made = []
+    for order in "<>":
+        head = struct.pack(f"{order}6shh6xii96x2f", b"HEAD74", 2, 3, 5, 4, 30.0, 30.0)
+        lines = PIXELS.transpose(1, 0, 2).astype(f"{order}i2")
+        made.append(("scene.lan", {"scene.lan": head + lines.tobytes()}))
+    return made
 
 
 def picture_files(folder: Path) -> list[tuple[str, Files]]:
@@ -237,6 +258,7 @@ MAKERS: dict[str, Callable[[Path], list[tuple[str, Files]]]] = {
     "npz": npz_files,
     "zarr": zarr_files,
     "hdf5": hdf5_files,
+    "lan": lan_files,
     "picture": picture_files,
 }
 

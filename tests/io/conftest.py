@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,13 @@ def _enmap(folder: Path, values: NDArray[np.uint16]) -> Path:
     return metadata
 
 
+def _lan(folder: Path, values: NDArray[np.uint16]) -> Path:
+    bands, lines, samples = values.shape
+    head = struct.pack("<6shh6xii104x", b"HEAD74", 2, bands, samples, lines)
+    (folder / "scene.lan").write_bytes(head + values.transpose(1, 0, 2).astype("<i2").tobytes())
+    return folder / "scene.lan"
+
+
 def _matlab(folder: Path, values: NDArray[np.uint16]) -> Path:
     from scipy.io import savemat
 
@@ -113,6 +121,7 @@ MAKERS: dict[str, Maker] = {
     "gdal": _gdal,
     "hdf5": _hdf5,
     "enmap": _enmap,
+    "lan": _lan,
     "matlab": _matlab,
     "npy": _npy,
     "npz": _npz,

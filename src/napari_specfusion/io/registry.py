@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_specfusion.io.formats import enmap, gdal, pictures
+from napari_specfusion.io.formats import enmap, gdal, lan, pictures
 from napari_specfusion.io.formats.envi import reader as envi_reader
 from napari_specfusion.io.formats.envi import writer as envi_writer
 from napari_specfusion.io.formats.hdf5 import reader as hdf5_reader
@@ -29,6 +29,7 @@ READERS: dict[str, Reader] = {
     "enmap": enmap.READER,
     "tiff": tiff_reader.READER,
     "gdal": gdal.READER,
+    "lan": lan.READER,
     "hdf5": hdf5_reader.READER,
     "matlab": matlab_reader.READER,
     "npy": npz_reader.NPY_READER,

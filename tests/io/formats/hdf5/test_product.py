@@ -90,7 +90,8 @@ MAKERS: dict[str, Callable[[Path], tuple[Path, Any]]] = {
 
 
 def test_every_product_is_tested() -> None:
-    assert {name.partition(" ")[0] for name in MAKERS} == set(PRODUCTS)
+    # HyperSpy's signals, which no agency makes, have tests of their own
+    assert {name.partition(" ")[0] for name in MAKERS} == set(PRODUCTS) - {"hyperspy"}
 
 
 @pytest.mark.parametrize("name", MAKERS)

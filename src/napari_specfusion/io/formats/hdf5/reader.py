@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import AmbiguousArrayError, ReadError
-from napari_specfusion.io.formats.hdf5 import emit, neon, prisma, tanager
+from napari_specfusion.io.formats.hdf5 import emit, hyperspy, neon, prisma, tanager
 from napari_specfusion.io.formats.hdf5.arrays import hdf_cube
 from napari_specfusion.io.formats.hdf5.file import attribute, child, datasets, open_hdf, vector
 from napari_specfusion.io.metadata.axes import (
@@ -46,6 +46,7 @@ PRODUCTS: dict[str, Product] = {
     "prisma": prisma.PRODUCT,
     "emit": emit.PRODUCT,
     "tanager": tanager.PRODUCT,
+    "hyperspy": hyperspy.PRODUCT,
 }
 _WAVELENGTH_WORDS = ("wavelength", "wavenumber", "raman_shift", "ramanshift")
 _WAVELENGTH_NAMES = {
@@ -60,15 +61,16 @@ _FILL_NAMES = ("_FillValue", "missing_value", "Data_Ignore_Value", "data_ignore_
 def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
     """Open an HDF5 or NetCDF 4 file as a cube, lazily.
 
-    Products of NEON, PRISMA, EMIT and Tanager are told by their structure. Of any other file the one dataset with three
-    axes is taken, or the one that is not a picture.
+    Products of NEON, PRISMA, EMIT and Tanager, and HyperSpy's signals, are told by their structure. Of any other file
+    the one dataset with three axes is taken, or the one that is not a picture.
 
     Parameters
     ----------
     path
         The file.
     dataset
-        Name of a dataset, such as "/entry/data"; the product is then not asked. One with two axes opens as one band.
+        Name of a dataset, such as "/entry/data"; the product is then not asked, but
+        HyperSpy's signals keep their axes. One with two axes opens as one band.
     axes
         What its axes are, as a permutation of "byx" (bands, rows, columns), or "yx". None decides by the rules of
         `napari_specfusion.io.metadata.axes`, and a finding tells where they have little to go by.
@@ -87,6 +89,8 @@ def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None,
                 return product.read(path, file)
         every = datasets(file)
         chosen = _named(path, file, dataset, every) if dataset is not None else _only(path, every)
+        if axes is None and hyperspy.is_signal(file, chosen):
+            return hyperspy.read_signal(path, chosen)
         count = None if wavelengths is None else np.size(wavelengths)
         return _generic(path, chosen, axes, count, every, alone=dataset is None)
 
@@ -270,7 +274,7 @@ def _arrays(path: Path) -> list[Variable]:
 
 READER = Reader(
     title="HDF5",
-    patterns=("*.h5", "*.hdf5", "*.he5", "*.hdf", "*.nc", "*.nc4"),
+    patterns=("*.h5", "*.hdf5", "*.he5", "*.hdf", "*.nc", "*.nc4", "*.hspy"),
     read=read_hdf,
     magic=(b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02"),
     read_scene=read_hdf_scene,
