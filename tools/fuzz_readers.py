@@ -18,7 +18,6 @@ import multiprocessing
 import os
 import random
 import re
-import resource
 import shutil
 import struct
 import sys
@@ -399,7 +398,7 @@ class Case:
 def status_bytes(key: str) -> int:
     """Return a number of /proc/self/status in bytes; 0 where there is none."""
     try:
-        found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+        found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         return 0
     return int(found[1]) << 10 if found else 0
@@ -408,7 +407,7 @@ def status_bytes(key: str) -> int:
 def reset_peak() -> None:
     """Let the kernel forget the largest memory so far."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:
         pass
 
@@ -457,8 +456,11 @@ def work(cases: list[Case], folder: Path, progress: Any, results: Any) -> None:
     """Run some cases in a process of their own; `progress` holds the number under way and when it began."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    limit = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, limit[1]))
+    if sys.platform == "linux":  # others have no such limit, or do not keep to it
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, limit[1]))
     os.close(2)
     os.open(os.devnull, os.O_WRONLY)  # what C libraries say of damaged files
     bases = {kind: MAKERS[kind](_fresh(folder / "made")) for kind in {case.kind for case in cases}}

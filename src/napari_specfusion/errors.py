@@ -14,7 +14,11 @@ __all__ = [
     "ReadError",
     "SceneError",
     "SpecFusionError",
+    "needs_extra",
 ]
+
+# Packages that the base installation does without, and the extra that brings each.
+EXTRAS = {"h5py": "hdf", "matplotlib": "plot", "napari": "all", "rasterio": "geo"}
 
 
 class SpecFusionError(Exception):
@@ -59,3 +63,9 @@ class OutputError(SpecFusionError):
 
 class Cancelled(FusionError):
     """A run was stopped on request; what it wrote so far can be resumed."""
+
+
+def needs_extra(package: str) -> str:
+    """Return how an error says that a package of `EXTRAS` is missing: ``needs the package h5py: pip install ...``."""
+    # double quotes: cmd.exe hands single ones to pip
+    return f'needs the package {package}: pip install "napari-specfusion[{EXTRAS[package]}]"'

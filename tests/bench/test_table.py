@@ -85,7 +85,7 @@ def test_published_figures_stay_away_from_other_protocols_and_noise() -> None:
 def test_the_csv_holds_every_digit(tmp_path: Path) -> None:
     exact = [score("one", "glp", 40 + math.pi / 10, ergas=0.1 + 0.2), *SCORES[1:]]
     save_table(tmp_path, exact, SETTING)
-    with (tmp_path / "table.csv").open(newline="") as file:
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
         found = list(csv.DictReader(file))
     assert len(found) == len(exact)
     for row, wanted in zip(found, exact, strict=True):

@@ -73,7 +73,7 @@ def test_convert_names_an_array_and_its_axes(tmp_path: Path, capsys: pytest.Capt
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["first"], file["second"] = np.zeros((3, 3, 3)), values
     np.savez(tmp_path / "x.npz", first=np.zeros((9, 9, 9)), second=values)
-    (tmp_path / "nm.txt").write_text("400 500 600 700 800 900")
+    (tmp_path / "nm.txt").write_text("400 500 600 700 800 900", encoding="utf-8")
     command = ["convert", str(tmp_path / "x.h5"), str(tmp_path / "x.hdr")]
     assert main(command) == 2
     assert "Name one with" in capsys.readouterr().err

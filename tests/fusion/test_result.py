@@ -120,7 +120,7 @@ def test_a_whole_image_is_cut_into_usable_shards() -> None:
 def test_metadata_describe_the_cube_in_valid_json(tmp_path: Path) -> None:
     values = image((3, 40, 50))
     store = filled(tmp_path / "r.zarr", values, 32, **FIELDS)
-    text = (tmp_path / "r.zarr" / "zarr.json").read_text()
+    text = (tmp_path / "r.zarr" / "zarr.json").read_text(encoding="utf-8")
     attributes = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["attributes"]
     ome = attributes["ome"]
     assert ome["version"] == "0.5"
@@ -183,9 +183,9 @@ def test_output_paths_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         check("new.tif")
     with pytest.raises(OutputError, match="does not exist"):
         check("nowhere/new.zarr")
-    (tmp_path / "file.zarr").write_text("precious")
+    (tmp_path / "file.zarr").write_text("precious", encoding="utf-8")
     (tmp_path / "folder.zarr").mkdir()
-    (tmp_path / "folder.zarr" / "thesis.tex").write_text("precious")
+    (tmp_path / "folder.zarr" / "thesis.tex").write_text("precious", encoding="utf-8")
     for name in ("file.zarr", "folder.zarr"):
         with pytest.raises(OutputError, match="no Zarr store"):
             check(name, overwrite=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,8 @@ def _envi(folder: Path, values: NDArray[np.uint16]) -> Path:
     header = folder / "scene.hdr"
     header.write_text(
         f"ENVI\nsamples = {samples}\nlines = {lines}\nbands = {bands}\ndata type = 12\ninterleave = bsq\n"
-        "byte order = 0\n"
+        "byte order = 0\n",
+        encoding="utf-8",
     )
     return header
 
@@ -63,7 +65,7 @@ def _enmap(folder: Path, values: NDArray[np.uint16]) -> Path:
         for n in range(1, len(values) + 1)
     )
     metadata = folder / "scene-METADATA.XML"
-    metadata.write_text(f"<level_X><bandCharacterisation>{bands}</bandCharacterisation></level_X>")
+    metadata.write_text(f"<level_X><bandCharacterisation>{bands}</bandCharacterisation></level_X>", encoding="utf-8")
     return metadata
 
 
@@ -141,3 +143,18 @@ def values() -> NDArray[np.uint16]:
 def make_file(tmp_path: Path, values: NDArray[np.uint16]) -> Callable[[str], Path]:
     """Return a function that writes `values` in the format of a reader and returns the path to open."""
     return lambda key: MAKERS[key](tmp_path, values)
+
+
+@pytest.fixture
+def link() -> Callable[[Path, Path], None]:
+    """Return a function: makes its first path a symbolic link to the second, or skips the test."""
+
+    def make(path: Path, target: Path) -> None:
+        try:
+            path.symlink_to(target, target_is_directory=target.is_dir())
+        except OSError as error:
+            if sys.platform != "win32":
+                raise
+            pytest.skip(f"this user may not make symbolic links ({error})")
+
+    return make

@@ -118,7 +118,7 @@ def test_unknown_option(key: str, make_file: MakeFile) -> None:
 
 def test_unknown_format(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
-    path.write_text("Dear reader")
+    path.write_text("Dear reader", encoding="utf-8")
     with pytest.raises(ReadError, match=r"no known format; name one with reader=: envi, enmap, tiff"):
         open_cube(path)
     with pytest.raises(ReadError, match="no reader is called 'word'"):
@@ -281,13 +281,13 @@ def test_wavelengths_from_a_text_file(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((3, 4, 5)))
     path = tmp_path / "w.csv"
     for text in ("400, 410,420\n", "wavelength\n400\n410\n420\n", "400;410;420", " 400 410\t420 "):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         assert open_cube(tmp_path / "x.npy", wavelengths=path).wavelengths.tolist() == [400, 410, 420]
     assert as_cube(np.zeros((3, 4, 5)), wavelengths=str(path)).wavelengths.tolist() == [400, 410, 420]
-    path.write_text("400\n410\n")
+    path.write_text("400\n410\n", encoding="utf-8")
     with pytest.raises(ReadError, match="wavelengths has 2 entries for 3 bands"):
         open_cube(tmp_path / "x.npy", wavelengths=path)
-    path.write_text("400\nmany\n")
+    path.write_text("400\nmany\n", encoding="utf-8")
     with pytest.raises(ReadError, match="more than numbers"):
         open_cube(tmp_path / "x.npy", wavelengths=path)
     with pytest.raises(ReadError, match="cannot be read"):

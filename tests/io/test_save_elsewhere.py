@@ -176,10 +176,14 @@ def test_large_mat_in_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def ome_image(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the image's metadata and those of its arrays, as plain JSON."""
-    group = json.loads((path / "zarr.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    group = json.loads(
+        (path / "zarr.json").read_text(encoding="utf-8"), parse_constant=lambda word: pytest.fail(f"{word} is no JSON")
+    )
     assert (group["zarr_format"], group["node_type"], group["attributes"]["ome"]["version"]) == (3, "group", "0.5")
     [image] = group["attributes"]["ome"]["multiscales"]
-    return image, [json.loads((path / entry["path"] / "zarr.json").read_text()) for entry in image["datasets"]]
+    return image, [
+        json.loads((path / entry["path"] / "zarr.json").read_text(encoding="utf-8")) for entry in image["datasets"]
+    ]
 
 
 def test_ome_zarr_as_its_specification_says(tmp_path: Path) -> None:

@@ -310,7 +310,8 @@ def envi(path: Path, values: NDArray[np.float64], more: str = "") -> Path:
     path.with_suffix(".raw").write_bytes(np.round(values).astype("<u2").transpose(1, 0, 2).tobytes())
     path.write_text(
         f"ENVI\nsamples = {samples}\nlines = {lines}\nbands = {bands}\ndata type = 12\ninterleave = bil\n"
-        f"byte order = 0\nwavelength = {{400, 500, 600, 700}}\n{more}"
+        f"byte order = 0\nwavelength = {{400, 500, 600, 700}}\n{more}",
+        encoding="utf-8",
     )
     return path
 

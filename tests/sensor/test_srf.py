@@ -59,7 +59,7 @@ def test_bands_left_out_leave_a_flat_spectrum_flat():
 
 def test_a_table_is_interpolated(tmp_path):
     path = tmp_path / "srf.csv"
-    path.write_text("nm,left,right\n400,1,0\n500,1,1\n600,0,1\n")
+    path.write_text("nm,left,right\n400,1,0\n500,1,1\n600,0,1\n", encoding="utf-8")
     srf = read_srf(path, [390, 450, 550, 650])
     assert srf.names == ("left", "right")
     np.testing.assert_allclose(srf.matrix, [[0, 1 / 1.5, 0.5 / 1.5, 0], [0, 0.5 / 1.5, 1 / 1.5, 0]])
@@ -77,7 +77,7 @@ def test_the_response_of_the_cave_benchmark(data_dir):
 )
 def test_files_that_are_no_table(text, tmp_path):
     path = tmp_path / "srf.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ReadError, match=r"srf\.csv"):
         read_srf(path, GRID)
 
@@ -100,7 +100,7 @@ def test_whatever_stands_for_a_response(tmp_path):
     assert as_srf("rgb", GRID, len(GRID)).names == srf.names
     assert as_srf(np.ones(len(GRID)), None, len(GRID)).guide_bands == 1
     path = tmp_path / "srf.csv"
-    path.write_text("nm,pan\n300,1\n1200,1\n")
+    path.write_text("nm,pan\n300,1\n1200,1\n", encoding="utf-8")
     for name in (path, str(path)):
         np.testing.assert_allclose(as_srf(name, GRID, len(GRID)).matrix, 1 / len(GRID))
 

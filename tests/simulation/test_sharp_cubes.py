@@ -18,7 +18,7 @@ def test_references_are_reflectance_with_wavelengths(tmp_path: Path) -> None:
     stored = np.full((31, 8, 8), 32768, np.uint16)
     np.save(tmp_path / "b.npy", stored)
     np.save(tmp_path / "a.npy", stored // 2)
-    (tmp_path / "notes.txt").write_text("no cube")
+    (tmp_path / "notes.txt").write_text("no cube", encoding="utf-8")
     first, second = open_sharp_cubes(tmp_path, white=65536)
     assert (first.name, second.name) == ("a", "b")
     assert float(second.read().max()) == pytest.approx(0.5)

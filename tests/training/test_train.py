@@ -61,7 +61,7 @@ def test_what_is_left_in_the_folder(run: tuple[Path, Trained]) -> None:
     folder, trained = run
     assert {path.name for path in folder.iterdir()} - {"log.png"} == {"state.pt", "log.csv", "weights.safetensors"}
     assert_same(load_weights(folder / "weights.safetensors"), trained)
-    rows = list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((folder / "log.csv").read_text(encoding="utf-8").splitlines()))
     assert [int(row["step"]) for row in rows] == [2, 4, 6]
     assert all(float(row["psnr"]) > 20 for row in rows)
     kept = next(row for row in rows if int(row["step"]) == trained.card.steps)

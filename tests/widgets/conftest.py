@@ -46,7 +46,7 @@ def pair_files(scene: Scene, tmp_path: Path) -> tuple[Path, Path]:
         "interleave = bsq\nbyte order = 0\nwavelength units = Nanometers\n"
         f"wavelength = {{{', '.join(f'{w:g}' for w in scene.hsi.wavelengths)}}}\n"
     )
-    (tmp_path / "cube.hdr").write_text(header)
+    (tmp_path / "cube.hdr").write_text(header, encoding="utf-8")
     values.tofile(tmp_path / "cube.bsq")
     picture = np.moveaxis(scene.guide.read()[::-1], 0, -1)
     tifffile.imwrite(tmp_path / "guide.tif", picture, photometric="rgb")

@@ -51,7 +51,9 @@ def test_array_and_wavelengths_can_be_given(
 ) -> None:
     generator = np.random.default_rng(0)
     savemat(tmp_path / "two.mat", {"small": generator.random((4, 5, 6)), "large": generator.random((8, 9, 6))})
-    (tmp_path / "bands.txt").write_text("wavelength\n" + "\n".join(str(400 + 10 * i) for i in range(6)))
+    (tmp_path / "bands.txt").write_text(
+        "wavelength\n" + "\n".join(str(400 + 10 * i) for i in range(6)), encoding="utf-8"
+    )
     widget = dock("Open cube")
     widget.wavelengths_edit.set_path(tmp_path / "bands.txt")
     look(qtbot, widget, tmp_path / "two.mat")

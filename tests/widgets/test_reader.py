@@ -28,7 +28,8 @@ def test_cube_becomes_one_layer(tmp_path: Path) -> None:
     header = tmp_path / "scene.hdr"
     header.write_text(
         "ENVI\nsamples = 9\nlines = 8\nbands = 4\ndata type = 4\ninterleave = bsq\nwavelength units = nm\n"
-        "wavelength = {400, 500, 600, 700}\n"
+        "wavelength = {400, 500, 600, 700}\n",
+        encoding="utf-8",
     )
     for path in (str(header), [str(header)]):
         read = get_reader(path=path)
@@ -52,7 +53,7 @@ def test_pictures_and_strangers_stay_with_napari(tmp_path: Path) -> None:
 
 def test_errors_are_words(tmp_path: Path) -> None:
     path = str(tmp_path / "scene.hdr")
-    Path(path).write_text("ENVI\n")
+    Path(path).write_text("ENVI\n", encoding="utf-8")
     read = get_reader(path=path)
     assert read is not None
     with pytest.raises(ReadError, match="'bands' is missing"):

@@ -94,7 +94,7 @@ def test_export(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: 
     spectra.pins.add((10.0, 10.0))
     drawn(spectra, qtbot)
     spectra.export(tmp_path / "spectra.csv")
-    lines = (tmp_path / "spectra.csv").read_text().splitlines()
+    lines = (tmp_path / "spectra.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("nm,") and len(lines) == 32
 
 

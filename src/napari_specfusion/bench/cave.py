@@ -23,7 +23,7 @@ from napari_specfusion.bench.table import Score, Setting, prepare_folder, save_t
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.device import pick_device
-from napari_specfusion.errors import Cancelled, ModelError, SceneError, SpecFusionError
+from napari_specfusion.errors import Cancelled, ModelError, SceneError, SpecFusionError, needs_extra
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.quality.metrics import evaluate
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             written = save_table(folder, scores, setting)
     print("\nwritten: " + ", ".join(map(str, written)))
     if not any(path.suffix == ".png" for path in written):
-        print("There is no picture, since matplotlib is not installed: pip install 'napari-specfusion[plot]'.")
+        print(f"There is no picture: it {needs_extra('matplotlib')}.")
     return int(any(score.failure for score in scores))
 
 

@@ -50,12 +50,13 @@ def bench_envi(interleave: str, bands: int, side: int, spectra: int = 50) -> dic
         with header.with_suffix(".img").open("wb") as file:
             file.truncate(bands * side * side * 2)
         header.write_text(
-            f"ENVI\nsamples = {side}\nlines = {side}\nbands = {bands}\ndata type = 12\ninterleave = {interleave}\n"
+            f"ENVI\nsamples = {side}\nlines = {side}\nbands = {bands}\ndata type = 12\ninterleave = {interleave}\n",
+            encoding="utf-8",
         )
-        before = _peak_mb(fresh=True)
+        before = peak_memory(fresh=True)
         cube, opened = _timed(lambda: open_cube(header))
         _, limits = _timed(cube.contrast_limits)
-        grown = _peak_mb() - before
+        grown = 1e3 * (peak_memory() - before)
         pixels = np.random.default_rng(0).integers(0, side, (spectra, 2)).tolist()
         each = [_timed(partial(cube.spectrum, y, x))[1] for y, x in pixels]
         _, band = _timed(lambda: np.asarray(cube.values[bands // 2]))
@@ -128,7 +129,8 @@ def bench_files(interleave: str, bands: int, side: int, folder: Path, repeats: i
     stored = tuple(shape[axis] for axis in axes)
     _write_ground(data, bands, side, interleave)
     header.write_text(
-        f"ENVI\nsamples = {side}\nlines = {side}\nbands = {bands}\ndata type = 12\ninterleave = {interleave}\n"
+        f"ENVI\nsamples = {side}\nlines = {side}\nbands = {bands}\ndata type = 12\ninterleave = {interleave}\n",
+        encoding="utf-8",
     )
     cube, opened = min((_timed(lambda: open_cube(header)) for _ in range(2)), key=lambda found: found[1])
     pixels = np.random.default_rng(1).integers(0, side, (10 * repeats, 2)).tolist()
@@ -192,14 +194,14 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _sync() -> None:
-    if hasattr(os, "sync"):
+    if sys.platform != "win32":
         os.sync()
 
 
 def _forget(file: Path) -> bool:
     """Have the system drop a file from its cache; False where it does not take such orders."""
     _sync()
-    if not hasattr(os, "posix_fadvise"):
+    if sys.platform != "linux":
         return False
     with file.open("rb") as opened:
         os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -225,19 +227,3 @@ def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
     start = time.perf_counter()
     result = call()
     return result, time.perf_counter() - start
-
-
-def _peak_mb(fresh: bool = False) -> float:
-    """Return the highest resident memory of this process in MB; `fresh` forgets earlier peaks where Linux lets it."""
-    if os.name == "nt":
-        return float("nan")
-    status = Path("/proc/self/status")
-    if status.is_file():
-        if fresh:
-            Path("/proc/self/clear_refs").write_text("5")
-        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(peak.split()[1]) / 1e3
-    import resource
-
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

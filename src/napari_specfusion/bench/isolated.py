@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -40,7 +41,11 @@ def run_apart(function: str, task: Mapping[str, Any], threads: int, what: str, r
     script = f"import json; from {module} import {name} as run; print(json.dumps(run({dict(task)!r})))"
     # a thread that spins while it waits measures the other programs on the machine
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    environment["PYTHONIOENCODING"] = "utf-8"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", env=environment, check=False
+    )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise ModelError(f"{what} could not be measured ({reason}); {remedy}.")
@@ -48,13 +53,23 @@ def run_apart(function: str, task: Mapping[str, Any], threads: int, what: str, r
     return told
 
 
-def peak_memory() -> float:
-    """Return this process's highest memory use in GB."""
+def peak_memory(*, fresh: bool = False) -> float:
+    """Return this process's highest memory use in GB; NaN on Windows.
+
+    Parameters
+    ----------
+    fresh
+        Forget earlier peaks first, where the system can (Linux).
+    """
+    if sys.platform == "win32":
+        return math.nan
     status = Path("/proc/self/status")
     if status.exists():
+        if fresh:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         # unlike getrusage, this forgets the process that started this one
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e9
+        lines = status.read_text(encoding="utf-8", errors="replace").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
     import resource
 
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

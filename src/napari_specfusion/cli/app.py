@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from napari_specfusion.cli import commands
-from napari_specfusion.errors import SpecFusionError
+from napari_specfusion.errors import SpecFusionError, needs_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,6 +174,6 @@ def _has_window() -> bool:
     if not display:
         return False
     if find_spec("napari") is None or not any(map(find_spec, ("PyQt6", "PySide6", "PyQt5"))):
-        print("napari is not installed; going on without a window.", file=sys.stderr)
+        print(f"Going on without a window: one {needs_extra('napari')}.", file=sys.stderr)
         return False
     return True

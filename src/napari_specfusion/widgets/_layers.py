@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
-from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_specfusion.data.cube import METADATA_KEY, Cube
@@ -39,6 +38,9 @@ RGB_WAVELENGTHS = (640.0, 550.0, 460.0)
 
 def is_image(layer: Any) -> bool:
     """Whether a layer is an image of the plane: grey, RGB or a stack of bands."""
+    # here, so that the names of the public face can be had without napari
+    from napari.layers import Image
+
     return isinstance(layer, Image) and layer.ndim in (2, 3)
 
 

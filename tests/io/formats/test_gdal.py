@@ -18,6 +18,7 @@ rasterio = pytest.importorskip("rasterio", reason="GDAL comes with the extra geo
 from rasterio.errors import NotGeoreferencedWarning  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BANDS, HEIGHT, WIDTH = 5, 40, 60
@@ -158,7 +159,7 @@ def test_cut_short_pcidsk(tmp_path: Path) -> None:
         open_cube(path)
 
 
-def test_files_that_point_elsewhere(tmp_path: Path) -> None:
+def test_files_that_point_elsewhere(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
     save(tmp_path / "s.tif")
     inside = (
         f'<VRTDataset rasterXSize="{WIDTH}" rasterYSize="{HEIGHT}"><VRTRasterBand dataType="UInt16" band="1">'
@@ -166,13 +167,13 @@ def test_files_that_point_elsewhere(tmp_path: Path) -> None:
         "</SimpleSource></VRTRasterBand></VRTDataset>"
     )
     for name in ("s.vrt", "disguised.jp2"):
-        (tmp_path / name).write_text(inside)
+        (tmp_path / name).write_text(inside, encoding="utf-8")
         with pytest.raises(ReadError, match="points to data elsewhere"):
             open_cube(tmp_path / name)
     folder = tmp_path / "inner"
     folder.mkdir()
     save(folder / "s.img", driver="HFA")
-    (folder / "s.img.aux.xml").symlink_to(tmp_path / "s.tif")
+    link(folder / "s.img.aux.xml", tmp_path / "s.tif")
     with pytest.raises(ReadError, match="outside its folder"):
         open_cube(folder / "s.img", reader="gdal")
 

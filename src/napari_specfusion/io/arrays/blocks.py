@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -194,7 +195,7 @@ def _unmapped(array: MappedArray, block: Block) -> NDArray[Any]:
                 for j in range(runs.shape[1])
             ]
             runs = runs.reshape(len(starts), -1).view("u1")
-            if hasattr(os, "posix_fadvise"):
+            if sys.platform == "linux":
                 # without it the system reads ahead between the runs, which takes twice as long
                 for start in starts:
                     os.posix_fadvise(file.fileno(), start, runs.shape[1], os.POSIX_FADV_WILLNEED)

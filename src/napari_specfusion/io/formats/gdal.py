@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import ReadError
+from napari_specfusion.errors import ReadError, needs_extra
 from napari_specfusion.io.arrays.gamma import without_alpha
 from napari_specfusion.io.arrays.lazy import BlockArray, Box, lazy_cube
 from napari_specfusion.io.metadata.gdal_items import GdalItems, gdal_fields
@@ -108,9 +108,7 @@ def _open(path: Path) -> Any:
         from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
         from rasterio.io import DatasetReader
     except ImportError as error:
-        raise ReadError(
-            f"{path} is read through GDAL, which needs the package rasterio: pip install 'napari-specfusion[geo]'."
-        ) from error
+        raise ReadError(f"{path} is read through GDAL, which {needs_extra('rasterio')}.") from error
     with rasterio.Env() as env, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:

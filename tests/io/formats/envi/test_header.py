@@ -264,7 +264,8 @@ def test_the_lowest_float_rounded_down_is_a_fill_value(tmp_path: Path) -> None:
     lowest = np.finfo("f4").min
     (tmp_path / "scene.img").write_bytes(np.array([lowest, 1, 2], "<f4").tobytes())
     (tmp_path / "scene.hdr").write_text(
-        "ENVI\nsamples = 3\nlines = 1\nbands = 1\ndata type = 4\nbyte order = 0\ndata ignore value = -3.4028235e+38\n"
+        "ENVI\nsamples = 3\nlines = 1\nbands = 1\ndata type = 4\nbyte order = 0\ndata ignore value = -3.4028235e+38\n",
+        encoding="utf-8",
     )
     found = open_cube(tmp_path / "scene.hdr")
     np.testing.assert_array_equal(found.values.compute()[0, 0], [np.nan, 1, 2])

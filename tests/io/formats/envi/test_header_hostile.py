@@ -74,7 +74,7 @@ def test_any_bytes_open_or_say_why(raw: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", ["1000000000000", "9" * 400, "1e300"])
 def test_a_header_that_claims_a_trillion(key: str, number: str, tmp_path: Path) -> None:
     text = "ENVI\n" + "".join(f"{name} = {value}\n" for name, value in (CORE | {key: number}).items())
-    (tmp_path / "scene.hdr").write_text(text + "bbl = {1}\nfwhm = {1}\nband names = {a}\n")
+    (tmp_path / "scene.hdr").write_text(text + "bbl = {1}\nfwhm = {1}\nband names = {a}\n", encoding="utf-8")
     (tmp_path / "scene.img").write_bytes(bytes(120))
     tracemalloc.start()
     try:
@@ -124,6 +124,6 @@ def test_the_header_names_no_file_to_follow(tmp_path: Path) -> None:
         "raster data file": "../secret.img",
     }
     text = "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in (CORE | more).items())
-    (inside / "scene.hdr").write_text(text)
+    (inside / "scene.hdr").write_text(text, encoding="utf-8")
     with pytest.raises(ReadError, match="No data file lies beside"):
         open_cube(inside / "scene.hdr")

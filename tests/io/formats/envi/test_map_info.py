@@ -51,7 +51,7 @@ def test_as_gdal_reads_it(info: str, tmp_path: Path) -> None:
     import rasterio
 
     (tmp_path / "scene.img").write_bytes(bytes(20))
-    (tmp_path / "scene.hdr").write_text(f"{HEADER}map info = {{{info}}}\n")
+    (tmp_path / "scene.hdr").write_text(f"{HEADER}map info = {{{info}}}\n", encoding="utf-8")
     cube = open_cube(tmp_path / "scene.hdr")
     with rasterio.open(tmp_path / "scene.img") as there:
         assert cube.affine == pytest.approx(tuple(there.transform)[:6])

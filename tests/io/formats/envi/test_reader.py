@@ -23,7 +23,7 @@ CORE = {"samples": 5, "lines": 4, "bands": 3, "data type": 2, "interleave": "bsq
 
 def write(folder: Path, entries: dict[str, object], data: bytes | None = None, ending: str = ".img") -> Path:
     header = folder / "scene.hdr"
-    header.write_text("ENVI\n" + "".join(f"{key} = {value}\n" for key, value in entries.items()))
+    header.write_text("ENVI\n" + "".join(f"{key} = {value}\n" for key, value in entries.items()), encoding="utf-8")
     if data is not None:
         (folder / f"scene{ending}").write_bytes(data)
     return header

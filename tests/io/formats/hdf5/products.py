@@ -186,6 +186,7 @@ def write_desis(folder: Path, values: Values) -> tuple[Path, Path]:
     metadata.write_text(
         '<hsi_doc xmlns:hsi="http://www.dlr.de/desis"><base/><specific>'
         f"<bandCharacterisation>{bands}</bandCharacterisation>"
-        "<interiorOrientation><band><bandNumber>1</bandNumber><x>0</x></band></interiorOrientation></specific></hsi_doc>"
+        "<interiorOrientation><band><bandNumber>1</bandNumber><x>0</x></band></interiorOrientation></specific></hsi_doc>",
+        encoding="utf-8",
     )
     return image, metadata

@@ -331,6 +331,8 @@ def test_a_cube_of_a_product_is_a_cube(tmp_path: Path) -> None:
 def test_gains_that_some_bands_lack_are_told(tmp_path: Path) -> None:
     _, metadata = products.write_enmap(tmp_path, whole((4, 5, 6)).astype("<i2"))
     assert open_cube(metadata).scale == 1e-4 and not open_cube(metadata).metadata["notes"]
-    metadata.write_text(metadata.read_text().replace("<GainOfBand>0.0001</GainOfBand>", "", 1))
+    metadata.write_text(
+        metadata.read_text(encoding="utf-8").replace("<GainOfBand>0.0001</GainOfBand>", "", 1), encoding="utf-8"
+    )
     cube = open_cube(metadata)
     assert cube.scale == 1 and "scale of the bands was left out" in cube.metadata["notes"][0]

@@ -365,11 +365,11 @@ def test_one_of_several_alike_is_told(stack: Values, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["s.tfw", "s.TFW", "s.tifw", "s.wld"])
 def test_world_files(name: str, stack: Values, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack")
-    (tmp_path / name).write_text("2.0\n0.5\n0.25\n-3.0\n101.0\n198.5\n")
+    (tmp_path / name).write_text("2.0\n0.5\n0.25\n-3.0\n101.0\n198.5\n", encoding="utf-8")
     cube = open_cube(tmp_path / "s.tif")
     assert cube.affine == pytest.approx((2, 0.25, 101 - 1.125, 0.5, -3, 198.5 + 1.25))
     for broken in ("2.0\n0.5", "1\n1\n1\n1\n0\n0", "a\nb\nc\nd\ne\nf", "nan\n0\n0\n1\n0\n0"):
-        (tmp_path / name).write_text(broken)
+        (tmp_path / name).write_text(broken, encoding="utf-8")
         assert open_cube(tmp_path / "s.tif").affine is None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import ReadError
+from napari_specfusion.errors import ReadError, needs_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +27,7 @@ def import_h5py(path: Path) -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise ReadError(
-            f"{path} is an HDF5 file, which needs the package h5py: pip install 'napari-specfusion[hdf]'."
-        ) from error
+        raise ReadError(f"{path} is an HDF5 file, which {needs_extra('h5py')}.") from error
     return h5py
 
 

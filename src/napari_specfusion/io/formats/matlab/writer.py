@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import OutputError
+from napari_specfusion.errors import OutputError, needs_extra
 from napari_specfusion.io.arrays.blocks import Watch, plan, reads_by_bands, stored_blocks
 from napari_specfusion.io.arrays.raw import stored_dtype
 from napari_specfusion.io.metadata.description import OWN_KEY, own_entry, told_by_name
@@ -107,8 +107,7 @@ def _write_v73(cube: Cube, path: Path, dtype: np.dtype[Any], beside: dict[str, A
         import h5py
     except ImportError as error:
         raise OutputError(
-            f"{cube.name} is too large for a MATLAB file of version 5, and 7.3 needs the package h5py: "
-            "pip install 'napari-specfusion[hdf]'."
+            f"{cube.name} would become a MATLAB file of version 7.3, which {needs_extra('h5py')}."
         ) from error
     bands, height, width = cube.shape
     # MATLAB's axes lie reversed in the file

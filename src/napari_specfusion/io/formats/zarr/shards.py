@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,6 @@ class Level:
                 while left:
                     # a disk that is almost full takes a part; what it says to the rest is the error
                     left = left[opened.write(left) :]
-            if hasattr(os, "posix_fadvise"):
+            if sys.platform == "linux":
                 # the disk begins now, not when it has to
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
