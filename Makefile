@@ -13,7 +13,7 @@ ifeq ($(shell uname -s)$(DISPLAY),Linux)
 XVFB := xvfb-run -a -s "-screen 0 1400x900x24 +extension GLX"
 endif
 
-.PHONY: help setup system demo test test-slow lint format types docs-screenshots constraints clean
+.PHONY: help setup system demo test test-slow lint format types wheel docs-screenshots constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -53,6 +53,9 @@ format: $(STAMP) ## Repair style
 types: $(STAMP) ## Check types, and that nothing is called that Windows has not
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 --no-warn-unreachable --cache-dir .mypy_cache/windows
+
+wheel: $(STAMP) ## Build the wheel, and use it in an empty environment without extras
+	$(BIN)/python tools/smoke_wheel.py
 
 docs-screenshots: system ## Make the pictures of the documentation again
 	$(XVFB) $(BIN)/python docs/screenshots.py
