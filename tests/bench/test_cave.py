@@ -86,8 +86,8 @@ def test_the_table_has_every_scene_and_the_means(
 
 
 def test_memory_stands_in_every_row(scenes: Path, tmp_path: Path) -> None:
-    options = ["--data", str(scenes), "--out", str(tmp_path / "out"), "--ratio", "4", "--method", "bicubic"]
-    assert cave.main(options) == 0
+    done = cave.bench_cave(scenes, tmp_path / "out", ratios=[4], methods=["bicubic"])
+    assert not any(score.failure for score in done.scores)
     with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as file:
         memory = [row["memory"] for row in csv.DictReader(file)]
     assert len(memory) == 4
@@ -100,23 +100,22 @@ def test_without_matplotlib_the_picture_is_left_out_in_words(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     options = ["--data", str(scenes), "--out", str(tmp_path / "out"), "--ratio", "4", "--method", "bicubic"]
-    assert cave.main([*options, "--no-memory", "--protocol", "lso"]) == 0
-    assert '"napari-specfusion[plot]"' in capsys.readouterr().out
+    assert command(["bench", "cave", *options, "--no-memory", "--protocol", "lso"]) == 0
+    assert 'matplotlib is not installed. pip install "napari-specfusion[plot]"' in capsys.readouterr().out
 
 
 def test_bad_input_is_named_before_the_time_is_spent(scenes: Path, weights: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    out = str(tmp_path / "out")
+    out = tmp_path / "out"
     with pytest.raises(ReadError, match="no cube in"):
-        cave.main(["--data", str(empty), "--out", out])
+        cave.bench_cave(empty, out)
     with pytest.raises(ModelError, match="tiny was made for ratio 4, the benchmark runs at 8"):
-        cave.main(["--data", str(scenes), "--out", out, "--ratio", "8", "--weights", str(weights)])
+        cave.bench_cave(scenes, out, ratios=[8], weights=[weights])
     with pytest.raises(SceneError, match="64 x 64 pixels, less than one at x128"):
-        cave.main(["--data", str(scenes), "--out", out, "--ratio", "128"])
-    assert not Path(out).exists()
+        cave.bench_cave(scenes, out, ratios=[128])
+    assert not out.exists()
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="give another folder"):
-        cave.main(["--data", str(scenes), "--out", str(tmp_path / "file")])
-    with pytest.raises(SystemExit):
-        cave.main(["--data", str(scenes), "--ratio", "1"])
+        cave.bench_cave(scenes, tmp_path / "file")
+    assert command(["bench", "cave", "--data", str(scenes), "--ratio", "1"]) == 2

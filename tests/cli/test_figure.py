@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_specfusion.cli.figure import Panel, draw_panels, natural_colour, save_picture
+from napari_specfusion.cli.figure import Panel, draw_panels, natural_colour, save_figure
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import OutputError
 
@@ -32,16 +32,35 @@ def test_any_number_of_bands_makes_a_picture(bands: int) -> None:
 
 
 def test_panels_hold_their_pictures_whole(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     red = np.zeros((5, 5, 3))
     red[..., 0] = 1
-    error = np.full((5, 5), np.nan)
-    figure = draw_panels([[Panel("a", "", red), Panel("b", "note", error, limit=2.0)]], "heading", side=50)
-    assert np.sum(np.all(figure == (255, 0, 0), axis=-1)) == 50 * 50
-    save_picture(figure, tmp_path / "figure.png")
+    error = np.linspace(0, 2, 25).reshape(5, 5)
+    error[0, 0] = np.nan
+    frame = (0.2, 0.4, 0.6, 1.0)
+    panels = [Panel("a", "", red, frame=frame), Panel("b", "note", error, limit=2.0)]
+    figure = draw_panels([panels, panels[:1]], "heading")
+    first, second, third, empty, bar = figure.axes
+    assert figure.get_suptitle() == "heading"
+    assert [axes.get_title(loc="left") for axes in (first, second, third)] == ["a", "b", "a"]
+    assert second.get_xlabel() == "note"
+    np.testing.assert_array_equal(first.images[0].get_array(), red)
+    np.testing.assert_array_equal(np.ma.filled(second.images[0].get_array(), np.nan), error)
+    assert second.images[0].get_clim() == (0, 2) == bar.get_ylim()
+    assert not empty.images
+    # the upper part of the picture is framed in its upper part
+    (box,) = {patch.get_bbox().bounds for patch in first.patches}
+    assert box == pytest.approx((0.6, 0.6, 0.4, 0.2))
+    assert not second.patches
+
+    save_figure(figure, tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as stored:
-        assert np.array_equal(np.asarray(stored), figure)
+        pixels = np.asarray(stored.convert("RGB"))
+    assert min(pixels.shape[:2]) > 500
+    assert np.mean(np.all(pixels == (255, 0, 0), axis=-1)) > 0.2
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure()
     with pytest.raises(OutputError, match="cannot be written"):
-        save_picture(np.zeros((4, 4, 3), np.uint8), tmp_path / "none" / "figure.png")
+        save_figure(figure, tmp_path / "none" / "figure.png")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,24 +15,56 @@ class Screen(io.StringIO):
         return True
 
 
-def test_a_terminal_gets_one_line_that_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "BLINK", 0.0)
+def fusion_event(done: int, message: str = "") -> Any:
+    return SimpleNamespace(done=done, total=4, message=message)
+
+
+def test_a_terminal_gets_one_line_that_is_written_over() -> None:
     screen = Screen()
     with ProgressLine("Fusing", screen) as line:
+        line._bar.mininterval = 0
         for step in range(5):
-            line.update(step / 4, 8.0 - 2 * step)
-    assert screen.getvalue().count("\n") == 1
-    assert " 50%" in screen.getvalue()
-    assert "4.0 s left" in screen.getvalue()
-    assert screen.getvalue().rstrip().endswith("done after 0.0 s")
+            line.update(step, 4, f"tile {step}")
+    shown = screen.getvalue()
+    assert shown.count("\n") == 1
+    assert "Fusing:  50% |" in shown
+    assert "00:00 left, tile 3" in shown
+    assert shown.rpartition("\r")[2] == "Fusing: done after 0.0 s\n"
+
+
+def test_what_an_earlier_run_did_does_not_count_as_speed() -> None:
+    screen = Screen()
+    with ProgressLine("Fusing", screen) as line:
+        line._bar.mininterval = 0
+        line.update(90, 100)
+        assert "90% |" in screen.getvalue()
+        assert "00:00 left" not in screen.getvalue()
+
+
+def test_a_message_stands_above_the_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    with ProgressLine("Fusing") as line:
+        line.fusion(fusion_event(0, "glp was chosen."))
+        line.fusion(fusion_event(1))
+    assert capsys.readouterr().out == "glp was chosen.\n"
 
 
 def test_a_log_gets_few_lines() -> None:
     log = io.StringIO()
     with ProgressLine("Fusing", log) as line:
         for step in range(1000):
-            line.update(step / 1000, 1.0)
+            line.update(step, 1000)
     assert log.getvalue().splitlines() == ["Fusing: done after 0.0 s"]
+
+
+def test_a_log_says_now_and_then_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    log = io.StringIO()
+    with ProgressLine("Fusing", log) as line:
+        line.update(0, 4)
+        line.update(2, 4, "tile 2")
+    assert log.getvalue().splitlines()[1:] == ["Fusing:  50%, 00:00 left, tile 2", "Fusing: done after 0.0 s"]
 
 
 def test_what_is_broken_off_is_not_called_done() -> None:

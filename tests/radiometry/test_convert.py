@@ -381,10 +381,10 @@ def test_nothing_is_read_of_the_cube_before_it_is_used() -> None:
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw = capture(tmp_path, raw="tint = 20.0\n", white="tint = 10.0\n")
     out = tmp_path / "leaf.hdr"
-    assert main(["calibrate", str(raw.parent), "--out", str(out), "--panel", "0.5"]) == 0
+    assert main(["reflectance", str(raw.parent), "--out", str(out), "--panel", "0.5"]) == 0
     assert "info: The cube was taken with an integration time of 20" in capsys.readouterr().out
     np.testing.assert_allclose(open_cube(out).read(), TRUTH / 4, rtol=0, atol=2e-4)
-    again = ["calibrate", str(raw), "--out", str(out), "--times", "1", "1"]
+    again = ["reflectance", str(raw), "--out", str(out), "--times", "1", "1"]
     assert main(again) == 2  # it is there already
     assert main([*again, "--overwrite"]) == 0
     np.testing.assert_allclose(open_cube(out).read(), TRUTH, rtol=0, atol=2e-4)

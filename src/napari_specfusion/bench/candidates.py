@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_specfusion.errors import ModelError
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.registry import DEFAULT_NETWORK
+from napari_specfusion.training import fitting
 from napari_specfusion.training.fitting import FIT_MINUTES
 from napari_specfusion.weights.fitted import Fitted
 from napari_specfusion.weights.load import load_weights
@@ -59,9 +60,7 @@ class Contender:
         """Return what `fuse` takes for `pair`, fitted on it if need be."""
         if self.minutes is None:
             return self.model
-        from napari_specfusion.training.fitting import fit
-
-        return fit(pair, self.model, minutes=self.minutes)
+        return fitting.fit(pair, self.model, minutes=self.minutes)
 
 
 @dataclass(frozen=True)

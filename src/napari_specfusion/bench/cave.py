@@ -5,80 +5,138 @@ Made for the CAVE scenes (31 bands, 400-700 nm), each a file in one folder; it t
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.bench.candidates import CROSS_FROM, FITTED, Contender, contenders, network_cost, open_model
+from napari_specfusion.bench.candidates import Contender, contenders, network_cost, open_model
 from napari_specfusion.bench.isolated import peak_memory, run_apart
 from napari_specfusion.bench.table import Score, Setting, prepare_folder, save_table, section
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.device import pick_device
-from napari_specfusion.errors import Cancelled, ModelError, SceneError, SpecFusionError, needs_extra
+from napari_specfusion.errors import Cancelled, ModelError, SceneError, SpecFusionError
 from napari_specfusion.fusion.engine import fuse
-from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.quality.metrics import evaluate
 from napari_specfusion.simulation.pair import PROTOCOLS, simulate
 from napari_specfusion.simulation.sharp_cubes import WHITE, open_sharp_cubes
 from napari_specfusion.training.fitting import FIT_MINUTES
-from napari_specfusion.weights.shipped import list_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from napari_specfusion.quality.metrics import Quality
 
-__all__ = ["bench_memory", "bench_scene", "main"]
+__all__ = ["CROSS", "RATIOS", "Benchmark", "bench_cave", "bench_memory", "bench_scene"]
 
 RATIOS, CROSS = (4, 8), (8, 16, 32)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; return the exit status: 1 if a method failed on a scene."""
-    options = _parser().parse_args(argv)
-    ratios: list[int] = options.ratio or list(RATIOS)
-    cross: Sequence[int] = (() if options.ratio else CROSS) if options.cross is None else options.cross
-    noise = None if options.noise is None else tuple(options.noise)
-    references = open_sharp_cubes(options.data, options.white)
-    everywhere = sorted({*ratios, *cross})
-    small = {ratio: simulate(_corner(references[0], ratio), ratio, srf=options.srf) for ratio in everywhere}
-    table = contenders(options.method, options.weights, small, cross=cross, minutes=options.minutes)
-    folder = prepare_folder(options.out)
-    setting = _setting(options.srf, noise)
+@dataclass(frozen=True)
+class Benchmark:
+    """What a benchmark found.
+
+    Attributes
+    ----------
+    scores
+        One for each method, scene, ratio and protocol.
+    files
+        The tables that were written and, where matplotlib is installed, the picture.
+    """
+
+    scores: list[Score]
+    files: list[Path]
+
+
+def bench_cave(
+    data: str | Path,
+    out: str | Path = "bench-cave",
+    *,
+    srf: str = "rgb",
+    ratios: Sequence[int] | None = None,
+    cross: Sequence[int] | None = None,
+    protocols: Sequence[str] = tuple(PROTOCOLS),
+    methods: Sequence[str] | None = None,
+    weights: Sequence[str | Path] = (),
+    minutes: float = FIT_MINUTES,
+    noise: tuple[float, float] | None = None,
+    white: float = WHITE,
+    memory: bool = True,
+) -> Benchmark:
+    """Fuse simulated pairs of every sharp cube by every method, print the scores, and write the table.
+
+    The table is written after each part: a run that is stopped leaves what it has.
+
+    Parameters
+    ----------
+    data
+        Folder of sharp cubes, one file each.
+    out
+        Folder for ``table.md``, ``table.csv`` and, with matplotlib, ``table.png``.
+    srf
+        Response of the guide's camera: a name or a CSV file.
+    ratios
+        Guide pixels per cube pixel; None takes 4 and 8.
+    cross
+        Ratios at which the weights made for 4 run too; None takes 8, 16 and 32, and none where `ratios` are given.
+    protocols
+        How pairs are simulated: keys of `PROTOCOLS`.
+    methods
+        What to compare, see `contenders`; None takes all that are not fitted on each scene.
+    weights
+        More weight files.
+    minutes
+        How long a network is fitted on each scene.
+    noise
+        Noise to add to cube and guide, SNR in dB.
+    white
+        Stored integer that stands for reflectance 1, for files that do not say so themselves.
+    memory
+        Whether to measure memory.
+
+    Raises
+    ------
+    SpecFusionError
+        If the cubes, the weights or the folder cannot be used. A method that fails on a scene is recorded.
+    """
+    if cross is None:
+        cross = CROSS if ratios is None else ()
+    everywhere = sorted({*(ratios or RATIOS), *cross})
+    references = open_sharp_cubes(data, white)
+    small = {ratio: simulate(_corner(references[0], ratio), ratio, srf=srf) for ratio in everywhere}
+    table = contenders(methods, weights, small, cross=cross, minutes=minutes)
+    folder = prepare_folder(out)
+    setting = _setting(srf, noise)
     scores: list[Score] = []
-    memory: dict[tuple[str, int], float | None] = {}
-    for protocol in options.protocol:
+    files: list[Path] = []
+    grown: dict[tuple[str, int], float | None] = {}
+    for protocol in protocols:
         for ratio in everywhere:
             print(f"\nx{ratio}, protocol {protocol}, blind" + (f", noise {setting.noise} dB" if noise else ""))
             print(f"{'scene':<24} {'method':<24} {'PSNR':>6} {'SAM':>6} {'ERGAS':>6} {'SSIM':>7} {'s':>6}", flush=True)
             found: list[Score] = []
             for reference in references:
-                scene = simulate(reference, ratio, srf=options.srf, protocol=protocol, noise=noise)
+                scene = simulate(reference, ratio, srf=srf, protocol=protocol, noise=noise)
                 for contender, score in zip(
                     table[ratio], bench_scene(scene, reference.name, table[ratio], protocol), strict=True
                 ):
                     key = (contender.name, ratio)
-                    if options.memory and key not in memory:
-                        memory[key] = None if score.failure else _try_memory(scene, contender)
-                    found.append(dataclasses.replace(score, memory=memory.get(key)))
+                    if memory and key not in grown:
+                        grown[key] = None if score.failure else _try_memory(scene, contender)
+                    found.append(dataclasses.replace(score, memory=grown.get(key)))
                     _print_score(found[-1])
             print("\n" + section(found, published=protocol == "lso" and noise is None), flush=True)
             scores += found
-            # after each part, so that a run that is stopped leaves what it has
-            written = save_table(folder, scores, setting)
-    print("\nwritten: " + ", ".join(map(str, written)))
-    if not any(path.suffix == ".png" for path in written):
-        print(f"There is no picture: it {needs_extra('matplotlib')}.")
-    return int(any(score.failure for score in scores))
+            files = save_table(folder, scores, setting)
+    return Benchmark(scores, files)
 
 
 def bench_scene(scene: Scene, name: str, methods: Iterable[Contender], protocol: str = "") -> Iterator[Score]:
@@ -223,40 +281,3 @@ def _print_score(score: Score) -> None:
         )
     )
     print(f"{score.scene:<24} {score.label:<24} {' '.join(values)} {score.failure}".rstrip(), flush=True)
-
-
-def _ratio(text: str) -> int:
-    """Return a whole ratio: the protocols know no others."""
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ratio of the protocols; write a whole number from 2 on")
-    return int(text)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m napari_specfusion bench cave", description=__doc__)
-    parser.add_argument("--data", required=True, help="folder of sharp cubes, one file each")
-    parser.add_argument("--out", default="bench-cave", help="folder for table.md, .csv and .png (%(default)s)")
-    parser.add_argument("--srf", default="rgb", help="response of the guide: a name or a CSV file (%(default)s)")
-    parser.add_argument("--ratio", type=_ratio, nargs="+", metavar="RATIO", help="ratios (4 8)")
-    parser.add_argument(
-        "--cross",
-        type=_ratio,
-        nargs="*",
-        metavar="RATIO",
-        help=f"ratios at which the weights made for {CROSS_FROM} run too; none after it for none (8 16 32, and none "
-        "where --ratio is given)",
-    )
-    parser.add_argument("--protocol", nargs="+", choices=tuple(PROTOCOLS), default=list(PROTOCOLS), help="(both)")
-    parser.add_argument(
-        "--method",
-        nargs="+",
-        choices=(*METHODS, *list_weights(), FITTED),
-        metavar="NAME",
-        help=f"out of {', '.join((*METHODS, *list_weights()))}, and {FITTED}, fitted on each scene (all without a fit)",
-    )
-    parser.add_argument("--weights", nargs="+", default=[], metavar="FILE", help="more weight files")
-    parser.add_argument("--minutes", type=float, default=FIT_MINUTES, help=f"how long to fit {FITTED} (%(default)g)")
-    parser.add_argument("--noise", type=float, nargs=2, metavar=("CUBE", "GUIDE"), help="noise to add, SNR in dB")
-    parser.add_argument("--white", type=float, default=WHITE, help="stored integer of reflectance 1 (%(default)g)")
-    parser.add_argument("--no-memory", dest="memory", action="store_false", help="do without measuring memory")
-    return parser

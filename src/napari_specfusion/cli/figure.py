@@ -1,4 +1,4 @@
-"""Pictures for a report: panels of images side by side with titles, and a colour bar where colour means a number."""
+"""Pictures for a report, drawn with matplotlib: panels of images, and a colour bar where colour means a number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from napari_specfusion.errors import OutputError
 
@@ -15,20 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from napari_specfusion.data.cube import Cube
 
-__all__ = ["Panel", "draw_panels", "natural_colour", "save_picture", "stretch_of"]
+__all__ = ["NO_PICTURE", "Panel", "draw_panels", "natural_colour", "save_figure", "stretch_of"]
 
-Pixels = NDArray[np.uint8]
+NO_PICTURE = 'There is no picture: matplotlib is not installed. pip install "napari-specfusion[plot]" adds it.'
 
 # where red, green and blue are looked up, nm
 RGB = (640.0, 550.0, 460.0)
-GAP, MARGIN, TITLE, NOTE, BAR_WIDTH = 18, 28, 22, 16, 14
-INK, FAINT, PAPER = (24, 26, 30), (96, 101, 110), (255, 255, 255)
+# width of a panel in inches, and pixels per inch
+SIDE, DPI = 3.2, 150
 # dark to light through warm colours, so that it reads in grey as well
-HEAT = np.array(
-    [(8, 6, 26), (52, 18, 92), (122, 30, 108), (192, 52, 82), (238, 104, 52), (250, 176, 66), (253, 245, 190)]
-)
+HEAT = "inferno"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +38,11 @@ class Panel:
     Attributes
     ----------
     title, note
-        What stands above and below it.
+        Text above and below it.
     image
         ``(y, x, 3)`` colours in 0..1, or ``(y, x)`` numbers, shown as colours with a bar.
     limit
         Number at the upper end of the bar; the lower one is 0.
-    unit
-        Unit of the numbers.
-    smooth
-        Whether enlarged pixels are interpolated, or shown as squares.
     frame
         Part to outline as (y0, y1, x0, x1), in fractions of the image.
     """
@@ -55,8 +51,6 @@ class Panel:
     note: str
     image: NDArray[Any]
     limit: float = 1.0
-    unit: str = ""
-    smooth: bool = False
     frame: tuple[float, float, float, float] | None = None
 
 
@@ -103,8 +97,8 @@ def _colour_bands(cube: Cube) -> list[int]:
     return [int(good[int(share * (len(good) - 1))]) for share in (0.85, 0.5, 0.15)]
 
 
-def draw_panels(rows: Sequence[Sequence[Panel]], heading: str, side: int = 384) -> Pixels:
-    """Return a figure ``(y, x, 3)`` of equally large panels under a heading.
+def draw_panels(rows: Sequence[Sequence[Panel]], heading: str) -> Figure:
+    """Return a figure of equally large panels under a heading.
 
     Parameters
     ----------
@@ -112,42 +106,30 @@ def draw_panels(rows: Sequence[Sequence[Panel]], heading: str, side: int = 384) 
         The panels, row by row.
     heading
         One line above them all.
-    side
-        Width of a panel in pixels; its height follows from its image.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
     """
-    shapes = [panel.image.shape for row in rows for panel in row]
-    height = round(side * max(shape[0] / shape[1] for shape in shapes))
-    big, small = ImageFont.load_default(TITLE), ImageFont.load_default(NOTE)
-    bar = 90 if any(panel.image.ndim == 2 for row in rows for panel in row) else 0
+    from matplotlib.figure import Figure
+
     columns = max(len(row) for row in rows)
-    width = 2 * MARGIN + columns * side + (columns - 1) * GAP + bar
-    above = [TITLE + 12 if any(panel.title for panel in row) else 0 for row in rows]
-    below = [NOTE + 24 if any(panel.note for panel in row) else GAP for row in rows]
-    top = MARGIN + TITLE + 22
-    figure = Image.new("RGB", (width, top + sum(above) + sum(below) + len(rows) * height + MARGIN - GAP), PAPER)
-    draw = ImageDraw.Draw(figure)
-    draw.text((MARGIN, MARGIN - 6), heading, INK, font=big)
-    y = top
-    for row, before, after in zip(rows, above, below, strict=True):
-        y += before
-        for column, panel in enumerate(row):
-            x = MARGIN + column * (side + GAP)
-            draw.text((x, y - before), panel.title, INK, font=big)
-            draw.text((x, y + height + 6), panel.note, FAINT, font=small)
-            figure.paste(_render(panel, side, height), (x, y))
-            if panel.frame is not None:
-                y0, y1, x0, x1 = panel.frame
-                box = (x + x0 * side, y + y0 * height, x + x1 * side - 1, y + y1 * height - 1)
-                draw.rectangle((box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1), outline=INK, width=4)
-                draw.rectangle(box, outline=PAPER, width=2)
-            if panel.image.ndim == 2:
-                _draw_bar(figure, draw, panel, (x + side + 12, y), height, small)
-        y += height + after
-    return np.asarray(figure)
+    height = SIDE * max(panel.image.shape[0] / panel.image.shape[1] for row in rows for panel in row)
+    figure = Figure(figsize=(columns * SIDE + 0.6, len(rows) * (height + 0.5) + 0.5), dpi=DPI, layout="constrained")
+    figure.suptitle(heading, x=0.01, horizontalalignment="left")
+    grid: Any = figure.subplots(len(rows), columns, squeeze=False)
+    for places, row in zip(grid, rows, strict=True):
+        for axes in places:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        for axes, panel in zip(places, row, strict=False):
+            _draw(axes, panel)
+    return figure
 
 
-def save_picture(pixels: Pixels, path: Path) -> None:
-    """Write a picture as PNG.
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG.
 
     Raises
     ------
@@ -155,40 +137,26 @@ def save_picture(pixels: Pixels, path: Path) -> None:
         If it cannot be written.
     """
     try:
-        Image.fromarray(pixels).save(path)
+        figure.savefig(path, format="png")
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error}); choose another folder.") from error
 
 
-def _render(panel: Panel, side: int, height: int) -> Image.Image:
-    colours = _heat(panel.image / panel.limit) if panel.image.ndim == 2 else panel.image
-    image = Image.fromarray(np.rint(255 * np.clip(np.nan_to_num(colours), 0, 1)).astype(np.uint8))
-    smooth = panel.smooth or min(image.size) > side
-    return image.resize((side, height), Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST)
+def _draw(axes: Axes, panel: Panel) -> None:
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
 
-
-def _heat(share: NDArray[Any]) -> NDArray[np.float64]:
-    """Turn 0..1 into colours; no data is grey."""
-    at = np.linspace(0, 1, len(HEAT))
-    colours = np.stack([np.interp(np.nan_to_num(share), at, channel) for channel in HEAT.T], axis=-1) / 255
-    colours[~np.isfinite(share)] = 0.5
-    return np.asarray(colours)
-
-
-def _draw_bar(
-    figure: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    panel: Panel,
-    corner: tuple[int, int],
-    height: int,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-) -> None:
-    x, y = corner
-    ramp = _heat(np.linspace(1, 0, height)[:, None] * np.ones((1, BAR_WIDTH)))
-    figure.paste(Image.fromarray(np.rint(255 * ramp).astype(np.uint8)), (x, y))
-    draw.rectangle((x, y, x + BAR_WIDTH - 1, y + height - 1), outline=FAINT)
-    for share in (0.0, 0.5, 1.0):
-        level = y + round((1 - share) * (height - 1))
-        draw.line((x + BAR_WIDTH, level, x + BAR_WIDTH + 4, level), fill=FAINT)
-        text = f"{share * panel.limit:.3g}{panel.unit}"
-        draw.text((x + BAR_WIDTH + 8, level), text, FAINT, font=font, anchor="lm")
+    axes.set_title(panel.title, loc="left", fontsize="medium")
+    axes.set_xlabel(panel.note, loc="left", fontsize="small", color="0.4")
+    # no data is grey
+    colours = colormaps[HEAT].with_extremes(bad="0.5")
+    image = axes.imshow(panel.image, cmap=colours, vmin=0, vmax=panel.limit)
+    if panel.image.ndim == 2 and axes.figure is not None:
+        axes.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
+    if panel.frame is not None:
+        y0, y1, x0, x1 = panel.frame
+        for width, colour in ((3.0, "black"), (1.5, "white")):
+            # fractions count from the lower left corner
+            box = Rectangle((x0, 1 - y1), x1 - x0, y1 - y0, fill=False, color=colour, linewidth=width)
+            box.set_transform(axes.transAxes)
+            axes.add_patch(box)

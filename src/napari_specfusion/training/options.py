@@ -26,8 +26,10 @@ class TrainingOptions:
 
     Attributes
     ----------
-    model, ratio
-        Name of the network, one of `list_networks`; HR pixels per LR pixel.
+    model
+        The network to train.
+    ratio
+        Guide pixels per cube pixel.
     base
         Method whose result the network corrects: ``"subspace"``, or ``"bicubic"`` as published.
     protocols
@@ -38,8 +40,12 @@ class TrainingOptions:
         Also train on the pairs one scale down, which make up a quarter of the crops. Ignored with base ``"bicubic"``.
     directions
         Largest number of spectral directions that the network works along: the leading ones of the training scenes.
-    steps, batch, patch
-        Optimiser steps; crops per step; side of a crop in pixels, a multiple of the ratio.
+    steps
+        Optimiser steps.
+    batch
+        Crops in each step.
+    patch
+        Side of a crop in pixels; a multiple of the ratio.
     rate
         Highest learning rate; it warms up, then falls along a cosine.
     seed

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from napari_specfusion.bench.main import bench_network, main
+from napari_specfusion.__main__ import main
+from napari_specfusion.bench.network import bench_network
 from napari_specfusion.errors import ModelError
 
 PLAIN = Path(__file__).parents[1] / "networks" / "lso_reference.py"
 
 
 def test_one_table_for_networks_and_the_plain_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["network", "--name", "lso-s", "--size", "64", "--threads", "1", "--plain", str(PLAIN)]) == 0
+    assert main(["bench", "network", "--name", "lso-s", "--size", "64", "--threads", "1", "--plain", str(PLAIN)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line[:20].strip() for line in lines[1:]] == ["network", "lso-s", "lso, plain"]
     assert all(0 < float(line.split()[-3]) < 60 for line in lines[2:])

@@ -1,0 +1,196 @@
+"""``bench``: measure speed and quality."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from napari_specfusion.bench.candidates import FITTED
+from napari_specfusion.bench.cave import bench_cave
+from napari_specfusion.bench.files import INTERLEAVES, bench_files, bench_open, rows
+from napari_specfusion.bench.network import RELEASED, bench_network
+from napari_specfusion.cli.arguments import Name, Positive, WholeRatio, default
+from napari_specfusion.cli.figure import NO_PICTURE
+from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.simulation.pair import PROTOCOLS
+from napari_specfusion.weights.shipped import list_weights
+
+__all__ = ["app", "cave", "envi", "io", "network"]
+
+app = App(name="bench", help="Measure speed and quality.", group_parameters="Options")
+
+LIST = Parameter(consume_multiple=1)
+METHOD = Parameter(name="--method", choices=(*METHODS, *list_weights(), FITTED))
+
+
+@app.command(sort_key=0)
+def cave(
+    *,
+    data: Path,
+    out: Path = Path(default(bench_cave, "out")),
+    srf: Name = default(bench_cave, "srf"),
+    ratios: Annotated[tuple[WholeRatio, ...] | None, LIST, Parameter(name="--ratio", metavar="RATIO...")] = default(
+        bench_cave, "ratios"
+    ),
+    cross: Annotated[tuple[WholeRatio, ...] | None, Parameter(consume_multiple=0, metavar="RATIO...")] = default(
+        bench_cave, "cross"
+    ),
+    protocols: Annotated[tuple[str, ...], LIST, Parameter(name="--protocol", choices=tuple(PROTOCOLS))] = default(
+        bench_cave, "protocols"
+    ),
+    methods: Annotated[tuple[str, ...] | None, LIST, METHOD] = default(bench_cave, "methods"),
+    weights: Annotated[tuple[Path, ...], LIST, Parameter(metavar="FILE...")] = default(bench_cave, "weights"),
+    minutes: Positive = default(bench_cave, "minutes"),
+    noise: Annotated[tuple[float, float] | None, Parameter(metavar="CUBE GUIDE")] = default(bench_cave, "noise"),
+    white: Positive = default(bench_cave, "white"),
+    memory: Annotated[bool, Parameter(negative="--no-memory")] = default(bench_cave, "memory"),
+) -> int:
+    """Score the methods on sharp cubes that are degraded by the published protocols.
+
+    Made for the CAVE scenes (31 bands, 400-700 nm); takes any cubes that carry wavelengths. The exit status is 1 if a
+    method failed on a scene.
+
+    Parameters
+    ----------
+    data
+        Folder of sharp cubes, one file each.
+    out
+        Folder for table.md, table.csv and table.png.
+    srf
+        Spectral response of the guide's camera: a name or a CSV file.
+    ratios
+        Guide pixels per cube pixel. Without it, 4 and 8.
+    cross
+        Ratios at which the weights made for 4 run too. Without it, 8, 16 and 32, or none where --ratio is given.
+    protocols
+        How pairs are simulated.
+    methods
+        What to compare; lso-s is fitted on each scene. Without it, all but lso-s.
+    weights
+        More weight files.
+    minutes
+        How long lso-s is fitted on each scene, in minutes.
+    noise
+        Noise to add to cube and guide, as SNR in dB.
+    white
+        Stored integer that stands for reflectance 1, for files that do not say so themselves.
+    memory
+        Measure memory, too.
+    """
+    done = bench_cave(
+        data,
+        out,
+        srf=srf,
+        ratios=ratios,
+        cross=cross,
+        protocols=protocols,
+        methods=methods,
+        weights=weights,
+        minutes=minutes,
+        noise=noise,
+        white=white,
+        memory=memory,
+    )
+    print("\nwritten: " + ", ".join(map(str, done.files)))
+    if not any(path.suffix == ".png" for path in done.files):
+        print(NO_PICTURE)
+    return int(any(score.failure for score in done.scores))
+
+
+@app.command(sort_key=1)
+def network(
+    *,
+    name: Annotated[tuple[str, ...], LIST, Parameter(metavar="NAME...")] = ("lso", "lso-s"),
+    size: Annotated[tuple[int, ...], LIST, Parameter(metavar="PIXELS...")] = (256, 512),
+    bands: int = default(bench_network, "bands"),
+    ratio: int = default(bench_network, "ratio"),
+    threads: int = default(bench_network, "threads"),
+    plain: Path | None = default(bench_network, "plain"),
+) -> int:
+    """Measure time and memory of a pass through each network.
+
+    Parameters
+    ----------
+    name
+        The networks.
+    size
+        Rows and columns of the image.
+    bands
+        Bands of the cube.
+    ratio
+        Guide pixels per cube pixel.
+    threads
+        Threads to compute with.
+    plain
+        Measure the function lso of this Python file, too.
+    """
+    print(f"one image, {bands} bands, guide of 3, x{ratio}, {threads} threads")
+    print(f"{'network':<20} {'pixels':>11} {'s':>7} {'GB':>6} {'GB above imports':>17}", flush=True)
+    for side in size:
+        pixels = f"{side} x {side}"
+        todo: list[tuple[str, str, Path | None]] = [(one, one, None) for one in name]
+        if plain is not None:
+            todo.append(("lso, plain", "lso", plain))
+        for label, one, file in todo:
+            cost = bench_network(one, side, bands=bands, ratio=ratio, threads=threads, plain=file)
+            print(f"{label:<20} {pixels:>11} {cost.seconds:7.2f} {cost.memory:6.2f} {cost.growth:17.2f}", flush=True)
+        if (bands, ratio, threads) != (31, 4, 2):
+            continue
+        for one in name:
+            if side in RELEASED.get(one, {}):
+                seconds, memory = RELEASED[one][side]
+                print(f"{one + ', released':<20} {pixels:>11} {seconds:7.2f} {memory:6.2f}   (its authors' code)")
+    return 0
+
+
+@app.command(sort_key=2)
+def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side")) -> int:
+    """Measure the opening of a large ENVI file.
+
+    Parameters
+    ----------
+    bands
+        Bands of the image.
+    side
+        Rows and columns.
+    """
+    table = rows(bands, side)
+    print("  ".join(f"{key:>12}" for key in table[0]))
+    for row in table:
+        print("  ".join(f"{v:>12.3f}" if isinstance(v, float) else f"{v!s:>12}" for v in row.values()))
+    return 0
+
+
+@app.command(sort_key=3)
+def io(
+    *,
+    bands: int = default(rows, "bands"),
+    side: int = default(rows, "side"),
+    repeats: int = default(bench_files, "repeats"),
+    folder: Path | None = None,
+) -> int:
+    """Measure opening, reading and converting large files, against plain access to the disk.
+
+    Parameters
+    ----------
+    bands
+        Bands of the image.
+    side
+        Rows and columns.
+    repeats
+        How often each is measured; the best counts.
+    folder
+        A folder on the disk to measure, with 7 GB of room. Without it, the system's folder for temporary files.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        place = Path(name)
+        opened = bench_open(bands, side, place)
+        print("opening, s: " + ", ".join(f"{key} {seconds:.3f}" for key, seconds in opened.items()), flush=True)
+        for interleave in INTERLEAVES:
+            found = bench_files(interleave, bands, side, place, repeats)
+            load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+            print(f"{found.pop('interleave')}, {found.pop('gigabytes'):.1f} GB, {os.cpu_count()} cores{load}")
+            print("\n".join(f"  {key:<18} {value:10.3f}" for key, value in found.items()), flush=True)
+    return 0

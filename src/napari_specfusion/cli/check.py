@@ -1,0 +1,37 @@
+"""``check``: say whether a pair belongs together."""
+
+from pathlib import Path
+
+from napari_specfusion.calibration import calibrate
+from napari_specfusion.cli.arguments import RatioOrNone
+from napari_specfusion.cli.files import open_pair, print_findings
+from napari_specfusion.cli.progress import ProgressLine
+
+__all__ = ["check_files"]
+
+
+def check_files(cube: Path, guide: Path, /, *, ratio: RatioOrNone = None) -> int:
+    """Say whether a pair belongs together, and calibrate it.
+
+    The exit status is 1 if the two should not be fused.
+
+    Parameters
+    ----------
+    cube
+        The cube with many bands and few pixels.
+    guide
+        The sharper image of the same scene.
+    ratio
+        Guide pixels per cube pixel, such as 4 or 10/3. Without it, the sizes of the two images tell.
+    """
+    scene = open_pair(cube, guide, ratio)
+    findings = scene.check()
+    print(f"Cube:  {scene.hsi}\nGuide: {scene.guide}\n")
+    print_findings(findings)
+    if any(finding.level == "error" for finding in findings):
+        return 1
+    with ProgressLine("Calibrating") as line:
+        calibration = calibrate(scene, progress=line.step)
+    print("\nCalibration")
+    print_findings(calibration.findings())
+    return int(calibration.verdict == "unrelated")

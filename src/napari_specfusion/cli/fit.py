@@ -1,0 +1,66 @@
+"""``fit``: train a network on one pair."""
+
+from pathlib import Path
+
+from napari_specfusion.cli.arguments import Name, Positive, RatioOrNone, default
+from napari_specfusion.cli.files import open_pair
+from napari_specfusion.cli.progress import ProgressLine
+from napari_specfusion.errors import OutputError
+from napari_specfusion.training.fitting import fit
+
+__all__ = ["fit_files"]
+
+
+def fit_files(
+    cube: Path,
+    guide: Path,
+    /,
+    *,
+    out: Path,
+    minutes: Positive = default(fit, "minutes"),
+    model: Name = default(fit, "model"),
+    ratio: RatioOrNone = None,
+    overwrite: bool = False,
+) -> int:
+    """Train a network on a pair, without a reference.
+
+    The weights are for `fuse --model`. Where the network gains nothing on a part of the scene that it has not seen,
+    nothing is written and the exit status is 1.
+
+    Parameters
+    ----------
+    cube
+        The cube with many bands and few pixels.
+    guide
+        The sharper image of the same scene.
+    out
+        The weight file to write (.safetensors).
+    minutes
+        How long to train, in minutes.
+    model
+        The network to train.
+    ratio
+        Guide pixels per cube pixel, such as 4 or 10/3. Without it, the sizes of the two images tell.
+    overwrite
+        Replace the file if it exists.
+    """
+    _check_out(out, overwrite)
+    scene = open_pair(cube, guide, ratio)
+    with ProgressLine(f"Fitting {model}") as line:
+        fitted = fit(scene, model, minutes=minutes, progress=line.fit)
+    print(fitted.message)
+    if not fitted.kept:
+        return 1
+    fitted.save(out)
+    print(f"written to {out}")
+    return 0
+
+
+def _check_out(path: Path, overwrite: bool) -> None:
+    """Check, before the time is spent, that weights can be written."""
+    if path.suffix != ".safetensors":
+        raise OutputError(f"The output {path} does not end in .safetensors; weights are written in that format.")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"The folder of {path} does not exist; make it first, or write elsewhere.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; give another file, or --overwrite to replace it.")

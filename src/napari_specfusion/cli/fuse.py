@@ -1,0 +1,71 @@
+"""``fuse``: two files into a .zarr folder."""
+
+from pathlib import Path
+from typing import Any
+
+from napari_specfusion.cli.arguments import Name, RatioOrNone, Tile, default
+from napari_specfusion.cli.files import open_pair
+from napari_specfusion.cli.progress import ProgressLine
+from napari_specfusion.fusion.engine import Precision, fuse
+from napari_specfusion.weights.load import load_weights
+
+__all__ = ["fuse_files"]
+
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".tar", ".pt")
+
+
+def fuse_files(
+    cube: Path,
+    guide: Path,
+    /,
+    *,
+    out: Path,
+    model: Name = default(fuse, "model"),
+    ratio: RatioOrNone = default(fuse, "ratio"),
+    tile: Tile = default(fuse, "tile"),
+    device: Name = default(fuse, "device"),
+    precision: Precision = default(fuse, "precision"),
+    overwrite: bool = default(fuse, "overwrite"),
+) -> int:
+    """Fuse a cube with a sharper image of the same scene.
+
+    Parameters
+    ----------
+    cube
+        The cube with many bands and few pixels.
+    guide
+        The sharper image of the same scene.
+    out
+        The .zarr folder to write. An unfinished one of the same fusion is continued.
+    model
+        A method (bicubic, gsa, glp, subspace), shipped weights, a weight file, or auto to try what fits and take the
+        best.
+    ratio
+        Guide pixels per cube pixel, such as 4 or 10/3. Without it, the sizes of the two images tell.
+    tile
+        Side of a tile in pixels; whole computes the image in one piece.
+    device
+        Where to compute: cpu, cuda, mps, or auto for the fastest there is.
+    precision
+        Type of the numbers. The half precisions are for networks.
+    overwrite
+        Start afresh and replace what is there.
+    """
+    scene = open_pair(cube, guide, ratio)
+    chosen: Any = model
+    name = model
+    if model.lower().endswith(WEIGHT_SUFFIXES):
+        chosen, name = load_weights(model, scene.factor), Path(model).name
+    with ProgressLine(f"Fusing ({name})") as line:
+        fused = fuse(
+            scene,
+            model=chosen,
+            tile=tile,
+            device=device,
+            precision=precision,
+            out=out,
+            overwrite=overwrite,
+            progress=line.fusion,
+        )
+    print(f"{fused}\nwritten to {out}")
+    return 0
