@@ -16,7 +16,7 @@ class Screen(io.StringIO):
 
 
 def fusion_event(done: int, message: str = "") -> Any:
-    return SimpleNamespace(done=done, total=4, message=message)
+    return SimpleNamespace(done=done, total=4, message=message, step=None)
 
 
 def test_a_terminal_gets_one_line_that_is_written_over() -> None:
