@@ -32,6 +32,14 @@ def test_a_terminal_gets_one_line_that_is_written_over() -> None:
     assert shown.rpartition("\r")[2] == "Fusing: done after 0.0 s\n"
 
 
+def test_what_is_being_done_is_shown_at_once() -> None:
+    screen = Screen()
+    with ProgressLine("Trying methods", screen) as line:
+        for step, name in enumerate(("bicubic", "glp", "subspace")):
+            line.update(step, 3, name)
+            assert screen.getvalue().endswith(f"left, {name}")
+
+
 def test_what_an_earlier_run_did_does_not_count_as_speed() -> None:
     screen = Screen()
     with ProgressLine("Fusing", screen) as line:

@@ -43,6 +43,7 @@ class ProgressLine:
         self._title = title
         self._stream = sys.stderr if stream is None else stream
         self._live = self._stream.isatty()
+        self._note = ""
         self._start = self._last = time.perf_counter()
         # what was done, and when, at the first report: before it nothing is known about speed
         self._first: tuple[float, float] | None = None
@@ -75,8 +76,11 @@ class ProgressLine:
                 self._bar.reset(total)
                 self._bar.n = self._bar.initial = self._bar.last_print_n = done
         if self._live:
-            self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(done - self._bar.n)
+            if note != self._note:
+                # it may name what takes long now: not to be held back until the next report
+                self._note = note
+                self._bar.set_postfix_str(note)
         elif now - self._last >= PAUSE:
             self._last = now
             before, start = self._first
