@@ -163,3 +163,13 @@ def test_raman_shifts_arrive_as_such(viewer: Any, tmp_path: Path) -> None:
     curve = probe(layer, (1, 2))
     assert curve is not None and curve.unit == "cm-1"
     assert AXIS_LABELS[curve.unit][0] == "Raman shift"
+
+
+def test_a_guessed_axis_is_told_when_a_file_is_dropped(viewer: Any, tmp_path: Path) -> None:
+    from napari.utils.notifications import notification_manager
+
+    savemat(tmp_path / "guess.mat", {"cube": np.zeros((30, 10, 12))})
+    before = len(notification_manager.records)
+    viewer.open(tmp_path / "guess.mat", plugin="napari-specfusion")
+    told = [record.message for record in notification_manager.records[before:]]
+    assert any("holds the bands" in message and "Open cube asks" in message for message in told)

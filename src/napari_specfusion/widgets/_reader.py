@@ -34,14 +34,24 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None
 
 
 def _read(path: Any) -> list[LayerData]:
+    from napari.utils.notifications import show_warning
+
+    from napari_specfusion.data.scene import cube_findings
     from napari_specfusion.errors import AmbiguousArrayError, ReadError
     from napari_specfusion.io import open_cube
 
     path = Path(path[0] if isinstance(path, list) else path)
     try:
-        return _read_pair(path) or [open_cube(path).layer_data()]
+        pair = _read_pair(path)
+        cube = None if pair else open_cube(path)
     except AmbiguousArrayError as error:
         raise ReadError(f"{error} In napari, the widget Open cube asks which.") from error
+    if cube is None:
+        return pair
+    for finding in cube_findings(cube):
+        if finding.level == "warning":
+            show_warning(f"{finding.message} In napari, the widget Open cube asks.")
+    return [cube.layer_data()]
 
 
 def _read_pair(path: Path) -> list[LayerData]:
