@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from napari_specfusion import Cube, SpecFusionError, open_cube
-from napari_specfusion.cli import app
+from napari_specfusion.cli.app import main
 from napari_specfusion.errors import EXTRAS, needs_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SIGNATURES = {"scene.h5": b"\x89HDF\r\n\x1a\n", "scene.mat": b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n"}
 
@@ -50,8 +51,20 @@ def test_a_missing_extra_is_named(
     assert not (tmp_path / "out.mat").exists()
 
 
-def test_a_missing_window_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_window_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("DISPLAY", ":7")
     monkeypatch.setitem(sys.modules, "napari", None)
-    assert not app._has_window()
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--size", "8"]) == 2  # too small
     assert needs_extra("napari") in capsys.readouterr().err
+
+
+def test_every_extra_has_its_words() -> None:
+    file = Path(__file__).parent.parent / "pyproject.toml"
+    if not file.is_file():
+        pytest.skip("pyproject.toml is not part of this copy")
+    assert set(EXTRAS.values()) == set(
+        tomllib.loads(file.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    )

@@ -45,6 +45,17 @@ def test_an_error_is_told_once_in_words(qtbot: Any) -> None:
     assert [n.message for n in notification_manager.records[before:]] == seen["failed"]
 
 
+def test_torch_that_does_not_load_after_qt_is_told_with_a_remedy(qtbot: Any) -> None:
+    def work(report: Any, should_stop: Any) -> None:
+        # as Windows says it
+        error = OSError('[WinError 1114] A DLL initialization routine failed. Error loading "torch\\lib\\c10.dll"')
+        error.winerror = 1114  # type: ignore[attr-defined]
+        raise error
+
+    (words,) = run(qtbot, Job("loading", work))["failed"]
+    assert "WinError 1114" in words and "import torch, napari" in words
+
+
 def test_a_bug_is_told_once_too(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
     monkeypatch.setattr(notification_manager, "receive_error", lambda *error: told.append(error))

@@ -58,6 +58,9 @@ for _place, (_name, _function) in enumerate(COMMANDS.items()):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0 for success, 1 for an answer of no, 2 for an error."""
+    # as stderr does: a name that a file or pipe of Windows has no letters for must not end a run
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # before torch is loaded: threads that spin while they wait all but stop a busy machine, and themselves
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)

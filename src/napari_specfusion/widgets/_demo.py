@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.platform == "win32":
+    # first: Qt brings an older C++ library, with which torch does not load
+    import torch  # noqa: F401
 
 import napari
 from qtpy.QtCore import QObject, Qt, QTimer, Signal

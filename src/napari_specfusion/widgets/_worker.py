@@ -10,7 +10,7 @@ from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, Signal
 
-from napari_specfusion.errors import Cancelled, SpecFusionError
+from napari_specfusion.errors import Cancelled, FusionError, SpecFusionError
 
 __all__ = ["Job", "Report", "ShouldStop"]
 
@@ -18,6 +18,12 @@ Report = Callable[[object], None]
 ShouldStop = Callable[[], bool]
 
 REPORT_INTERVAL = 0.05
+# what Windows says of a DLL that is not there or does not start
+DLL_ERRORS = {126, 127, 1114}
+TORCH_AFTER_QT = (
+    "PyTorch does not load after Qt here ({}). Start napari so that it is loaded first: "
+    'python -c "import torch, napari; napari.Viewer(); napari.run()"'
+)
 
 
 class Job(QObject):
@@ -77,6 +83,11 @@ class Job(QObject):
         self.ended.emit()
 
 
+def _torch_after_qt(error: Exception) -> bool:
+    """Whether torch found the C++ library that Qt brought, which may be older than what it needs."""
+    return isinstance(error, OSError) and getattr(error, "winerror", None) in DLL_ERRORS and "torch" in str(error)
+
+
 class _Task:
     """What the thread calls; its name is what napari asks about before it closes over a running job."""
 
@@ -90,7 +101,7 @@ class _Task:
         try:
             self._result = self.function(self.report, lambda: self.job.stopping)
         except Exception as error:
-            self._error = error
+            self._error = FusionError(TORCH_AFTER_QT.format(error)) if _torch_after_qt(error) else error
 
     def outcome(self) -> tuple[Exception | None, Any]:
         """Return what went wrong and what came out, and let go of both."""
