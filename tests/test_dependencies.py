@@ -59,7 +59,8 @@ def imported(folder: Path) -> dict[str, set[str]]:
 def third_party(folder: Path) -> dict[str, set[str]]:
     """Return the distributions that Python files need, and the files that need them."""
     owners = packages_distributions()
-    local = {"napari_specfusion", *(path.stem for path in folder.rglob("*.py"))}
+    # _typeshed is there for type checkers alone
+    local = {"napari_specfusion", "_typeshed", *(path.stem for path in folder.rglob("*.py"))}
     return {
         normal(owner): files
         for module, files in imported(folder).items()

@@ -133,13 +133,14 @@ def use_methods(folder: Path) -> None:
     import numpy as np
 
     import napari_specfusion as sf
-    from napari_specfusion.methods.registry import METHODS
 
     pair = sf.sample_scene(128)
-    shipped = sorted(file.stem for file in Path(sf.__file__).parent.rglob("*.safetensors"))
-    fitting = [name for name in shipped if name.endswith(f"-x{pair.ratio}")]
-    assert fitting, f"none of {shipped} fits the ratio {pair.ratio}"
-    for name in ("auto", *METHODS, *fitting):
+    names = [method.name for method in sf.list_methods()]
+    shipped = {file.stem for file in Path(sf.__file__).parent.rglob("*.safetensors")}
+    assert shipped <= set(names), f"{sorted(shipped)} are shipped, {names} are known"
+    fitting = [name for name in names if name not in shipped or name.endswith(f"-x{pair.ratio}")]
+    assert shipped & set(fitting), f"none of {sorted(shipped)} fits the ratio {pair.ratio}"
+    for name in fitting:
         fused = sf.fuse(pair, model=name, device="cpu")
         assert fused.shape == (pair.hsi.bands, *pair.shape)
         assert np.isfinite(fused.read()).all()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_specfusion.cli.arguments import Positive, default
 from napari_specfusion.cli.headless import run_headless
+from napari_specfusion.errors import needs_extra
 
 __all__ = ["demo"]
 
@@ -46,6 +47,6 @@ def _has_window() -> bool:
     if not display:
         return False
     if find_spec("napari") is None or not any(map(find_spec, ("PyQt6", "PySide6", "PyQt5"))):
-        print("napari is not installed; going on without a window.", file=sys.stderr)
+        print(f"Going on without a window, which {needs_extra('napari')}", file=sys.stderr)
         return False
     return True

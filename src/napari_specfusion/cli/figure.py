@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import OutputError
+from napari_specfusion.errors import OutputError, needs_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_PICTURE", "Panel", "draw_panels", "natural_colour", "save_figure", "stretch_of"]
 
-NO_PICTURE = 'There is no picture: matplotlib is not installed. pip install "napari-specfusion[plot]" adds it.'
+NO_PICTURE = f"There is no picture: it {needs_extra('matplotlib')}"
 
 # where red, green and blue are looked up, nm
 RGB = (640.0, 550.0, 460.0)

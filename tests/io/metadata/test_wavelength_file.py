@@ -43,7 +43,7 @@ def test_lists_and_tables(kind: str, tmp_path: Path) -> None:
 
 
 def test_wavenumbers_keep_their_unit(tmp_path: Path) -> None:
-    (tmp_path / "w.csv").write_text("index,Raman shift (cm-1)\n0,520\n1,1000\n2,1600\n")
+    (tmp_path / "w.csv").write_text("index,Raman shift (cm-1)\n0,520\n1,1000\n2,1600\n", encoding="utf-8")
     np.save(tmp_path / "x.npy", np.zeros((3, 4, 5)))
     for cube in (
         open_cube(tmp_path / "x.npy", wavelengths=tmp_path / "w.csv"),
@@ -64,7 +64,7 @@ def test_wavenumbers_keep_their_unit(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_told_names_the_columns(text: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / "w.csv").write_text(text)
+    (tmp_path / "w.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ReadError, match=words):
         read_wavelengths(tmp_path / "w.csv")
 
