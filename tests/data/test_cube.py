@@ -39,7 +39,7 @@ def test_fields():
     np.testing.assert_array_equal(cube.good, [True, True, False, True])
     assert cube.band_at(640) == 1, "the nearest band is a bad one"
     assert Cube.from_array(stored()).good.all()
-    assert "4 bands x 5 x 6" in repr(cube) and "450-750 nm" in repr(cube)
+    assert "4 bands x 5 rows x 6 columns" in repr(cube) and "450-750 nm" in repr(cube)
 
 
 def test_one_band_is_a_cube():
@@ -307,3 +307,38 @@ def test_exchanged_data_are_what_is_read() -> None:
     doubled = cube.replace(data=cube.data * 2)
     assert np.all(doubled.read() == 2)
     assert np.all(doubled.spectrum(1, 2) == 2)
+
+
+# --- as a picture ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bands", "fields", "expected"),
+    [
+        (31, {"wavelengths": np.arange(400, 701, 10)}, (24, 15, 6)),
+        (31, {"wavelengths": np.arange(400, 701, 10), "good_bands": np.arange(31) != 24}, (23, 15, 6)),
+        # reaches not quite to red, but nearly
+        (31, {"wavelengths": np.linspace(480, 620, 31)}, (30, 15, 0)),
+        # no colours: infrared, Raman shifts that have the numbers of colours, nothing known
+        (31, {"wavelengths": np.arange(1000, 1301, 10)}, (25, 15, 4)),
+        (31, {"wavelengths": np.arange(400, 701, 10), "spectral_unit": "cm-1"}, (25, 15, 4)),
+        (31, {}, (25, 15, 4)),
+        (31, {"good_bands": np.arange(31) < 11}, (8, 5, 1)),
+        # three are a picture already
+        (3, {}, (0, 1, 2)),
+        (3, {"wavelengths": [460, 550, 640]}, (2, 1, 0)),
+        (3, {"wavelengths": [850, 1200, 1600]}, (2, 1, 0)),
+        (2, {}, (0, 0, 0)),
+        (1, {"wavelengths": [550]}, (0, 0, 0)),
+    ],
+)
+def test_the_bands_of_a_picture(bands, fields, expected):
+    assert Cube.from_array(np.ones((bands, 2, 2)), **fields).rgb_bands() == expected
+
+
+def test_the_bands_of_a_picture_in_false_colours():
+    cube = Cube.from_array(np.ones((31, 2, 2)), wavelengths=np.arange(1000, 1301, 10))
+    assert cube.rgb_bands((1300, 1100, 1000)) == (30, 10, 0)
+    assert cube.select([0, 1, 2]).rgb_bands((1000, 1020, 1010)) == (0, 2, 1)
+    with pytest.raises(CubeError, match="takes three"):
+        cube.rgb_bands((1300, 1100))

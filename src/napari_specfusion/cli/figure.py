@@ -23,8 +23,6 @@ __all__ = ["NO_PICTURE", "Panel", "draw_panels", "natural_colour", "save_figure"
 
 NO_PICTURE = f"There is no picture: it {needs_extra('matplotlib')}"
 
-# where red, green and blue are looked up, nm
-RGB = (640.0, 550.0, 460.0)
 # width of a panel in inches, and pixels per inch
 SIDE, DPI = 3.2, 150
 # dark to light through warm colours, so that it reads in grey as well
@@ -68,7 +66,7 @@ def natural_colour(cube: Cube, stretch: tuple[NDArray[Any], NDArray[Any]] | None
         The values (3,) that become black and white; None takes `stretch_of` this cube.
     """
     low, high = stretch_of(cube) if stretch is None else stretch
-    values = np.moveaxis(np.asarray(cube.select(_colour_bands(cube)).values, np.float32), 0, -1)
+    values = np.moveaxis(np.asarray(cube.select(cube.rgb_bands()).values, np.float32), 0, -1)
     shown = np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1)
     # screens expect brightness in their own gamma; reflectance looks too dark without
     return np.asarray(shown ** (1 / 1.8), dtype=np.float32)
@@ -76,25 +74,13 @@ def natural_colour(cube: Cube, stretch: tuple[NDArray[Any], NDArray[Any]] | None
 
 def stretch_of(cube: Cube) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the values (3,) that become black and white: those that all but a half percent of pixels lie between."""
-    chosen = cube.select(_colour_bands(cube))
+    chosen = cube.select(cube.rgb_bands())
     rows, columns = (slice(None, None, max(1, n // 512)) for n in cube.shape[1:])
     values = np.asarray(chosen.values[:, rows, columns], np.float32).reshape(3, -1)
     low, high = np.nanpercentile(values, [0.5, 99.5], axis=1)
     # one pair for the three, so that colours keep their balance
     low, high = np.full(3, low.min(), np.float32), np.full(3, high.max(), np.float32)
     return low, np.maximum(high, low + np.finfo(np.float32).eps)
-
-
-def _colour_bands(cube: Cube) -> list[int]:
-    known = cube.wavelengths
-    if cube.bands < 3:
-        return [cube.bands - 1, 0, 0]
-    if cube.bands == 3:
-        return [0, 1, 2] if known is None else [2, 1, 0]
-    if known is not None and known.min() - 30 <= RGB[-1] and known.max() + 30 >= RGB[0]:
-        return [cube.band_at(wavelength) for wavelength in RGB]
-    good = np.flatnonzero(cube.good) if cube.good.any() else np.arange(cube.bands)
-    return [int(good[int(share * (len(good) - 1))]) for share in (0.85, 0.5, 0.15)]
 
 
 def draw_panels(rows: Sequence[Sequence[Panel]], heading: str) -> Figure:

@@ -12,20 +12,28 @@ import dask.array as da
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_specfusion.data.checks import check_data, filled, fixed_numbers, one_or_per_band, one_per_band, to_numbers
+from napari_specfusion.data.data_array import to_data_array
+from napari_specfusion.data.display import contrast_limits, rgb_bands
+from napari_specfusion.data.layers import METADATA_KEY, from_layer, layer_data
 from napari_specfusion.data.sources import ArraySource, BandSource, WindowSource
+from napari_specfusion.data.summary import cube_rows, cube_title, html_summary, text_summary
+from napari_specfusion.data.values import lazy_values, physical
 from napari_specfusion.errors import CubeError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
+    import xarray
+
+    from napari_specfusion.data.cube_like import ImageLayer
     from napari_specfusion.data.sources import Source
     from napari_specfusion.io.save import Saved
 
-__all__ = ["Cube"]
+__all__ = ["METADATA_KEY", "Cube"]
 
-METADATA_KEY = "specfusion"
 # what is read at once where a whole cube is
 READ_BYTES = 16_000_000
 _UNITS = ("nm", "cm-1")
@@ -85,52 +93,32 @@ class Cube:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_data(self.data)
+        check_data(self.data)
         bands = self.data.shape[0]
+        fields: dict[str, Any] = {}
         for key, dtype in zip(_PER_BAND, (np.float64, np.float64, np.bool_), strict=True):
-            value = getattr(self, key)
-            if value is None:
-                continue
-            try:
-                value = np.asarray(value).astype(dtype)
-            except (TypeError, ValueError) as error:
-                raise CubeError(f"{key} are no numbers ({error}); give one per band, or leave it out.") from error
-            if value.shape != (bands,):
-                raise CubeError(
-                    f"{key} has {value.size} entries for {bands} bands; give one per band, or leave it out."
-                )
-            object.__setattr__(self, key, value)
+            if (value := getattr(self, key)) is not None:
+                fields[key] = one_per_band(key, value, bands, dtype)
         for key in ("scale", "offset"):
-            value = _numbers(key, getattr(self, key))
-            if value.shape not in {(), (bands,)}:
-                raise CubeError(f"{key} has shape {value.shape} for {bands} bands; give one number or one per band.")
-            object.__setattr__(self, key, value if value.ndim else float(value))
-        if self.wavelengths is not None and not np.all(np.isfinite(self.wavelengths)):
+            fields[key] = one_or_per_band(key, getattr(self, key), bands)
+        for key, count in (("affine", 6), ("pixel_size", 2)):
+            if (value := getattr(self, key)) is not None:
+                fields[key] = fixed_numbers(key, value, count)
+        if not np.all(np.isfinite(fields.get("wavelengths", 0.0))):
             raise CubeError(
                 "wavelengths hold NaN or infinite entries; give a number for every band, or leave them out."
             )
-        self._check_description()
-        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
-
-    def _check_description(self) -> None:
         if self.spectral_unit not in _UNITS:
             raise CubeError(
                 f"spectral_unit is {self.spectral_unit!r}; convert the wavelengths and give one of {', '.join(_UNITS)}."
             )
-        if self.nodata is not None and _numbers("nodata", self.nodata).ndim:
+        if self.nodata is not None and to_numbers("nodata", self.nodata).ndim:
             raise CubeError(f"nodata is {self.nodata!r}; give one number, or None.")
         if self.crs is not None and not isinstance(self.crs, str):
             raise CubeError(f"crs is {self.crs!r}, no text; give a code such as 'EPSG:32632' or WKT: str() makes it.")
-        for key, count in (("affine", 6), ("pixel_size", 2)):
-            value = getattr(self, key)
-            if value is None:
-                continue
-            numbers = _numbers(key, value)
-            if key == "affine" and numbers.shape == (9,) and numbers[6:].tolist() == [0, 0, 1]:
-                numbers = numbers[:6]  # rasterio's have the last row as well
-            if numbers.shape != (count,):
-                raise CubeError(f"{key} has shape {numbers.shape}; give {count} numbers, or None.")
-            object.__setattr__(self, key, tuple(numbers.tolist()))
+        fields["metadata"] = MappingProxyType(dict(self.metadata))
+        for key, value in fields.items():
+            object.__setattr__(self, key, value)
 
     @classmethod
     def from_array(cls, array: ArrayLike | da.Array, **fields: Any) -> Self:
@@ -144,10 +132,10 @@ class Cube:
         CubeError
             As the class does, or if integers are masked and `nodata` is not given.
         """
-        array = _filled(array, fields.get("nodata"))
+        array = filled(array, fields.get("nodata"))
         if not isinstance(array, da.Array):
             values = np.asarray(array)
-            _check_data(values[None] if values.ndim == 2 and values.size else values)
+            check_data(values[None] if values.ndim == 2 and values.size else values)
             if values.ndim == 2:
                 values = values[None]
             fields.setdefault("source", ArraySource(values))
@@ -191,6 +179,25 @@ class Cube:
             raise CubeError(f"{self.name} carries no wavelengths; give them with replace(wavelengths=...).")
         distance = np.abs(self.wavelengths - wavelength)
         return int(np.argmin(np.where(self.good, distance, np.inf) if self.good.any() else distance))
+
+    def rgb_bands(self, wavelengths: Sequence[float] | None = None) -> tuple[int, int, int]:
+        """Return the bands to show as red, green and blue.
+
+        They are the good bands nearest to the wavelengths, where the cube reaches over them. Three bands are taken as
+        they are: red last where wavelengths are known, since they ascend, else red first. Any other cube, one of
+        Raman shifts among them, shows bands spread over its range.
+
+        Parameters
+        ----------
+        wavelengths
+            Of red, green and blue in nm; None takes 640, 550 and 460, where the eye sees these colours.
+
+        Raises
+        ------
+        CubeError
+            If other than three wavelengths are given.
+        """
+        return rgb_bands(self, wavelengths)
 
     def replace(self, **fields: Any) -> Self:
         """Return the cube with some fields exchanged; other data are not read from where these came from."""
@@ -247,14 +254,7 @@ class Cube:
 
         float32, or float64 where the file stores more than float32 holds.
         """
-        dtype = self._float_dtype()
-        if self.is_physical:
-            return self.data if self.dtype == dtype else self.data.astype(dtype)
-        scale, offset = (np.asarray(v, dtype).reshape(-1, 1, 1) for v in (self.scale, self.offset))
-        scaled: da.Array = self.data.astype(dtype) * scale + offset
-        if self.nodata is not None:
-            scaled = da.where(self._missing(self.data), dtype.type(np.nan), scaled)
-        return scaled
+        return lazy_values(self)
 
     def spectrum(self, y: int, x: int) -> NDArray[np.floating[Any]]:
         """Return the physical spectrum ``(bands,)`` of one pixel; no-data as NaN.
@@ -269,13 +269,13 @@ class Cube:
             raise CubeError(f"Pixel ({y}, {x}) lies outside {self.name}, which has {height} rows and {width} columns.")
         if self.source is None:
             return np.asarray(self.values[:, y, x])
-        return self._physical(self.source.spectrum(y, x)[:, None, None])[:, 0, 0]
+        return physical(self, self.source.spectrum(y, x)[:, None, None])[:, 0, 0]
 
     def read(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.floating[Any]]:
         """Return the physical values ``(bands, rows, columns)`` of a window in memory; no-data as NaN."""
         if self.source is None:
             return np.array(self.values[:, rows, columns])
-        return self._physical(self.source.window(rows, columns))
+        return physical(self, self.source.window(rows, columns))
 
     @property
     def may_miss(self) -> bool:
@@ -318,12 +318,7 @@ class Cube:
 
     def contrast_limits(self) -> tuple[float, float]:
         """Return display limits: the 1st and 99th percentile of a small sample over good bands."""
-        sample = self.sample()
-        sample = sample[np.isfinite(sample)]
-        if sample.size == 0:
-            return 0.0, 1.0
-        low, high = np.percentile(sample, [1, 99])
-        return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+        return contrast_limits(self)
 
     # --- files ---------------------------------------------------------------
 
@@ -354,23 +349,31 @@ class Cube:
 
         return save_cube(self, path, overwrite=overwrite, **options)
 
-    # --- napari, without importing it -----------------------------------------
+    # --- other libraries, without importing them --------------------------------
+
+    def to_xarray(self) -> xarray.DataArray:
+        """Return the cube as a labelled array of its physical values, lazily; no-data is NaN.
+
+        Returns
+        -------
+        xarray.DataArray
+            ``(wavelength, y, x)``, or ``(band, y, x)`` where wavelengths are unknown, with ``fwhm``, ``good_bands`` and
+            ``band_names`` along the bands, ``y`` and ``x`` at the pixels' centres, ``spatial_ref`` as rioxarray reads
+            it, and the metadata as attributes. `as_cube` makes a cube of it again.
+
+        Raises
+        ------
+        CubeError
+            If xarray is not installed.
+        """
+        return to_data_array(self)
 
     def layer_data(self) -> tuple[da.Array, dict[str, Any], str]:
         """Return the napari layer-data tuple of this cube; nothing about it is lost on the way."""
-        keywords = {
-            "name": self.name,
-            "rgb": False,
-            "contrast_limits": self.contrast_limits(),
-            "axis_labels": ("wavelength", "y", "x"),
-            "units": ("pixel", "pixel", "pixel"),
-            "metadata": {METADATA_KEY: self.describe() | {"cube": self}},
-            "cache": False,
-        }
-        return self.values, keywords, "image"
+        return layer_data(self)
 
     @classmethod
-    def from_layer(cls, layer: Any) -> Cube:
+    def from_layer(cls, layer: ImageLayer) -> Cube:
         """Return the cube behind a napari image layer.
 
         A layer that came from a cube gives it back; its data replaced by others of the same shape keep the spectral
@@ -381,21 +384,7 @@ class Cube:
         CubeError
             If the layer holds no 2-D or 3-D image.
         """
-        data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
-        known = dict(layer.metadata.get(METADATA_KEY, {}))
-        cube = known.pop("cube", None)
-        if isinstance(cube, Cube) and cube.shape == tuple(data.shape):
-            shown = cube.values
-            if data is shown or getattr(data, "name", None) == shown.name:
-                return cube
-        array = data if isinstance(data, np.ndarray) else da.asarray(data)
-        if getattr(layer, "rgb", False):
-            array = np.moveaxis(array[..., :3], -1, 0)
-        fields: dict[str, Any] = {}
-        if array.ndim == 3 and known.get("wavelengths") is not None and len(known["wavelengths"]) == array.shape[0]:
-            names = {f.name for f in dataclasses.fields(cls)} - {"data", "source", "scale", "offset", "nodata", "name"}
-            fields = {key: value for key, value in known.items() if key in names}
-        return cls.from_array(array, name=str(layer.name), **fields)
+        return from_layer(cls, layer)
 
     def describe(self) -> dict[str, Any]:
         """Return the description as plain data: every field but the pixels and their source."""
@@ -404,69 +393,8 @@ class Cube:
         return fields | {"metadata": dict(self.metadata)}
 
     def __repr__(self) -> str:
-        bands, height, width = self.shape
-        spectrum = ""
-        if self.wavelengths is not None:
-            spectrum = f", {self.wavelengths[0]:g}-{self.wavelengths[-1]:g} {self.spectral_unit}"
-        return f"Cube({self.name!r}, {bands} bands x {height} x {width}, {self.dtype}{spectrum})"
+        return text_summary(cube_title(self), cube_rows(self))
 
-    def _float_dtype(self) -> np.dtype[Any]:
-        return np.dtype("f8") if self.dtype.itemsize == 8 else np.dtype("f4")
-
-    def _missing(self, stored: Any) -> Any:
-        nodata = self.nodata
-        assert nodata is not None
-        if np.isnan(nodata) or self.dtype.kind != "f":
-            return stored == nodata
-        return stored == self.dtype.type(nodata)
-
-    def _physical(self, stored: NDArray[Any]) -> NDArray[np.floating[Any]]:
-        dtype = self._float_dtype()
-        values: NDArray[np.floating[Any]] = stored.astype(dtype)
-        if self.is_physical:
-            return values
-        scale, offset = (v if isinstance(v, float) else v[:, None, None] for v in (self.scale, self.offset))
-        values = (values * np.asarray(scale, dtype) + np.asarray(offset, dtype)).astype(dtype, copy=False)
-        if self.nodata is not None:
-            values[self._missing(stored)] = np.nan
-        return values
-
-
-def _numbers(key: str, value: Any) -> NDArray[np.float64]:
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise CubeError(f"{key} is {value!r}, no number ({error}); give numbers, or leave it out.") from error
-
-
-def _filled(array: Any, nodata: Any) -> Any:
-    """Return `array` with what is masked as NaN or `nodata`: the values below a mask mean nothing."""
-    lazy = isinstance(array, da.Array)
-    if not isinstance(array._meta if lazy else array, np.ma.MaskedArray):
-        return array
-    fill = np.nan if array.dtype.kind == "f" else nodata
-    if fill is None and (lazy or np.ma.is_masked(array)):
-        raise CubeError(f"The data are masked {array.dtype}; give nodata=, a number of that type that stands for gaps.")
-    try:
-        return da.ma.filled(array, fill) if lazy else array.filled(fill)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise CubeError(
-            f"nodata is {nodata!r}, which {array.dtype} does not hold ({error}); give a number of that type."
-        ) from error
-
-
-def _check_data(data: Any) -> None:
-    """Raise a CubeError unless `data` can be a cube's pixels."""
-    dtype = np.dtype(data.dtype)
-    if dtype.kind == "c":
-        raise CubeError(f"The data are complex ({dtype}); take the magnitude or the real part first.")
-    if dtype.kind not in "biuf":
-        raise CubeError(f"The data are {dtype}, not numbers; a cube holds integers or floating-point values.")
-    if data.ndim != 3:
-        raise CubeError(f"The data have {data.ndim} axes; a cube has three: (bands, y, x).")
-    if any(n != n for n in data.shape):
-        raise CubeError(
-            f"The data have an unknown shape {tuple(data.shape)}; call compute_chunk_sizes() on them first."
-        )
-    if 0 in data.shape:
-        raise CubeError(f"The data are empty, shape {tuple(data.shape)}; a cube needs at least one band and one pixel.")
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the cube."""
+        return html_summary(cube_title(self), cube_rows(self))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_specfusion.data.summary import html_summary, scene_rows, scene_title, text_summary
 from napari_specfusion.errors import SceneError
 
 if TYPE_CHECKING:
@@ -128,6 +129,13 @@ class Scene:
         Takes a small sample of both images, never more.
         """
         return tuple(sorted(_findings(self), key=lambda finding: _LEVELS.index(finding.level)))
+
+    def __repr__(self) -> str:
+        return text_summary(scene_title(self), scene_rows(self))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the scene."""
+        return html_summary(scene_title(self), scene_rows(self))
 
 
 def cube_findings(cube: Cube, topic: str = "file") -> tuple[Finding, ...]:

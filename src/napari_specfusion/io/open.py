@@ -6,7 +6,7 @@ import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dask.array as da
 import numpy as np
@@ -17,6 +17,7 @@ from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
 from napari_specfusion.io.formats.envi.reader import find_header
 from napari_specfusion.io.formats.envi.specim import capture_in
 from napari_specfusion.io.metadata.axes import BandAxis, find_band_axis, order_of, uncertain
+from napari_specfusion.io.metadata.data_array import from_data_array, is_data_array
 from napari_specfusion.io.metadata.description import restored
 from napari_specfusion.io.metadata.wavelength_file import read_wavelengths
 from napari_specfusion.io.registry import READERS
@@ -24,6 +25,7 @@ from napari_specfusion.io.registry import READERS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_specfusion.data.cube_like import CubeLike, ImageLayer, LabelledArray
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.io.metadata.variables import Variable
     from napari_specfusion.io.reader import Reader
@@ -200,7 +202,7 @@ def find_reader(path: str | os.PathLike[str]) -> str | None:
 
 
 def as_cube(
-    obj: Any,
+    obj: CubeLike,
     wavelengths: ArrayLike | os.PathLike[str] | None = None,
     name: str | None = None,
     *,
@@ -211,7 +213,8 @@ def as_cube(
     Parameters
     ----------
     obj
-        A cube, a path, a numpy or dask array ``(bands, y, x)`` or ``(y, x)``, or a napari image layer.
+        A cube, a path, a numpy or dask array ``(bands, y, x)`` or ``(y, x)``, a napari image layer, or an xarray
+        DataArray, whose dimensions are recognised by name in any order. Dask arrays stay lazy.
     wavelengths
         Band centres ``(bands,)`` in nm, in the order of `obj`, or a text file of them; they win over those that `obj`
         carries.
@@ -233,9 +236,11 @@ def as_cube(
         return open_cube(
             obj, wavelengths=wavelengths, spectral_unit=unit, name=name, **({} if axes is None else {"axes": axes})
         )
-    is_array = isinstance(obj, np.ndarray | da.Array) or not hasattr(obj, "metadata")
+    is_array = isinstance(obj, np.ndarray | da.Array) or not (hasattr(obj, "metadata") or is_data_array(obj))
     if axes is not None and (isinstance(obj, Cube) or not is_array):
-        raise CubeError(f"axes={axes!r} is for arrays and files; a {type(obj).__name__} has its bands first.")
+        raise CubeError(
+            f"axes={axes!r} is for arrays and files; a {type(obj).__name__} knows where its bands are."
+        )
     if isinstance(obj, Cube):
         return _described(obj, name, wavelengths, unit)
     fields: dict[str, Any] = {} if wavelengths is None else {"wavelengths": wavelengths}
@@ -243,12 +248,18 @@ def as_cube(
         fields["spectral_unit"] = unit
     if isinstance(obj, np.ndarray | da.Array):
         return _of_array(obj, axes, name=name or "cube", **fields)
+    if hasattr(obj, "data_vars"):
+        held = ", ".join(repr(str(key)) for key in obj.data_vars) or "none"
+        raise CubeError(f"A Dataset holds several arrays; give one of them, dataset[name]. Its arrays: {held}.")
+    if is_data_array(obj):
+        return _described(from_data_array(cast("LabelledArray", obj)), name, wavelengths, unit)
     if hasattr(obj, "data") and hasattr(obj, "metadata"):
-        return _described(Cube.from_layer(obj), name, wavelengths, unit)
+        return _described(Cube.from_layer(cast("ImageLayer", obj)), name, wavelengths, unit)
     if hasattr(obj, "__array__") or isinstance(obj, list | tuple):
         return _of_array(np.asarray(obj), axes, name=name or "cube", **fields)
     raise CubeError(
-        f"{type(obj).__name__} makes no cube; give a Cube, a path, an array (bands, y, x) or a napari image layer."
+        f"{type(obj).__name__} makes no cube; give a Cube, a path, an array (bands, y, x), a DataArray or a napari "
+        "image layer."
     )
 
 

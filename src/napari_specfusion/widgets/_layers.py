@@ -29,9 +29,6 @@ __all__ = [
     "suggest_pair",
 ]
 
-# where the eye's red, green and blue lie in a spectrum, nm
-RGB_WAVELENGTHS = (640.0, 550.0, 460.0)
-
 
 # --- which layer is what -----------------------------------------------------------
 
@@ -86,8 +83,7 @@ def layer_data(cube: Cube) -> LayerData:
     if cube.bands == 1:
         return cube.values[0], _picture(cube), "image"
     if cube.bands == 3:
-        # a cube ascends, blue first; where nothing is known the file's order is red, green, blue
-        ordered = cube if cube.wavelengths is None else cube.select([2, 1, 0])
+        ordered = cube.select(cube.rgb_bands())
         return da.moveaxis(ordered.values, 0, -1), _picture(ordered) | {"rgb": True}, "image"
     return cube.layer_data()
 
@@ -104,13 +100,12 @@ def _picture(cube: Cube) -> dict[str, Any]:
     }
 
 
-def rgb_layer_data(cube: Cube, wavelengths: Sequence[float] = RGB_WAVELENGTHS) -> LayerData:
-    """Return a picture of a cube from the bands nearest to red, green and blue.
+def rgb_layer_data(cube: Cube, wavelengths: Sequence[float] | None = None) -> LayerData:
+    """Return a picture of a cube from the bands that `Cube.rgb_bands` chooses.
 
-    A cube that does not reach over the three, or has Raman shifts, shows bands spread over its range. Each channel is
-    stretched between its 2nd and 98th percentile.
+    Each channel is stretched between its 2nd and 98th percentile.
     """
-    chosen = cube.select(_rgb_bands(cube, wavelengths))
+    chosen = cube.select(cube.rgb_bands(wavelengths))
     rows, columns = (slice(None, None, max(1, n // 256)) for n in chosen.shape[1:])
     sample = np.asarray(chosen.values[:, rows, columns]).reshape(3, -1)
     limits = np.array([_stretch(channel) for channel in sample], dtype=np.float32)
@@ -118,14 +113,6 @@ def rgb_layer_data(cube: Cube, wavelengths: Sequence[float] = RGB_WAVELENGTHS) -
     picture = da.clip((chosen.values - low) / (high - low), 0, 1)
     keywords = _picture(chosen) | {"name": f"{cube.name} RGB", "rgb": True, "contrast_limits": (0.0, 1.0)}
     return da.moveaxis(picture, 0, -1), keywords, "image"
-
-
-def _rgb_bands(cube: Cube, wavelengths: Sequence[float]) -> list[int]:
-    known = cube.wavelengths if cube.spectral_unit == "nm" else None
-    if known is not None and known.min() - 30 <= min(wavelengths) and known.max() + 30 >= max(wavelengths):
-        return [cube.band_at(wavelength) for wavelength in wavelengths]
-    good = np.flatnonzero(cube.good) if cube.good.any() else np.arange(cube.bands)
-    return [int(good[int(share * (len(good) - 1))]) for share in (0.85, 0.5, 0.15)]
 
 
 def _stretch(values: NDArray[Any]) -> tuple[float, float]:

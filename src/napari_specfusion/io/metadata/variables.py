@@ -18,23 +18,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "SHIFT_NAMES",
     "VAGUE_NAMES",
+    "WAVELENGTH_NAMES",
     "Variable",
     "also_held",
     "choose_unfolded",
     "choose_variable",
     "image_size",
+    "is_spectral",
     "listed",
     "spectral_axis",
 ]
 
-_WAVELENGTH_NAMES = {
+WAVELENGTH_NAMES = {
     "band_centers", "band_centres", "bandcenters", "bandcentres", "center", "centers", "centre", "centres", "lam",
     "lambda", "lambda_", "lambdas", "wave", "wavelength", "wavelengths", "waves", "wl", "wls", "wvl", "wvls",
 }  # fmt: skip
 # what could as well be a count, or the bands themselves
 VAGUE_NAMES = {"band", "bands", "axis", "x_axis", "xaxis", "spectral_axis"}
-_SHIFT_NAMES = {
+SHIFT_NAMES = {
     "raman_shift", "raman_shifts", "ramanshift", "shift", "shifts", "shift_cm", "wavenumber", "wavenumbers",
 }  # fmt: skip
 _MOST_LISTED = 20
@@ -178,12 +181,12 @@ def spectral_axis(
     for variable in variables:
         vector = variable.numeric and math.prod(variable.shape) == max(variable.shape, default=0)
         name = variable.field.lower()
-        if not vector or not _is_spectral(name) or math.prod(variable.shape) not in shape:
+        if not vector or not is_spectral(name) or math.prod(variable.shape) not in shape:
             continue
         values = numbers(np.ravel(load(variable.name)))
         if values is None or not (np.all(np.diff(values) > 0) or np.all(np.diff(values) < 0)):
             continue
-        unit = unit_in_name(name) or ("cm-1" if name in _SHIFT_NAMES else None)
+        unit = unit_in_name(name) or ("cm-1" if name in SHIFT_NAMES else None)
         if unit is None and (is_count(values) or (name in VAGUE_NAMES and guessed_unit(values) is None)):
             continue
         converted, _, unit_name, _ = to_standard_unit(values, unit)
@@ -192,11 +195,12 @@ def spectral_axis(
     return None
 
 
-def _is_spectral(name: str) -> bool:
+def is_spectral(name: str) -> bool:
+    """Whether a name is one that wavelengths or shifts go by, with a unit or a number behind it; vague ones count."""
     stem = name.rstrip("0123456789").rstrip("_")
     for unit in ("_nm", "_um", "_micrometers", "_microns", "_nanometers"):
         stem = stem.removesuffix(unit)
-    return bool({name, stem} & (_WAVELENGTH_NAMES | _SHIFT_NAMES | VAGUE_NAMES))
+    return bool({name, stem} & (WAVELENGTH_NAMES | SHIFT_NAMES | VAGUE_NAMES))
 
 
 def listed(variables: Sequence[Variable]) -> str:

@@ -1,0 +1,50 @@
+"""Cubes as napari layers and back, without importing napari."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.cube_like import ImageLayer
+
+__all__ = ["METADATA_KEY", "from_layer", "layer_data"]
+
+METADATA_KEY = "specfusion"
+
+
+def layer_data(cube: Cube) -> tuple[da.Array, dict[str, Any], str]:
+    """Return the layer-data tuple of `cube`, as `Cube.layer_data` describes it."""
+    keywords = {
+        "name": cube.name,
+        "rgb": False,
+        "contrast_limits": cube.contrast_limits(),
+        "axis_labels": ("wavelength", "y", "x"),
+        "units": ("pixel", "pixel", "pixel"),
+        "metadata": {METADATA_KEY: cube.describe() | {"cube": cube}},
+        "cache": False,
+    }
+    return cube.values, keywords, "image"
+
+
+def from_layer(cls: type[Cube], layer: ImageLayer) -> Cube:
+    """Return the cube behind `layer`, as `Cube.from_layer` describes it."""
+    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    known = dict(layer.metadata.get(METADATA_KEY, {}))
+    cube = known.pop("cube", None)
+    if isinstance(cube, cls) and cube.shape == tuple(data.shape):
+        shown = cube.values
+        if data is shown or getattr(data, "name", None) == shown.name:
+            return cube
+    array = data if isinstance(data, np.ndarray) else da.asarray(data)
+    if getattr(layer, "rgb", False):
+        array = np.moveaxis(array[..., :3], -1, 0)
+    fields: dict[str, Any] = {}
+    if array.ndim == 3 and known.get("wavelengths") is not None and len(known["wavelengths"]) == array.shape[0]:
+        names = {f.name for f in dataclasses.fields(cls)} - {"data", "source", "scale", "offset", "nodata", "name"}
+        fields = {key: value for key, value in known.items() if key in names}
+    return cls.from_array(array, name=str(layer.name), **fields)
