@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -31,9 +32,23 @@ def test_naming_readers_and_cube_loads_neither_torch_nor_qt() -> None:
     assert not loaded_by("from napari_specfusion import Cube, Scene, open_cube") & HEAVY
 
 
-@pytest.mark.parametrize("name", napari_specfusion.__all__)
+ALIASES = {"CubeLike", "ModelLike"}
+
+
+@pytest.mark.parametrize("name", sorted(set(napari_specfusion.__all__) - ALIASES))
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(napari_specfusion, name).__name__ == name
+
+
+@pytest.mark.parametrize(("name", "member"), [("CubeLike", "Cube"), ("ModelLike", "Choice")])
+def test_types_of_arguments_are_unions(name: str, member: str) -> None:
+    members = get_args(getattr(napari_specfusion, name))
+    assert member in [getattr(kind, "__name__", "") for kind in members]
+
+
+def test_naming_the_types_of_arguments_loads_no_other_library() -> None:
+    code = "from napari_specfusion import CubeLike, ModelLike"
+    assert not loaded_by(code) & (HEAVY | {"xarray", "pyproj"})
 
 
 def test_public_names_are_sorted_and_have_a_home() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_specfusion.calibration import Calibration, calibrate
-    from napari_specfusion.data import Cube, Finding, Scene
+    from napari_specfusion.data import Cube, CubeLike, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
     from napari_specfusion.fusion import choose, fuse, list_methods
     from napari_specfusion.io import as_cube, list_arrays, open_cube, open_scene
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_specfusion.samples import sample_scene
     from napari_specfusion.sensor import Psf
     from napari_specfusion.simulation import simulate
+    from napari_specfusion.tiling.contract import ModelLike
     from napari_specfusion.training import TrainingOptions, fit, train
     from napari_specfusion.weights import list_weights, load_weights
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Calibration",
     "Cube",
+    "CubeLike",
     "Finding",
+    "ModelLike",
     "Projected",
     "Psf",
     "Quality",
@@ -64,7 +67,9 @@ __all__ = [
 _HOME = {
     "Calibration": "calibration",
     "Cube": "data",
+    "CubeLike": "data",
     "Finding": "data",
+    "ModelLike": "tiling.contract",
     "Projected": "methods",
     "Psf": "sensor",
     "Quality": "quality",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_specfusion.errors import ModelError
+from napari_specfusion.fusion.auto import Choice
 from napari_specfusion.listing import Listing
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.method import NetworkMethod
@@ -13,7 +14,7 @@ from napari_specfusion.networks.registry import NETWORKS
 from napari_specfusion.weights.shipped import list_weights, shipped_card, shipped_weights
 
 if TYPE_CHECKING:
-    from napari_specfusion.tiling.contract import Method
+    from napari_specfusion.tiling.contract import Method, ModelLike
     from napari_specfusion.weights.card import ModelCard
 
 __all__ = ["AUTO", "MethodInfo", "as_method", "list_methods"]
@@ -78,8 +79,8 @@ def _info(name: str, card: ModelCard) -> MethodInfo:
     )
 
 
-def as_method(model: Any) -> Method:
-    """Return the method that `model` stands for: a name, a network with weights, or a method already.
+def as_method(model: ModelLike) -> Method:
+    """Return the method that `model` stands for: a name, a network with weights, what `choose` returned, a method.
 
     Raises
     ------
@@ -99,10 +100,13 @@ def as_method(model: Any) -> Method:
                 f"The network {model!r} needs weights: give load_weights(...) or what fit(scene, {model!r}) returned."
             )
         raise ModelError(f"There is no method {model!r}; choose one of {', '.join((AUTO, *METHODS, *shipped))}.")
-    if hasattr(model, "prepare"):
-        return model  # type: ignore[no-any-return]
-    if callable(model) and hasattr(model, "footprint"):
-        return NetworkMethod(model)
+    if isinstance(model, Choice):
+        return model.method
+    given: Any = model
+    if hasattr(given, "prepare"):
+        return cast("Method", given)
+    if callable(given) and hasattr(given, "footprint"):
+        return NetworkMethod(given)
     raise ModelError(
         f"The model is of type {type(model).__name__}; give a name of list_methods(), or what load_weights or fit "
         "returned."

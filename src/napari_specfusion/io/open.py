@@ -238,9 +238,7 @@ def as_cube(
         )
     is_array = isinstance(obj, np.ndarray | da.Array) or not (hasattr(obj, "metadata") or is_data_array(obj))
     if axes is not None and (isinstance(obj, Cube) or not is_array):
-        raise CubeError(
-            f"axes={axes!r} is for arrays and files; a {type(obj).__name__} knows where its bands are."
-        )
+        raise CubeError(f"axes={axes!r} is for arrays and files; a {type(obj).__name__} knows where its bands are.")
     if isinstance(obj, Cube):
         return _described(obj, name, wavelengths, unit)
     fields: dict[str, Any] = {} if wavelengths is None else {"wavelengths": wavelengths}

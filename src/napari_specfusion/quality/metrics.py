@@ -22,6 +22,7 @@ import numpy as np
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SceneError
+from napari_specfusion.io import as_cube
 from napari_specfusion.quality.formulas import (
     HALF_WINDOW,
     Floats,
@@ -38,7 +39,9 @@ from napari_specfusion.tiling.tiles import Box, Footprint, TileGrid
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
+
+    from napari_specfusion.data.cube_like import CubeLike
 
 __all__ = ["MEASURES", "Measure", "Quality", "Row", "evaluate", "format_table", "quality_maps"]
 
@@ -130,8 +133,8 @@ class Quality:
 
 
 def evaluate(
-    reference: Cube | da.Array | ArrayLike,
-    estimate: Cube | da.Array | ArrayLike,
+    reference: CubeLike,
+    estimate: CubeLike,
     ratio: float | Fraction,
     *,
     data_range: float | None = None,
@@ -152,7 +155,7 @@ def evaluate(
     Parameters
     ----------
     reference, estimate
-        ``(bands, y, x)``, physical values; cubes and dask arrays are read lazily.
+        ``(bands, y, x)``, physical values, as anything that `as_cube` takes; cubes and dask arrays are read lazily.
     ratio
         High-resolution pixels per low-resolution pixel; only ERGAS uses it.
     data_range
@@ -186,8 +189,8 @@ def evaluate(
 
 
 def quality_maps(
-    reference: Cube | da.Array | ArrayLike,
-    estimate: Cube | da.Array | ArrayLike,
+    reference: CubeLike,
+    estimate: CubeLike,
     *,
     data_range: float | None = None,
     clip: bool = True,
@@ -375,13 +378,10 @@ class _Pair:
         return values
 
 
-def _pair(reference: Cube | da.Array | ArrayLike, estimate: Cube | da.Array | ArrayLike, border: int) -> _Pair:
+def _pair(reference: CubeLike, estimate: CubeLike, border: int) -> _Pair:
     """Check that the two images can be compared."""
-    images = [
-        image if isinstance(image, Cube | da.Array) else Cube.from_array(np.asarray(image))
-        for image in (reference, estimate)
-    ]
-    shapes = [tuple(int(n) for n in np.shape(image)) for image in (reference, estimate)]
+    images = [image if isinstance(image, Cube | da.Array) else as_cube(image) for image in (reference, estimate)]
+    shapes = [tuple(int(n) for n in image.shape) for image in images]
     if shapes[0] != shapes[1] or len(shapes[0]) != 3:
         raise SceneError(
             f"The reference has shape {shapes[0]}, the estimate {shapes[1]}; "

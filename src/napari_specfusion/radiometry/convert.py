@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,19 +14,20 @@ from napari_specfusion.radiometry.source import ReflectanceSource
 
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.cube_like import CubeLike
     from napari_specfusion.data.scene import Finding
 
 __all__ = ["check_references", "reflectance"]
 
 
 def reflectance(
-    raw: Any,
-    white: Any = None,
-    dark: Any = None,
+    raw: CubeLike,
+    white: CubeLike | None = None,
+    dark: CubeLike | None = None,
     *,
     panel: ArrayLike = 1.0,
     times: tuple[float, float] | None = None,
-    white_dark: Any = None,
+    white_dark: CubeLike | None = None,
     dead: Literal["nan", "interpolate"] = "nan",
     saturation: float | None = None,
 ) -> Cube:
@@ -39,7 +40,7 @@ def reflectance(
     Parameters
     ----------
     raw
-        The cube in counts: a cube, a path, an array ``(bands, y, x)`` or a layer.
+        The cube in counts, as anything that `as_cube` takes.
     white
         The white reference likewise, or an array ``(bands,)`` or ``(bands, x)``. None takes that beside the path `raw`.
     dark
@@ -103,12 +104,12 @@ def reflectance(
 
 
 def check_references(
-    raw: Any,
-    white: Any = None,
-    dark: Any = None,
+    raw: CubeLike,
+    white: CubeLike | None = None,
+    dark: CubeLike | None = None,
     *,
     times: tuple[float, float] | None = None,
-    white_dark: Any = None,
+    white_dark: CubeLike | None = None,
     saturation: float | None = None,
 ) -> tuple[Finding, ...]:
     """Look at a cube and its references, with the arguments of :func:`reflectance`; errors first.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.io import as_cube
+
+if TYPE_CHECKING:
+    from napari_specfusion.data.cube_like import CubeLike
 
 __all__ = ["Field", "Reference", "integration_time"]
 
@@ -92,7 +95,7 @@ class Reference:
     time: float | None = None
 
     @classmethod
-    def of(cls, what: Any, raw: Cube, name: str, limit: float | None = None) -> Reference:
+    def of(cls, what: CubeLike, raw: Cube, name: str, limit: float | None = None) -> Reference:
         """Take a reference in any form for the cube `raw`; `limit` is the count at which the sensor is full."""
         cube = _as_reference(what, raw, name)
         mean, peak, at_peak, varied, missing = _summary(cube, limit)
@@ -112,7 +115,7 @@ class Reference:
         return self.peak if share > 0 and (plateau or self.peak in _LIMITS) else None
 
 
-def _as_reference(what: Any, raw: Cube, name: str) -> Cube:
+def _as_reference(what: CubeLike, raw: Cube, name: str) -> Cube:
     if isinstance(what, int | float | np.number):
         return Cube.from_array(np.full((raw.bands, 1, 1), float(what)), name=name)
     if isinstance(what, np.ndarray | list | tuple):

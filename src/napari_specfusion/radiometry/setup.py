@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.cube_like import CubeLike
 
 __all__ = ["Setup"]
 
@@ -43,10 +44,10 @@ class Setup:
     @classmethod
     def of(
         cls,
-        raw: Any,
-        white: Any,
-        dark: Any,
-        white_dark: Any,
+        raw: CubeLike,
+        white: CubeLike | None,
+        dark: CubeLike | None,
+        white_dark: CubeLike | None,
         times: tuple[float, float] | None,
         saturation: float | None,
     ) -> Setup:

@@ -14,12 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene, as_ratio
 from napari_specfusion.errors import SceneError
+from napari_specfusion.io import as_cube
 from napari_specfusion.sensor.sampling import Psf, Sampling
 from napari_specfusion.sensor.srf import Srf, as_srf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from fractions import Fraction
+
+    from napari_specfusion.data.cube_like import CubeLike
 
 __all__ = ["PROTOCOLS", "Protocol", "simulate"]
 
@@ -52,7 +55,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 
 
 def simulate(
-    reference: Cube | ArrayLike,
+    reference: CubeLike,
     ratio: int | float | Fraction,
     *,
     srf: Srf | str | Path | ArrayLike = "rgb",
@@ -66,7 +69,8 @@ def simulate(
     Parameters
     ----------
     reference
-        The sharp cube ``(bands, y, x)``; cropped at the bottom and right to a multiple of the ratio.
+        The sharp cube ``(bands, y, x)``, as anything that `as_cube` takes; cropped at the bottom and right to a
+        multiple of the ratio.
     ratio
         HR pixels per LR pixel.
     srf
@@ -92,7 +96,7 @@ def simulate(
     SceneError
         If the protocol does not exist, the ratio does not fit the reference, or the response its bands.
     """
-    cube = reference if isinstance(reference, Cube) else Cube.from_array(reference)
+    cube = as_cube(reference)
     factor = as_ratio(ratio)
     if isinstance(protocol, Psf):
         psf, moved = protocol, 0.0

@@ -7,7 +7,7 @@ states in its footprint what it needs around a tile; the engine obeys.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.tiling.tiles import Footprint, Tile
 
-__all__ = ["Method", "Predictor"]
+__all__ = ["Chosen", "Method", "ModelLike", "Predictor"]
 
 
 class Predictor(Protocol):
@@ -78,3 +78,16 @@ class Method(Protocol):
         Cancelled
             If the calibration was stopped.
         """
+
+
+class Chosen(Protocol):
+    """A method that was chosen for a scene, such as the `Choice` that `choose` returns."""
+
+    @property
+    def method(self) -> Method:
+        """The method to fuse with."""
+
+
+# torch in quotes: whoever names the type need not load it
+ModelLike: TypeAlias = Union[str, Method, "torch.nn.Module", Chosen]
+"""The name of a method, a method, a network that knows its bands and footprint, or what `choose` returned."""

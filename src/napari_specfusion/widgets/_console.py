@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CubeError
-from napari_specfusion.io import open_cube
+from napari_specfusion.io import as_cube, open_cube
 from napari_specfusion.widgets._layers import is_cube, layer_data, place_over, rgb_layer_data
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari
+
+    from napari_specfusion.data.cube_like import CubeLike
 
 __all__ = ["open_in", "show_in", "show_rgb"]
 
@@ -42,9 +44,15 @@ def open_in(viewer: napari.viewer.Viewer, path: str | os.PathLike[str], **option
     return show_in(viewer, open_cube(Path(path), **options))
 
 
-def show_in(viewer: napari.viewer.Viewer, cube: Cube, *, over: Any = None) -> Any:
-    """Add a cube to a viewer, over the layer `over` if given, and return the new layer."""
-    data, keywords, _ = layer_data(cube)
+def show_in(viewer: napari.viewer.Viewer, cube: CubeLike, *, over: Any = None) -> Any:
+    """Add a cube, or whatever `as_cube` makes one of, to a viewer, over the layer `over` if given.
+
+    Returns
+    -------
+    napari.layers.Image
+        The new layer, as `open_in` describes it.
+    """
+    data, keywords, _ = layer_data(as_cube(cube))
     layer = viewer.add_image(data, **keywords)
     if over is not None:
         place_over(layer, over)
@@ -77,8 +85,7 @@ def show_rgb(viewer: napari.viewer.Viewer, layer: Any = None, wavelengths: Seque
     if not is_cube(layer):
         raise CubeError("No cube is selected; select its layer in the list, or name it.")
     cube = Cube.from_layer(layer)
-    chosen = {} if wavelengths is None else {"wavelengths": wavelengths}
-    data, keywords, _ = rgb_layer_data(cube.replace(name=str(layer.name)), **chosen)
+    data, keywords, _ = rgb_layer_data(cube.replace(name=str(layer.name)), wavelengths)
     picture = viewer.add_image(data, **keywords)
     place_over(picture, layer)
     return picture
