@@ -15,6 +15,7 @@ from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import ModelError
+from napari_specfusion.fusion.auto import Choice
 from napari_specfusion.fusion.resolve import as_method
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.methods.subspace import Subspace
@@ -320,6 +321,7 @@ def test_whatever_stands_for_a_method():
         assert as_method(name) is method
     own = Subspace(directions=6)
     assert as_method(own) is own
+    assert as_method(Choice(own)) is own
 
 
 @pytest.mark.parametrize(

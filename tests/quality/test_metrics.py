@@ -7,6 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import torch
+import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
@@ -139,6 +140,8 @@ def test_cubes_dask_arrays_and_arrays_score_alike():
     expected = numbers(evaluate(reference, estimate, 4))
     lazy = da.from_array(estimate, chunks=(2, 17, 20))
     np.testing.assert_array_equal(numbers(evaluate(da.from_array(reference, chunks=10), lazy, 4)), expected)
+    turned = xarray.DataArray(reference.transpose(2, 0, 1), dims=("x", "band", "y"))
+    np.testing.assert_array_equal(numbers(evaluate(turned, estimate, 4)), expected)
     stored = Cube.from_array(np.round(reference * 60000).astype(np.uint16), scale=1 / 60000)
     np.testing.assert_allclose(numbers(evaluate(stored, Cube.from_array(lazy), 4)), expected, rtol=1e-3)
 
@@ -253,7 +256,13 @@ def test_shapes_that_differ_are_named():
     with pytest.raises(SceneError, match=r"\(3, 20, 20\).*\(3, 10, 10\)"):
         evaluate(np.zeros((3, 20, 20)), np.zeros((3, 10, 10)), 4)
     with pytest.raises(SceneError, match="bands, y, x"):
-        evaluate(np.zeros((20, 20)), np.zeros((20, 20)), 4)
+        evaluate(np.zeros((3, 20, 20)), np.zeros((20, 20)), 4)
+
+
+def test_a_plane_is_an_image_of_one_band():
+    (reference, estimate), lazy = pair((1, 20, 20)), da.from_array
+    expected = numbers(evaluate(reference, estimate, 4))
+    np.testing.assert_array_equal(numbers(evaluate(reference[0], lazy(estimate[0]), 4)), expected)
 
 
 @pytest.mark.parametrize(

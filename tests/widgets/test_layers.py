@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import xarray
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_specfusion.data.cube import Cube
+from napari_specfusion.widgets._console import show_in
 from napari_specfusion.widgets._layers import (
     is_cube,
     is_image,
@@ -87,3 +90,11 @@ def test_raman_shifts_are_no_colours() -> None:
     shifts = Cube.from_array(values, wavelengths=np.linspace(100, 3100, 31), spectral_unit="cm-1")
     picture = np.asarray(rgb_layer_data(shifts)[0])
     assert picture[-1, -1].tolist() == [1, 1, 1]
+
+
+def test_whatever_makes_a_cube_can_be_shown() -> None:
+    viewer = ViewerModel()
+    values = np.random.default_rng(0).random((6, 5, 4), np.float32)
+    for given in (values, xarray.DataArray(values.transpose(1, 2, 0), dims=("y", "x", "band"))):
+        layer = show_in(viewer, given)
+        np.testing.assert_array_equal(np.asarray(layer.data), values)

@@ -20,7 +20,6 @@ from uuid import uuid4
 import dask.array as da
 import numpy as np
 
-from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SceneError
 from napari_specfusion.io import as_cube
 from napari_specfusion.quality.formulas import (
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import CubeLike
 
 __all__ = ["MEASURES", "Measure", "Quality", "Row", "evaluate", "format_table", "quality_maps"]
@@ -313,8 +313,8 @@ def _quality(sums: _Sums, pair: _Pair, ratio: float, peak: float) -> Quality:
         ssim=_mean(bands["ssim"]),
         uiqi=_mean(bands["uiqi"]),
         bands=bands,
-        wavelengths=pair.wavelengths,
-        spectral_unit=pair.spectral_unit,
+        wavelengths=pair.described.wavelengths,
+        spectral_unit=pair.described.spectral_unit,
         ratio=ratio,
         data_range=peak,
         coverage=float(sums.count.sum() / (len(pair.good) * math.prod(pair.shape))),
@@ -334,8 +334,8 @@ def _mean(values: Floats) -> float:
 class _Pair:
     """Two images of one shape, of which blocks are read."""
 
-    reference: Cube | da.Array
-    estimate: Cube | da.Array
+    reference: Cube
+    estimate: Cube
     good: NDArray[np.bool_]
     border: int
 
@@ -346,16 +346,9 @@ class _Pair:
         return height - 2 * self.border, width - 2 * self.border
 
     @property
-    def _cubes(self) -> list[Cube]:
-        return [image for image in (self.reference, self.estimate) if isinstance(image, Cube)]
-
-    @property
-    def wavelengths(self) -> Floats | None:
-        return next((c.wavelengths for c in self._cubes if c.wavelengths is not None), None)
-
-    @property
-    def spectral_unit(self) -> str:
-        return next((c.spectral_unit for c in self._cubes if c.wavelengths is not None), "nm")
+    def described(self) -> Cube:
+        """The image that tells the wavelengths."""
+        return self.estimate if self.reference.wavelengths is None else self.reference
 
     def truth(self, box: Box) -> Floats:
         """Return the reference ``(bands, y, x)`` in `box`, NaN in the bands that are left out."""
@@ -370,31 +363,25 @@ class _Pair:
         truth[missing] = guess[missing] = np.nan
         return truth, guess
 
-    def _values(self, image: Cube | da.Array, box: Box) -> Floats:
+    def _values(self, image: Cube, box: Box) -> Floats:
         rows, columns = (slice(s.start + self.border, s.stop + self.border) for s in box.slices)
-        window = image.read(rows, columns) if isinstance(image, Cube) else image[:, rows, columns]
-        values = np.array(window, dtype=np.float64)
+        values = np.array(image.read(rows, columns), dtype=np.float64)
         values[~self.good] = np.nan
         return values
 
 
 def _pair(reference: CubeLike, estimate: CubeLike, border: int) -> _Pair:
     """Check that the two images can be compared."""
-    images = [image if isinstance(image, Cube | da.Array) else as_cube(image) for image in (reference, estimate)]
-    shapes = [tuple(int(n) for n in image.shape) for image in images]
-    if shapes[0] != shapes[1] or len(shapes[0]) != 3:
+    truth, guess = as_cube(reference), as_cube(estimate)
+    if truth.shape != guess.shape:
         raise SceneError(
-            f"The reference has shape {shapes[0]}, the estimate {shapes[1]}; "
+            f"The reference has shape {truth.shape}, the estimate {guess.shape}; "
             "give two images (bands, y, x) on one grid, with the same bands."
         )
-    bands, height, width = shapes[0]
+    _, height, width = truth.shape
     if not 0 <= 2 * border < min(height, width):
         raise SceneError(f"A border of {border} pixels leaves nothing of an image of {height} x {width}; choose less.")
-    good = np.ones(bands, bool)
-    for image in images:
-        if isinstance(image, Cube):
-            good &= image.good
-    return _Pair(images[0], images[1], good, border)
+    return _Pair(truth, guess, truth.good & guess.good, border)
 
 
 def _peak(pair: _Pair, data_range: float | None, block: int | None) -> float:
