@@ -16,6 +16,7 @@ from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import CalibrationError
 from napari_specfusion.samples.scene import sample_reference
 from napari_specfusion.sensor.sampling import Psf, Sampling
+from napari_specfusion.sensor.srf import Srf
 from napari_specfusion.simulation.pair import simulate
 
 CAVE = ["superballs", "photo_and_face", "stuffed_toys", "jelly_beans"]
@@ -320,3 +321,15 @@ def test_a_large_ratio():
     sharp = sample_reference(256)
     scene = simulate(sharp, 16, protocol=Psf(8.0), shift=(3.0, -2.0))
     assert_found(calibrate(blind(scene)), scene)
+
+
+def test_a_calibration_is_summed_up_in_five_lines():
+    found = Calibration(Psf(1.7), (0.25, -1.0), Srf(np.ones((1, 3)) / 3), 0.6, 0.9, 0.001, 0.02, at_border=True)
+    assert repr(found).splitlines() == [
+        "Calibration: unrelated",
+        "  PSF       Gaussian, sigma 1.70 px",
+        "  Shift     (+0.25, -1.00) px, at the border of the search",
+        "  Residual  0.600 of the contrast (0.900 uncalibrated)",
+        "  Noise     cube 0.001, guide 0.02 (standard deviation)",
+    ]
+    assert "<td" in found._repr_html_()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
 from napari_specfusion.data.scene import Finding
+from napari_specfusion.data.summary import html_summary, psf_text, text_summary
 from napari_specfusion.errors import CalibrationError
 from napari_specfusion.progress import Watch
 from napari_specfusion.sensor.sampling import Psf, Sampling, apply_columns, apply_rows
@@ -126,6 +127,22 @@ class Calibration:
                 "Check the files, their crop and the ratio.",
             )
         return (match, *_found(self))
+
+    def _summary(self) -> tuple[str, dict[str, str]]:
+        y, x = self.shift
+        return f"Calibration: {self.verdict}", {
+            "PSF": psf_text(self.psf),
+            "Shift": f"({y:+.2f}, {x:+.2f}) px" + (", at the border of the search" if self.at_border else ""),
+            "Residual": f"{self.residual:.3f} of the contrast ({self.baseline:.3f} uncalibrated)",
+            "Noise": f"cube {self.noise_hsi:.3g}, guide {self.noise_guide:.3g} (standard deviation)",
+        }
+
+    def __repr__(self) -> str:
+        return text_summary(*self._summary())
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the calibration."""
+        return html_summary(*self._summary())
 
 
 def _found(calibration: Calibration) -> Iterator[Finding]:
