@@ -12,7 +12,7 @@ import numpy as np
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, SceneError, SpecFusionError
-from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.methods.registry import DEFAULT_METHOD, METHODS
 from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.quality.metrics import Quality, evaluate
 from napari_specfusion.simulation.reduced import reduced
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "choose"]
 
-DEFAULT = "subspace"
 # what is tried: pixels of the cube per side, and values in all
 SIDE, VALUES = 256, 6_000_000
 # pixels per side below which a trial misleads: on 16 x 16 pixels of EnMAP it favours GLP, which is 4 dB worse there
@@ -117,14 +116,14 @@ def choose(
     try:
         trial = reduced(calibrated, min(side, math.isqrt(VALUES // scene.hsi.bands)))
     except SceneError as error:
-        return Choice(METHODS[DEFAULT], reason=f"{DEFAULT} was chosen untried. {error}")
+        return Choice(METHODS[DEFAULT_METHOD], reason=f"{DEFAULT_METHOD} was chosen untried. {error}")
     assert trial.reference is not None
     height, width = trial.reference.shape[1:]
     if min(height, width) < SMALLEST:
         return Choice(
-            METHODS[DEFAULT],
-            reason=f"{DEFAULT} was chosen untried: a trial one scale down on {height} x {width} pixels misleads, it "
-            f"takes {SMALLEST} a side.",
+            METHODS[DEFAULT_METHOD],
+            reason=f"{DEFAULT_METHOD} was chosen untried: a trial one scale down on {height} x {width} pixels misleads; "
+            f"it takes {SMALLEST} a side.",
         )
     if candidates is None:
         from napari_specfusion.weights.shipped import weights_for
@@ -146,7 +145,9 @@ def choose(
             left_out[name] = str(error)
     if not scores:
         return Choice(
-            METHODS[DEFAULT], left_out=left_out, reason=f"{DEFAULT} was chosen untried: no method could be tried."
+            METHODS[DEFAULT_METHOD],
+            left_out=left_out,
+            reason=f"{DEFAULT_METHOD} was chosen untried: no method could be tried.",
         )
     best = _best(scores)
     return Choice(methods[best], scores, left_out, _reason(best, scores, left_out, (height, width)))
@@ -188,15 +189,20 @@ def _peak(cube: Cube) -> float:
 def _best(scores: Mapping[str, Quality]) -> str:
     """Return the name of the method to use; simpler ones come first."""
     # whatever its angle, a learned method must not fall behind in PSNR
+    least = _level(scores[DEFAULT_METHOD]) if DEFAULT_METHOD in scores else -math.inf
     names = sorted(
-        (n for n in scores if n in METHODS or DEFAULT not in scores or _level(scores[n]) >= _level(scores[DEFAULT])),
+        (
+            n
+            for n in scores
+            if n in METHODS or DEFAULT_METHOD not in scores or _level(scores[n]) >= _level(scores[DEFAULT_METHOD])
+        ),
         key=lambda name: name not in METHODS,
     )
     best = names[0]
     for name in names[1:]:
         rivals = [best]
-        if name not in METHODS and DEFAULT in scores:
-            rivals.append(DEFAULT)
+        if name not in METHODS and DEFAULT_METHOD in scores:
+            rivals.append(DEFAULT_METHOD)
         if all(
             _advantage(scores[name], scores[rival])
             > (LEARNED_MARGIN if name not in METHODS and rival in METHODS else MARGIN)

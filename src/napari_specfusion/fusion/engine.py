@@ -33,6 +33,7 @@ from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, FusionError, ModelError, OutputError, SceneError
 from napari_specfusion.fusion.result import MemoryStore, Result, ResultStore, check_output
 from napari_specfusion.fusion.resume_key import job_key
+from napari_specfusion.methods.registry import DEFAULT_METHOD
 from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.tiling.tile_reader import TileReader, Window
 from napari_specfusion.tiling.tile_runner import TilePredictor, tile_grid
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.cube_like import CubeLike
+    from napari_specfusion.tiling.contract import ModelLike
     from napari_specfusion.tiling.tiles import Box
 
 __all__ = ["FusionProgress", "fuse"]
@@ -87,10 +90,10 @@ class FusionProgress:
 
 
 def fuse(
-    hsi: CalibratedScene | Scene | Any,
-    guide: Any = None,
+    hsi: CubeLike | Scene | CalibratedScene,
+    guide: CubeLike | None = None,
     *,
-    model: Any = "subspace",
+    model: ModelLike = DEFAULT_METHOD,
     ratio: Fraction | int | float | None = None,
     wavelengths: ArrayLike | None = None,
     tile: int | Literal["auto"] | None = "auto",
@@ -106,8 +109,8 @@ def fuse(
     Parameters
     ----------
     hsi
-        The cube ``(bands, y, x)``: a `Cube`, a napari layer, a file or an array. Or a `Scene`, or one that is
-        calibrated, and no guide.
+        The cube ``(bands, y, x)``: a `Cube`, a napari layer, a file, an array or an xarray DataArray. Or a `Scene`, or
+        a `CalibratedScene`, and no guide.
     guide
         The sharp image ``(guide bands, y, x)``, likewise.
     model
@@ -350,7 +353,9 @@ class _Report:
 # --- what a run is made of ------------------------------------------------------
 
 
-def _as_scene(hsi: Any, guide: Any, ratio: Any, wavelengths: Any) -> CalibratedScene:
+def _as_scene(
+    hsi: CubeLike | Scene | CalibratedScene, guide: CubeLike | None, ratio: Any, wavelengths: Any
+) -> CalibratedScene:
     if isinstance(hsi, Scene | CalibratedScene):
         if any(given is not None for given in (guide, ratio, wavelengths)):
             raise SceneError("A scene brings its own guide, ratio and wavelengths; leave them out or change it.")

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
             """The paper that describes it."""
 
 
-__all__ = ["METHODS"]
+__all__ = ["DEFAULT_METHOD", "METHODS"]
 
 METHODS: Mapping[str, TrainingFree] = MappingProxyType(
     {"bicubic": Bicubic(), "gsa": Gsa(), "glp": Glp(), "subspace": Subspace()}
 )
 """Methods that need no weights, simplest first."""
+
+DEFAULT_METHOD = "subspace"
+"""What does best on the whole where nothing is known about a scene."""
