@@ -60,11 +60,6 @@ class Trained:
     mixed_precision = True
 
     @property
-    def training(self) -> ModelCard:
-        """The card."""
-        return self.card
-
-    @property
     def ratio(self) -> int:
         """HR pixels per LR pixel."""
         module: Any = self.residual.module
@@ -133,7 +128,7 @@ class Trained:
             raise ModelError(reason)
         half = dtype if dtype in (torch.bfloat16, torch.float16) else None
         kind = torch.float32 if half or dtype is None else dtype
-        base = METHODS[self.training.base].prepare(calibrated, device=device, dtype=kind)
+        base = METHODS[self.card.base].prepare(calibrated, device=device, dtype=kind)
         adapter = self._adapter(calibrated)
         cube_scale, guide_scale = value_scales(calibrated.scene)
         return ResidualPredictor(
@@ -148,7 +143,7 @@ class Trained:
     def _adapter(self, calibrated: CalibratedScene) -> GuideAdapter | None:
         """Return what maps the guide onto the trained camera's; None where it is of that camera already."""
         bands, known = calibrated.stated.guide.bands, len(self.residual.guide_centre)
-        response = np.array(self.training.response)
+        response = np.array(self.card.response)
         if not self.adapt or not response.size:
             if bands != known:
                 raise ModelError(
