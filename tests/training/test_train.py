@@ -213,6 +213,8 @@ def test_sizes_may_differ_but_bands_may_not(scenes: list[Cube], tmp_path: Path) 
     fewer = [scenes[0], scenes[1].select(range(12)), *scenes[2:]]
     with pytest.raises(ModelError, match=r"part 1 has 12 bands, part 0 31"):
         train(fewer, tmp_path / "bands", SHORT, validation=1)
+    with pytest.raises(ModelError, match=r"part 1 has 12 bands, part 0 31"):
+        train(fewer, tmp_path / "held out", SHORT, validation=["part 1"])
     tiny = [scenes[0].crop(slice(0, 12), slice(0, 64)), *scenes[1:]]
     with pytest.raises(SceneError, match=r"part 0 has 12 x 64 pixels"):
         train(tiny, tmp_path / "tiny", dataclasses.replace(SHORT, batch=32, patch=16), validation=["part 3"])

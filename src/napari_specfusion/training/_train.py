@@ -16,7 +16,7 @@ from napari_specfusion.sensor.srf import as_srf
 from napari_specfusion.simulation.sharp_cubes import WHITE, open_sharp_cubes
 from napari_specfusion.training.folder import TrainingFolder
 from napari_specfusion.training.options import VALIDATION_SCENES, TrainingOptions, TrainingProgress
-from napari_specfusion.training.pairs import Examples
+from napari_specfusion.training.pairs import Examples, check_one_sensor
 from napari_specfusion.training.trainer import Best, Trainer
 from napari_specfusion.weights.card import ModelCard
 from napari_specfusion.weights.files import complete_card
@@ -101,6 +101,7 @@ def train(
         )
     cubes = open_sharp_cubes(scenes, white) if isinstance(scenes, str | Path) else list(scenes)
     held_out = _validation_names(cubes, validation)
+    check_one_sensor(cubes)
     train_cubes = [cube for cube in cubes if cube.name not in held_out]
     val_cubes = [cube for cube in cubes if cube.name in held_out]
     place = pick_device(device, "float32")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.sensor.srf import Srf
 
-__all__ = ["SMALL_SHARE", "Batch", "Example", "Examples"]
+__all__ = ["SMALL_SHARE", "Batch", "Example", "Examples", "check_one_sensor"]
 
 SMALL_SHARE = 0.25
 
@@ -114,6 +114,28 @@ def base_of(scene: Scene, method: str) -> torch.Tensor:
     return torch.as_tensor(predict_whole(METHODS[method].prepare(CalibratedScene(scene)), scene))
 
 
+def check_one_sensor(references: Sequence[Cube]) -> None:
+    """Check that all cubes have the same bands.
+
+    Raises
+    ------
+    ModelError
+        If two differ.
+    """
+    first = references[0]
+    for cube in references:
+        same = cube.bands == first.bands and (
+            cube.wavelengths is None
+            or first.wavelengths is None
+            or bool(np.allclose(cube.wavelengths, first.wavelengths))
+        )
+        if not same:
+            raise ModelError(
+                f"{cube.name} has {cube.bands} bands, {first.name} {first.bands}, or other wavelengths; train on "
+                "cubes of one sensor."
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Simulated pairs to cut crops out of.
@@ -158,18 +180,7 @@ class Examples:
         SceneError
             If one is not finite or cannot be simulated.
         """
-        first = references[0]
-        for cube in references:
-            same = cube.bands == first.bands and (
-                cube.wavelengths is None
-                or first.wavelengths is None
-                or bool(np.allclose(cube.wavelengths, first.wavelengths))
-            )
-            if not same:
-                raise ModelError(
-                    f"{cube.name} has {cube.bands} bands, {first.name} {first.bands}, or other wavelengths; train on "
-                    "cubes of one sensor."
-                )
+        check_one_sensor(references)
         made = [Example.of(cube, ratio, name, srf, base, device) for cube in references for name in protocols]
         small: list[Example] = []
         for cube, name in product(references if both_scales else (), protocols):
