@@ -122,8 +122,8 @@ def choose(
     if min(height, width) < SMALLEST:
         return Choice(
             METHODS[DEFAULT_METHOD],
-            reason=f"{DEFAULT_METHOD} was chosen untried: a trial one scale down on {height} x {width} pixels misleads; "
-            f"it takes {SMALLEST} a side.",
+            reason=f"{DEFAULT_METHOD} was chosen untried: a trial on {height} x {width} pixels one scale down misleads, it "
+            f"takes {SMALLEST} a side.",
         )
     if candidates is None:
         from napari_specfusion.weights.shipped import weights_for
@@ -191,11 +191,7 @@ def _best(scores: Mapping[str, Quality]) -> str:
     # whatever its angle, a learned method must not fall behind in PSNR
     least = _level(scores[DEFAULT_METHOD]) if DEFAULT_METHOD in scores else -math.inf
     names = sorted(
-        (
-            n
-            for n in scores
-            if n in METHODS or DEFAULT_METHOD not in scores or _level(scores[n]) >= _level(scores[DEFAULT_METHOD])
-        ),
+        (n for n in scores if n in METHODS or _level(scores[n]) >= least),
         key=lambda name: name not in METHODS,
     )
     best = names[0]
