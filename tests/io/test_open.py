@@ -178,7 +178,7 @@ REAL = [
     ("pairs/harv_misregistered/hsi.tif", {}, (369, 27, 10), None),
     ("pairs/harv_misregistered/rgb.tif", {}, (3, 270, 100), None),
     ("pairs/paris_data_hs_pan.mat", {}, (128, 72, 58), None),
-    ("pairs/paris_data_hs_pan.mat", {"variable": "PCim"}, (1, 216, 174), None),
+    ("pairs/paris_data_hs_pan.mat", {"array": "PCim"}, (1, 216, 174), None),
     ("cubes/jasperRidge2_R198.mat", {}, (198, 100, 100), None),
     ("cubes/pavia.mat", {}, (102, 100, 100), None),
     ("cubes/enmap_potsdam_tile_96_32.tif", {}, (224, 32, 32), (418.24, 2445.53)),
@@ -244,7 +244,7 @@ def test_the_arrays_of_a_file_are_listed_and_open_by_name(suffix: str, tmp_path:
     assert [array.name.rpartition("/")[2] for array in found] == ["large", "small", "plane"]
     assert [array.shape for array in found] == [(4, 5, 6), (2, 3, 4), (7, 8)]
     for array in found:
-        cube = open_cube(path, **{"dataset" if suffix == ".h5" else "variable": array.name})
+        cube = open_cube(path, array=array.name)
         assert sorted(n for n in cube.shape if n > 1) == sorted(array.shape)
 
 

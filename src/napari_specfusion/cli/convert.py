@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from napari_specfusion.cli.arguments import default
 from napari_specfusion.cli.files import print_findings, save_with_progress
 from napari_specfusion.data.scene import cube_findings
-from napari_specfusion.io import READERS, find_reader, open_cube, save_cube
+from napari_specfusion.io import open_cube, save_cube
 
 __all__ = ["convert_file"]
 
@@ -38,7 +38,7 @@ def convert_file(
     array
         Name of the array to take, where IN holds several (HDF5, MATLAB, NPZ, Zarr).
     axes
-        Order of the axes of an HDF5 array: b, y and x, such as yxb.
+        Order of the axes of that array: b, y and x, such as yxb.
     wavelengths
         Text file with one number per band, in nm.
     interleave
@@ -46,10 +46,7 @@ def convert_file(
     overwrite
         Replace what is there.
     """
-    key = reader or (find_reader(source) if source.exists() else None)
-    takes = READERS[key].options if key in READERS else ()
-    asked = {"dataset" if "dataset" in takes else "variable": array, "axes": axes}
-    given = {name: value for name, value in asked.items() if value is not None}
+    given = {name: value for name, value in {"array": array, "axes": axes}.items() if value is not None}
     cube = open_cube(source, reader=reader, wavelengths=wavelengths, **given)
     print_findings(cube_findings(cube))
     options = {} if interleave is None else {"interleave": interleave}

@@ -68,7 +68,7 @@ def open_cube(
     spectral_unit
         ``"nm"`` or ``"cm-1"``; None takes what the file says.
     **options
-        Options of that reader, such as ``variable="Y"`` for MATLAB files.
+        Options of that reader, such as ``array="Y"`` for MATLAB files.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def list_arrays(path: str | os.PathLike[str], *, reader: str | None = None) -> t
     -------
     tuple of Variable
         Name and shape of each array of two or three axes, deepest and largest first; empty for other formats. The name
-        is what `open_cube` takes as ``variable`` or ``dataset``.
+        is what `open_cube` takes as ``array``.
 
     Raises
     ------

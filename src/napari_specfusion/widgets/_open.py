@@ -211,7 +211,7 @@ class OpenWidget(Panel):
     def _options(self) -> dict[str, Any]:
         """Return what the form says, as far as the reader has a use for it."""
         name, axes = self.array_combo.currentData(), self.axes_combo.currentData()
-        chosen: dict[str, Any] = {"variable": name, "dataset": name}
+        chosen: dict[str, Any] = {"array": name}
         flat = next((len(a.shape) == 2 for a in self._outcome.arrays if a.name == name), False)
         chosen["axes"] = axes.replace("b", "") if flat and isinstance(axes, str) else axes
         if chosen["axes"] is None and self._answered:

@@ -128,7 +128,7 @@ def choose_variable(
     heaviest = max(map(weight, deepest))
     best = [v for v in deepest if weight(v) == heaviest]
     if len(best) > 1 or (len(deepest) > 1 and len(best[0].shape) == 2):
-        raise AmbiguousArrayError(f"{path} could mean several arrays: {listed(deepest)}. Name one with variable=.")
+        raise AmbiguousArrayError(f"{path} could mean several arrays: {listed(deepest)}. Name one with array=.")
     return best[0]
 
 
@@ -137,7 +137,7 @@ def also_held(variables: Sequence[Variable], chosen: Variable, metadata: Mapping
     others = [v for v in variables if v.is_image and len(v.shape) == 3 and v.name != chosen.name]
     if len(chosen.shape) != 3 or not others:
         return {}
-    message = f'The file also holds {listed(others)}; open one with variable="{others[0].name}".'
+    message = f'The file also holds {listed(others)}; open one with array="{others[0].name}".'
     return {"findings": (*metadata.get("findings", ()), ("info", message))}
 
 

@@ -107,9 +107,9 @@ def test_several_signals(tmp_path: Path) -> None:
     write(path, [Y, X, signal_axis(offset=600.0)], MAP + 1, title="", name="other")
     with pytest.raises(AmbiguousArrayError, match=r"several signals: .*/a map/data \(6 x 7 x 12\), .*/other/data"):
         open_cube(path)
-    cube = open_cube(path, dataset="/Experiments/other/data")
+    cube = open_cube(path, array="/Experiments/other/data")
     assert cube.name == "x" and cube.wavelengths is not None and cube.wavelengths[0] == 600
-    plain = open_cube(path, dataset="/Experiments/other/data", axes="byx")
+    plain = open_cube(path, array="/Experiments/other/data", axes="byx")
     np.testing.assert_array_equal(plain.data.compute(), MAP + 1)
 
 

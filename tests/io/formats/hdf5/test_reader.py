@@ -52,7 +52,7 @@ STORED: dict[str, dict[str, Any]] = {
 def test_any_layout_and_order_of_axes(stored: str, axes: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", **STORED[stored])
     want = CUBE.transpose([axes.index(letter) for letter in "byx"])
-    cube = open_cube(path, dataset="/entry/data", axes=axes)
+    cube = open_cube(path, array="/entry/data", axes=axes)
     np.testing.assert_array_equal(cube.data.compute(), want)
     np.testing.assert_array_equal(cube.spectrum(2, 3), want[:, 2, 3])
     np.testing.assert_array_equal(cube.source.window(slice(5, 0, -2), slice(1, 5)), want[:, 5:0:-2, 1:5])  # type: ignore[union-attr]
@@ -98,16 +98,16 @@ def test_one_two_or_no_cube(tmp_path: Path) -> None:
         file["scene/words"] = np.array([b"a", b"b"])
         file["scene/line"] = np.zeros((1, 1, 9))
     assert open_cube(tmp_path / "a.h5").metadata["dataset"] == "/scene/counts"
-    assert open_cube(tmp_path / "a.h5", dataset="scene/mask").shape == (1, 7, 8)
+    assert open_cube(tmp_path / "a.h5", array="scene/mask").shape == (1, 7, 8)
     with pytest.raises(ReadError, match=r"no dataset '/scene/count'; choose among /scene/counts \(6 x 7 x 8\), "):
-        open_cube(tmp_path / "a.h5", dataset="/scene/count")
+        open_cube(tmp_path / "a.h5", array="/scene/count")
     with pytest.raises(ReadError, match="cannot be read: its type is"):
-        open_cube(tmp_path / "a.h5", dataset="/scene/words")
+        open_cube(tmp_path / "a.h5", array="/scene/words")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["scene/dark"] = CUBE
     with pytest.raises(
         ReadError,
-        match=r"several datasets: /scene/counts \(6 x 7 x 8\), /scene/dark \(6 x 7 x 8\)\. Name one with dataset=",
+        match=r"several datasets: /scene/counts \(6 x 7 x 8\), /scene/dark \(6 x 7 x 8\)\. Name one with array=",
     ):
         open_cube(tmp_path / "a.h5")
     with h5py.File(tmp_path / "b.h5", "w") as file:
@@ -115,7 +115,7 @@ def test_one_two_or_no_cube(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"no numeric dataset with three axes, only /mask \(7 x 8\)"):
         open_cube(tmp_path / "b.h5")
     with pytest.raises(ReadError, match=r"axes='yxc' does not fit"):
-        open_cube(tmp_path / "a.h5", dataset="scene/dark", axes="yxc")
+        open_cube(tmp_path / "a.h5", array="scene/dark", axes="yxc")
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -229,10 +229,10 @@ def test_links_out_of_the_file_are_not_followed(tmp_path: Path) -> None:
         file["inside"] = CUBE
         file["link"] = h5py.SoftLink("/inside")
     assert open_cube(tmp_path / "a.h5").metadata["dataset"] == "/inside"
-    assert open_cube(tmp_path / "a.h5", dataset="link").shape == CUBE.shape
+    assert open_cube(tmp_path / "a.h5", array="link").shape == CUBE.shape
     for name in ("outside", "group/data", "around", "circle", "nowhere", "../secret.h5"):
         with pytest.raises(ReadError, match="holds no dataset"):
-            open_cube(tmp_path / "a.h5", dataset=name)
+            open_cube(tmp_path / "a.h5", array=name)
 
 
 def test_products_do_not_follow_links_either(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_odd_types_are_refused_in_words(dtype: Any, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("a", (2, 3, 4), dtype, chunks=(1, 3, 4))
     with pytest.raises(ReadError, match=r"complex|its type is|no numeric dataset|unknown"):
-        open_cube(tmp_path / "a.h5", dataset="a")
+        open_cube(tmp_path / "a.h5", array="a")
 
 
 def test_huge_claims_cost_nothing(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_claims_that_no_image_makes(shape: tuple[int, int, int], tmp_path: Path)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("a", shape, "u1", chunks=(1, 1, 1))
     with pytest.raises(ReadError, match="claims the shape"):
-        open_cube(tmp_path / "a.h5", dataset="a")
+        open_cube(tmp_path / "a.h5", array="a")
 
 
 def test_chunks_of_gigabytes_are_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_largest_cube_with_bands_last(version: str, tmp_path: Path) -> None:
     path = save(tmp_path / "a.mat", version, small=CUBE[:, :, :2], HSI=CUBE, label=np.zeros((50, 50)), note="text")
     same(path, CUBE.transpose(2, 0, 1))
     assert open_cube(path).name == "HSI"
-    same(path, CUBE[:, :, :2].transpose(2, 0, 1), variable="small")
+    same(path, CUBE[:, :, :2].transpose(2, 0, 1), array="small")
     same(path, CUBE, band_axis=0)
 
 
@@ -90,17 +90,17 @@ def test_unfolded_image(version: str, tmp_path: Path) -> None:
         open_cube(tmp_path / "b.mat")
     with pytest.raises(ReadError, match="no height and width"):
         open_cube(tmp_path / "b.mat", size=(5, 7))
-    assert open_cube(tmp_path / "b.mat", variable="Y").shape == (1, 42, 8)
+    assert open_cube(tmp_path / "b.mat", array="Y").shape == (1, 42, 8)
 
 
 def test_candidates_are_named(version: str, tmp_path: Path) -> None:
     path = save(tmp_path / "a.mat", version, left=CUBE, right=CUBE, text="hello")
-    with pytest.raises(ReadError, match=r"left \(6 x 7 x 8\), right \(6 x 7 x 8\).*variable="):
+    with pytest.raises(ReadError, match=r"left \(6 x 7 x 8\), right \(6 x 7 x 8\).*array="):
         open_cube(path)
     with pytest.raises(ReadError, match="no variable 'middle'; choose among left"):
-        open_cube(path, variable="middle")
+        open_cube(path, array="middle")
     with pytest.raises(ReadError, match="'text' is no image"):
-        open_cube(path, variable="text")
+        open_cube(path, array="text")
 
 
 def test_nothing_to_open(version: str, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_nothing_to_open(version: str, tmp_path: Path) -> None:
 
 
 def test_version_4(tmp_path: Path) -> None:
-    same(save(tmp_path / "a.mat", "4", image=CUBE[0]), CUBE[:1], variable="image")
+    same(save(tmp_path / "a.mat", "4", image=CUBE[0]), CUBE[:1], array="image")
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -128,9 +128,9 @@ def test_struct(nested: bool, compressed: bool, tmp_path: Path) -> None:
     assert (cube.name, cube.spectral_unit) == ("cube", "cm-1")
     np.testing.assert_allclose(cube.wavelengths, np.linspace(500, 1800, 8))
     name = "run.inner.cube" if nested else "run.cube"
-    same(path, CUBE.transpose(2, 0, 1), variable=name)
+    same(path, CUBE.transpose(2, 0, 1), array=name)
     with pytest.raises(ReadError, match=rf"choose among {name} \(6 x 7 x 8\)"):
-        open_cube(path, variable="run.nothing")
+        open_cube(path, array="run.nothing")
 
 
 def test_struct_of_version_7_3(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_npz_with_a_description(tmp_path: Path) -> None:
     np.testing.assert_allclose(cube.wavelengths, [500, 600, 700, 800, 900])
     np.testing.assert_allclose(cube.fwhm, [4, 3, 2, 1, 0])
     np.testing.assert_array_equal(cube.good, [1, 1, 1, 0, 1])
-    assert open_cube(path, variable="mask").shape == (1, 6, 7)
+    assert open_cube(path, array="mask").shape == (1, 6, 7)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_no_cube(bad: np.ndarray, ending: str, tmp_path: Path) -> None:
 def test_npz_candidates(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, left=CUBE, right=CUBE)
-    with pytest.raises(ReadError, match=r"left .*, right .*variable="):
+    with pytest.raises(ReadError, match=r"left .*, right .*array="):
         open_cube(path)
 
 

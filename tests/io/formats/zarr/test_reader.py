@@ -128,9 +128,9 @@ def test_group_of_arrays(version: int, tmp_path: Path) -> None:
     cube = open_cube(tmp_path / "g.zarr")
     np.testing.assert_array_equal(cube.data.compute(), CUBE[::-1])
     np.testing.assert_allclose(cube.wavelengths, np.linspace(400, 700, 5))
-    assert open_cube(tmp_path / "g.zarr", variable="mask").shape == (1, 6, 7)
+    assert open_cube(tmp_path / "g.zarr", array="mask").shape == (1, 6, 7)
     with pytest.raises(ReadError, match="no variable 'cub'; choose among"):
-        open_cube(tmp_path / "g.zarr", variable="cub")
+        open_cube(tmp_path / "g.zarr", array="cub")
 
 
 def test_first_image_of_several(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def _read(path: Path, file: Any) -> Cube:
     cubes = [item for item in signals if len(item.shape) == 3] or signals
     if len(cubes) > 1:
         names = ", ".join(f"{item.name} ({' x '.join(map(str, item.shape))})" for item in cubes[:20])
-        raise AmbiguousArrayError(f"{path} holds several signals: {names}. Name one with dataset=.")
+        raise AmbiguousArrayError(f"{path} holds several signals: {names}. Name one with array=.")
     return read_signal(path, cubes[0])
 
 
@@ -105,9 +105,7 @@ def read_signal(path: Path, data: Any) -> Cube:
     fields: dict[str, Any] = {"name": str(title) if title and str(title).lower() not in _NOTHING else path.stem}
     if len(data.shape) == 2:
         if any(axis.navigate for axis in axes):
-            raise ReadError(
-                f"{path}: {data.name} is a line of spectra, no image; give dataset= and axes= to open it so."
-            )
+            raise ReadError(f"{path}: {data.name} is a line of spectra, no image; give array= and axes= to open it so.")
         band, places = None, (0, 1)
     else:
         band = _spectral(axes, data.shape)

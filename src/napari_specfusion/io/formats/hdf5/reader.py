@@ -58,7 +58,7 @@ _FWHM_NAMES, _GOOD_NAMES = {"fwhm", "bandwidth", "bandwidths"}, {"good_wavelengt
 _FILL_NAMES = ("_FillValue", "missing_value", "Data_Ignore_Value", "data_ignore_value", "nodata")
 
 
-def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
+def read_hdf(path: Path, *, array: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
     """Open an HDF5 or NetCDF 4 file as a cube, lazily.
 
     Products of NEON, PRISMA, EMIT and Tanager, and HyperSpy's signals, are told by their structure. Of any other file
@@ -68,7 +68,7 @@ def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None,
     ----------
     path
         The file.
-    dataset
+    array
         Name of a dataset, such as "/entry/data"; the product is then not asked, but
         HyperSpy's signals keep their axes. One with two axes opens as one band.
     axes
@@ -83,16 +83,16 @@ def read_hdf(path: Path, *, dataset: str | None = None, axes: str | None = None,
         If it is unclear which dataset is meant, or the one named is no image of real numbers.
     """
     with open_hdf(path) as file:
-        if dataset is None and axes is None:
+        if array is None and axes is None:
             product = next((p for p in PRODUCTS.values() if p.matches(file)), None)
             if product is not None:
                 return product.read(path, file)
         every = datasets(file)
-        chosen = _named(path, file, dataset, every) if dataset is not None else _only(path, every)
+        chosen = _named(path, file, array, every) if array is not None else _only(path, every)
         if axes is None and hyperspy.is_signal(file, chosen):
             return hyperspy.read_signal(path, chosen)
         count = None if wavelengths is None else np.size(wavelengths)
-        return _generic(path, chosen, axes, count, every, alone=dataset is None)
+        return _generic(path, chosen, axes, count, every, alone=array is None)
 
 
 def read_hdf_scene(path: Path) -> Scene | None:
@@ -119,13 +119,11 @@ def _only(path: Path, every: Sequence[Any]) -> Any:
     if 1 in (len(cubes), len(deeper)):
         return (deeper or cubes)[0]
     if cubes:
-        raise AmbiguousArrayError(
-            f"{path} could mean several datasets: {listed(_seen(cubes))}. Name one with dataset=."
-        )
+        raise AmbiguousArrayError(f"{path} could mean several datasets: {listed(_seen(cubes))}. Name one with array=.")
     flat = [item for item in every if len(item.shape or ()) == 2 and _numeric(item) and _is_image(item)]
     what = f"{path} holds no numeric dataset with three axes, only {listed(_seen(flat or every))}."
     if flat:
-        raise AmbiguousArrayError(f"{what} Name one with dataset= to open it as an image of one band.")
+        raise AmbiguousArrayError(f"{what} Name one with array= to open it as an image of one band.")
     raise ReadError(f"{what} It holds no image.")
 
 
@@ -157,7 +155,7 @@ def _generic(
         fields["nodata"] = fits_dtype(fill, dataset.dtype)
     others = [v for v in _seen(every) if _is_cube(v) and v.name != dataset.name] if alone else []
     if others:
-        words = f'The file also holds {listed(others)}; open one with dataset="{others[0].name}".'
+        words = f'The file also holds {listed(others)}; open one with array="{others[0].name}".'
         told["findings"] = (*told.get("findings", ()), ("info", words))
     metadata = {"dataset": str(dataset.name), "notes": tuple(notes)} | told
     return hdf_cube(path, dataset, letters, name=path.stem, metadata=metadata, **fields)

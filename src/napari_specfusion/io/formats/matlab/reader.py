@@ -45,7 +45,7 @@ Load = Callable[[str], NDArray[Any]]
 def read_matlab(
     path: Path,
     *,
-    variable: str | None = None,
+    array: str | None = None,
     axes: str | None = None,
     band_axis: int | None = None,
     size: tuple[int, int] | None = None,
@@ -60,7 +60,7 @@ def read_matlab(
     ----------
     path
         The file.
-    variable
+    array
         Name of the array, ``"map.data"`` for a field of a struct; None takes the one with three axes and the
         most bands. A 2-D one opens as one band.
     axes
@@ -78,42 +78,42 @@ def read_matlab(
     ReadError
         If no array, or several with equal right, could be the cube, or h5py is missing for a 7.3 file.
     """
-    content = _content(path, variable)
-    if variable is None and content.export is not None:
+    content = _content(path, array)
+    if array is None and content.export is not None:
         return content.export
     variables, load = content.variables, content.load
     # What this package writes is called data, with its own entry beside it.
-    entry = content.entry if variable in {None, "data"} and any(v.name == "data" for v in variables) else None
-    variable = variable if entry is None else "data"
+    entry = content.entry if array in {None, "data"} and any(v.name == "data" for v in variables) else None
+    array = array if entry is None else "data"
     sizes = [v for v in variables if v.numeric and math.prod(v.shape) == 1 and v.is_size]
     scalars = {v.field: float(np.ravel(load(v.name))[0]) for v in sizes}
-    chosen = choose_unfolded(variables, scalars, size) if variable is None else None
-    chosen = chosen or choose_variable(variables, variable, path, usual=2)
+    chosen = choose_unfolded(variables, scalars, size) if array is None else None
+    chosen = chosen or choose_variable(variables, array, path, usual=2)
     found = spectral_axis(variables, chosen.shape, load)
     told: dict[str, Any] = {}
-    array: Any
+    stored: Any
     if len(chosen.shape) == 2:
         if axes not in {None, "yx"}:
             raise ReadError(f"{path}: axes={axes!r} does not fit {chosen}; give it to an array of three axes.")
         unfolded = image_size(chosen.shape, scalars, size)
-        if unfolded is None and (variable is None or size is not None):
+        if unfolded is None and (array is None or size is not None):
             raise ReadError(
                 f"{path} holds {chosen.name} of shape {chosen.shape}, and no height and width that unfold it. "
-                "Give size=(height, width), or variable= alone to open it as an image of one band."
+                "Give size=(height, width), or array= alone to open it as an image of one band."
             )
-        array = content.matrix(chosen, unfolded)
+        stored = content.matrix(chosen, unfolded)
     else:
         count = np.size(wavelengths) if wavelengths is not None else None if found is None else found[0].size
         named = None if entry is None else 2
         order, told = requested_order(chosen.shape, count, axes, band_axis, path, named=named, usual=2)
-        array = content.cube(chosen, order)
+        stored = content.cube(chosen, order)
     metadata = told if entry is None else {OWN_KEY: entry}
-    if variable is None:
+    if array is None:
         metadata |= also_held(variables, chosen, metadata)
     fields: dict[str, Any] = {"name": chosen.field, "metadata": metadata}
-    if found is not None and found[0].size == array.shape[0]:
+    if found is not None and found[0].size == stored.shape[0]:
         fields |= {"wavelengths": found[0], "spectral_unit": found[1]}
-    return lazy_cube(array, path, **fields)
+    return lazy_cube(stored, path, **fields)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def read_npy(path: Path, *, axes: str | None = None, band_axis: int | None = Non
 def read_npz(
     path: Path,
     *,
-    variable: str | None = None,
+    array: str | None = None,
     axes: str | None = None,
     band_axis: int | None = None,
     wavelengths: Any = None,
@@ -99,7 +99,7 @@ def read_npz(
     ----------
     path
         The file.
-    variable
+    array
         Name of the array; None takes the one with three axes and the most bands.
     axes
         What its axes are, as a permutation of "byx" (bands, rows, columns). None decides by the rules of
@@ -121,8 +121,8 @@ def read_npz(
             return _load(path, archive, members[name])
 
         variables = [member.variable for member in members.values()]
-        entry = _own_entry(members, load) if variable in {None, "data"} else None
-        chosen = choose_variable(variables, variable if entry is None else "data", path)
+        entry = _own_entry(members, load) if array in {None, "data"} else None
+        chosen = choose_variable(variables, array if entry is None else "data", path)
         found = spectral_axis(variables, chosen.shape, load)
         shape = _three(chosen.shape if len(chosen.shape) == 3 else (1, *chosen.shape))
         count = np.size(wavelengths) if wavelengths is not None else None if found is None else found[0].size
@@ -130,7 +130,7 @@ def read_npz(
         named = None if entry is None else 0
         order, told = requested_order(chosen.shape, count, axes, band_axis, path, named=named)
         metadata = told if entry is None else {OWN_KEY: entry}
-        if variable is None:
+        if array is None:
             metadata |= also_held(variables, chosen, metadata)
         fields: dict[str, Any] = {"name": path.stem, "metadata": metadata}
         bands = shape[order[0]]
@@ -141,8 +141,8 @@ def read_npz(
             values = numbers(load(key)) if held and held.variable.numeric and held.shape == (bands,) else None
             if values is not None:
                 fields[key] = values
-        array = _array(path, archive, members[chosen.name], order)
-    return lazy_cube(array, path, **fields)
+        stored = _array(path, archive, members[chosen.name], order)
+    return lazy_cube(stored, path, **fields)
 
 
 @dataclass(frozen=True)

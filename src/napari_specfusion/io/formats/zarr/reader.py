@@ -40,7 +40,7 @@ _KEY = "specfusion"
 _LISTS = {"wavelengths": np.float64, "fwhm": np.float64, "good_bands": np.bool_}
 
 
-def read_zarr(path: Path, *, variable: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
+def read_zarr(path: Path, *, array: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
     """Open the finest level of an OME-Zarr image, or a Zarr array.
 
     The description of the bands comes from the attribute "specfusion", as this package writes it; else wavelengths come
@@ -50,7 +50,7 @@ def read_zarr(path: Path, *, variable: str | None = None, axes: str | None = Non
     ----------
     path
         The store.
-    variable
+    array
         Name of the array in a group that is no OME-Zarr image; None takes the one with three axes and
         the most bands.
     axes
@@ -77,10 +77,10 @@ def read_zarr(path: Path, *, variable: str | None = None, axes: str | None = Non
     declared = None
     if isinstance(store, zarr.Array):
         level = ""
-    elif variable is None and (image := _image(path, store, attributes)) is not None:
+    elif array is None and (image := _image(path, store, attributes)) is not None:
         level, declared, fields = image
     else:
-        level, fields = _choose(path, store, variable)
+        level, fields = _choose(path, store, array)
     found = _inside(path, store, level)
     shape = tuple(int(n) for n in found.shape)
     told: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def read_zarr(path: Path, *, variable: str | None = None, axes: str | None = Non
     if sorted(letters) not in (["c", "x", "y"], ["x", "y"]) or 0 in shape:
         raise ReadError(f"{path} has axes {declared} of shape {shape}; a cube has c, y and x, none of them empty.")
     order = tuple(kept[letters.index(axis)] for axis in "cyx" if axis in letters)
-    array = ZarrArray(
+    stored = ZarrArray(
         path=str(path),
         stored_shape=_three(tuple(shape[i] for i in kept)),
         stored_dtype=np.dtype(found.dtype).str,
@@ -104,16 +104,16 @@ def read_zarr(path: Path, *, variable: str | None = None, axes: str | None = Non
         level=level,
         dropped=tuple(i for i in range(len(shape)) if i not in kept),
     )
-    check_shape(path, array.shape)
+    check_shape(path, stored.shape)
     beside = fields.pop("metadata", {})
-    if fields.get("wavelengths") is not None and len(fields["wavelengths"]) != array.shape[0]:
+    if fields.get("wavelengths") is not None and len(fields["wavelengths"]) != stored.shape[0]:
         fields = {}
     fields |= _description(path, attributes)
     fields["metadata"] = told | beside | fields.get("metadata", {})
     if remarks := (*told.get("findings", ()), *beside.get("findings", ())):
         fields["metadata"]["findings"] = remarks
     chunks = _three(tuple(int(found.chunks[i]) for i in order))
-    return lazy_cube(array, path, chunks=_merged(array.shape, chunks), **fields)
+    return lazy_cube(stored, path, chunks=_merged(stored.shape, chunks), **fields)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,18 +230,18 @@ def _channels(omero: Any) -> dict[str, Any]:
     return {} if converted is None else {"wavelengths": converted, "spectral_unit": unit_name}
 
 
-def _choose(path: Path, store: Any, variable: str | None) -> tuple[str, dict[str, Any]]:
+def _choose(path: Path, store: Any, array: str | None) -> tuple[str, dict[str, Any]]:
     """Return name and description of the cube among the arrays of a group."""
     variables = _variables(store)
-    if variable is None and not any(v.is_image for v in variables):
+    if array is None and not any(v.is_image for v in variables):
         raise ReadError(
             f"{path} is a Zarr group without an OME-Zarr image ('multiscales' is missing) or an array of two or three "
             "axes; open the folder inside it that has one."
         )
-    chosen = choose_variable(variables, variable, path)
+    chosen = choose_variable(variables, array, path)
     found = spectral_axis(variables, chosen.shape, lambda name: _inside(path, store, name)[...])
     fields: dict[str, Any] = {} if found is None else {"wavelengths": found[0], "spectral_unit": found[1]}
-    return chosen.name, fields | ({"metadata": also_held(variables, chosen, {})} if variable is None else {})
+    return chosen.name, fields | ({"metadata": also_held(variables, chosen, {})} if array is None else {})
 
 
 def _plain_axes(path: Path, array: Any, count: int | None, asked: str | None) -> tuple[str, dict[str, Any]]:
