@@ -62,5 +62,5 @@ def test_panels_hold_their_pictures_whole(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     figure = pytest.importorskip("matplotlib.figure").Figure()
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="does not exist; make it first"):
         save_figure(figure, tmp_path / "none" / "figure.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -341,14 +342,14 @@ def test_a_disk_that_fills_up_is_told_in_words(tmp_path: Path, monkeypatch: pyte
 
 def test_the_second_of_two_renames_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     PLAIN.save(tmp_path / "x.hdr")
-    rename = Path.rename
+    replace = os.replace
 
-    def stubborn(self: Path, to: Path) -> Path:
-        if self.name == "x.hdr" and "partial" in str(self):
+    def stubborn(source: Path, to: Path) -> None:
+        if source.name == "x.hdr" and "partial" in str(source):
             raise PermissionError(errno.EACCES, "no")
-        return rename(self, to)
+        replace(source, to)
 
-    monkeypatch.setattr(Path, "rename", stubborn)
+    monkeypatch.setattr(os, "replace", stubborn)
     with pytest.raises(OutputError, match="cannot be written"):
         CUBE.save(tmp_path / "x.hdr", overwrite=True)
     monkeypatch.undo()

@@ -47,5 +47,5 @@ def test_a_table_holds_cubes_of_different_bands(tmp_path: Path) -> None:
     assert rows[1:] == [["400", "6", "6"], ["500", "26", ""], ["550", "", "26"], ["600", "46", ""]]
     write_csv(tmp_path / "out.csv", [c for c in curves if c is not None])
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()[2] == "500,26,"
-    with pytest.raises(OutputError, match="choose another place"):
+    with pytest.raises(OutputError, match="does not exist; make it first"):
         write_csv(tmp_path / "nowhere" / "out.csv", [])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_specfusion.errors import OutputError
+from napari_specfusion.io.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -336,12 +336,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _replace(target: Path, content: bytes) -> Path:
-    """Write a file under another name first, so that no half a file is ever left."""
-    partial = target.with_name(target.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{target} cannot be written ({error}); make room, or give another folder.") from error
+    with replacing(target) as part:
+        part.write_bytes(content)
     return target

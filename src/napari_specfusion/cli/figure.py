@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import OutputError, needs_extra
+from napari_specfusion.errors import needs_extra
+from napari_specfusion.io.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,10 +123,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     OutputError
         If it cannot be written.
     """
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error}); choose another folder.") from error
+    with replacing(path) as part:
+        figure.savefig(part, format="png")
 
 
 def _draw(axes: Axes, panel: Panel) -> None:

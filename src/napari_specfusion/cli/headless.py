@@ -16,6 +16,7 @@ from napari_specfusion.cli.progress import ProgressLine, clock
 from napari_specfusion.errors import OutputError, SceneError
 from napari_specfusion.fusion.auto import choose
 from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.io.atomic import replacing
 from napari_specfusion.quality.metrics import Quality, evaluate, format_table, quality_maps
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.weights.shipped import weights_for
@@ -110,7 +111,8 @@ def run_headless(
 
     table = format_table(qualities)
     print(f"\nAgainst the sharp reference, which no method has seen:\n\n{table}\n", file=stream)
-    (folder / "quality.txt").write_text(table + "\n", encoding="utf-8")
+    with replacing(folder / "quality.txt") as part:
+        part.write_text(table + "\n", encoding="utf-8")
     picture: Path | None = folder / "fusion.png"
     try:
         save_figure(draw_result(truth, fused, name, qualities[name]), folder / "fusion.png")

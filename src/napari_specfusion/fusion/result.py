@@ -12,11 +12,9 @@ Pixels nobody has written yet are NaN, like those without data. The folder can b
 
 from __future__ import annotations
 
-import errno
 import math
 import shutil
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,11 +25,12 @@ from numpy.typing import DTypeLike, NDArray
 from napari_specfusion.data.cube import METADATA_KEY, Cube
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import OutputError
+from napari_specfusion.io.atomic import check_name, explained, remove_folder
 from napari_specfusion.io.formats.zarr.pyramid import halve, layout, level_count, multiscales
 from napari_specfusion.tiling.tiles import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Self
 
     import zarr
@@ -162,9 +161,9 @@ class ResultStore:
         from zarr.codecs import BloscCodec
 
         path = Path(path)
-        with _explained(path):
+        with explained(path):
             if path.exists():
-                shutil.rmtree(path)
+                remove_folder(path)
             group = zarr.create_group(path, zarr_format=3)
             for level in range(level_count(shape)):
                 group.create_array(
@@ -232,7 +231,7 @@ class ResultStore:
         OutputError
             If the disk is full or refuses.
         """
-        with _explained(self.path):
+        with explained(self.path):
             self._arrays[0][:, *box.slices] = values
             covered, block = box, values
             for finer, array in zip(self._arrays, self._arrays[1:], strict=False):
@@ -289,6 +288,7 @@ def check_output(path: str | Path, size: int, *, key: str, overwrite: bool = Fal
     path = Path(path)
     if path.suffix != ".zarr":
         raise OutputError(f"The output {path} does not end in .zarr; results are written as Zarr folders.")
+    check_name(path)
     parent = path.absolute().parent
     if not parent.is_dir():
         raise OutputError(f"The folder {parent} for the output does not exist; make it first, or write elsewhere.")
@@ -324,19 +324,6 @@ class _Live:
 def _member(group: zarr.Group, name: str) -> Any:
     """Return an array of a group; its types say that it could be a group as well."""
     return group[name]
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into an OutputError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(
-                f"The disk filled up while writing {path}; make room or write to another disk, and fuse again."
-            ) from error
-        raise OutputError(f"Writing {path} failed ({error}); check the disk and its permissions.") from error
 
 
 def _check_existing(path: Path, key: str, overwrite: bool) -> bool:

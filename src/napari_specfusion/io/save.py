@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_specfusion.errors import OutputError
 from napari_specfusion.io.arrays.blocks import SaveProgress, Watch, file_arrays
-from napari_specfusion.io.atomic import check_targets, explained, published
+from napari_specfusion.io.atomic import check_targets, explained, replacing_all
 from napari_specfusion.io.registry import WRITERS
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def save_cube(
             # what its pixels hold: in a wider type of the file they no longer equal the number that was rounded
             with np.errstate(over="ignore"):
                 cube = cube.replace(nodata=float(np.float16(cube.nodata)))
-        with published(targets) as parts:
+        with replacing_all(targets) as parts:
             notes = chosen.write(cube, parts, targets, Watch(size, progress, should_stop), **options)
             if not overwrite:
                 # another save may have been faster

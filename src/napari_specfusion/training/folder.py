@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import OutputError
+from napari_specfusion.io.atomic import clear_leftovers, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainingFolder"]
 
 STATE, WEIGHTS, LOG, PLOT = "state.pt", "weights.safetensors", "log.csv", "log.png"
+_WHOLE = "The last state is whole: train again to go on from it."
 
 
 class TrainingFolder:
@@ -28,6 +29,7 @@ class TrainingFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"The folder {path} cannot be made ({error}); choose another place.") from error
+        clear_leftovers(path)
 
     @property
     def weights(self) -> Path:
@@ -96,12 +98,10 @@ class TrainingFolder:
 
     def _replace(self, name: str, write: Callable[[Path], Any]) -> None:
         target = self.path / name
-        partial = target.with_name(name + ".partial")
         try:
-            write(partial)
-            os.replace(partial, target)
-        except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
-            partial.unlink(missing_ok=True)
-            raise OutputError(
-                f"{target} cannot be written ({error}); make room and call again: the last state is whole."
-            ) from error
+            with replacing(target) as part:
+                write(part)
+        except OutputError as error:
+            raise OutputError(f"{error} {_WHOLE}") from error
+        except RuntimeError as error:  # torch turns a full disk into one
+            raise OutputError(f"{target} cannot be written ({error}); make room. {_WHOLE}") from error

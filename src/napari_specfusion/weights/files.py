@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import CheckpointError, ModelError, OutputError
-from napari_specfusion.io.atomic import published
+from napari_specfusion.io.atomic import replacing
 from napari_specfusion.networks.registry import NETWORKS, create_model
 from napari_specfusion.networks.residual import NUMBERS
 from napari_specfusion.weights.card import ModelCard, card_from_metadata, card_to_metadata
@@ -77,12 +77,8 @@ def write_weights(path: str | Path, module: torch.nn.Module, card: ModelCard, nu
     numbers = numbers or {}
     tensors = {_MODULE + name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     tensors |= {name: torch.as_tensor(np.ascontiguousarray(values)) for name, values in numbers.items()}
-    try:
-        content = save(tensors, metadata=card_to_metadata(complete_card(card, module, numbers)))
-        with published([target]) as (part,):
-            part.write_bytes(content)
-    except Exception as error:  # safetensors raises its own and OSError
-        raise OutputError(f"{target} cannot be written ({error}); choose another place.") from error
+    with replacing(target) as part:
+        part.write_bytes(save(tensors, metadata=card_to_metadata(complete_card(card, module, numbers))))
 
 
 def complete_card(card: ModelCard, module: torch.nn.Module, numbers: Numbers) -> ModelCard:

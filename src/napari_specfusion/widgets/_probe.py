@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.errors import OutputError
+from napari_specfusion.io.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -89,11 +89,8 @@ def write_csv(path: Path, curves: Iterable[Curve]) -> None:
     OutputError
         If the file cannot be written.
     """
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(table(curves))
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(table(curves))
 
 
 def _cell(value: float | None) -> str:
