@@ -126,7 +126,7 @@ def test_metadata_describe_the_cube_in_valid_json(tmp_path: Path) -> None:
     assert ome["version"] == "0.5"
     assert [axis["name"] for axis in ome["multiscales"][0]["axes"]] == ["c", "y", "x"]
     assert ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] == [1.0, 2.0, 2.0]
-    assert attributes["specfusion"]["fwhm"] == [10.0, None, 12.0]
+    assert attributes["specfusion"]["fwhm"] == [10.0, "nan", 12.0]
     assert attributes["specfusion"]["nodata"] is None
     for cube in (store.cube(), ResultStore.open(tmp_path / "r.zarr").cube(), open_cube(tmp_path / "r.zarr")):
         assert isinstance(cube, Cube)

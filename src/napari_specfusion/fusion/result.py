@@ -22,11 +22,12 @@ import dask.array as da
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_specfusion.data.cube import METADATA_KEY, Cube
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import OutputError
 from napari_specfusion.io.atomic import check_name, explained, remove_folder
 from napari_specfusion.io.formats.zarr.pyramid import halve, layout, level_count, multiscales
+from napari_specfusion.io.metadata.description import OWN_KEY, from_attributes, to_attributes
 from napari_specfusion.tiling.tiles import Box
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore", "Result", "ResultStore", "check_output"]
 
 JOB_KEY = "specfusion_job"
-DESCRIPTION = ("wavelengths", "spectral_unit", "fwhm", "good_bands", "name", "affine", "crs", "pixel_size")
 
 
 class Result(Protocol):
@@ -175,7 +175,7 @@ class ResultStore:
                     **layout(shape, core, level),
                 )
             group.create_array("done", shape=(tiles,), chunks=(1,), dtype="uint8", fill_value=0)
-            group.attrs.update({"ome": multiscales(shape, fields), METADATA_KEY: _to_attributes(fields)})
+            group.attrs.update({"ome": multiscales(shape, fields), OWN_KEY: to_attributes(fields)[0]})
             # last: a folder with a key is whole
             group.attrs.update({JOB_KEY: {"key": key, "core": list(core)}})
             return cls(path, group, fields)
@@ -194,7 +194,8 @@ class ResultStore:
         path = Path(path)
         try:
             group = zarr.open_group(path, mode="r+")
-            return cls(path, group, _from_attributes(group.attrs[METADATA_KEY]))
+            attributes: Any = group.attrs[OWN_KEY]
+            return cls(path, group, from_attributes(dict(attributes)))
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise OutputError(f"{path} is no result of this package ({error!r}); fuse to a new folder.") from error
 
@@ -345,21 +346,3 @@ def _check_existing(path: Path, key: str, overwrite: bool) -> bool:
     if store.done.all():
         raise OutputError(f"{path} holds this result already, finished; open it, or give overwrite=True to redo it.")
     return True
-
-
-def _to_attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a cube's description as JSON: the values stored are physical, no-data is NaN."""
-    plain = {key: _plain(fields.get(key)) for key in DESCRIPTION}
-    return plain | {"nodata": None, "scale": 1.0, "offset": 0.0, "metadata": dict(fields.get("metadata", {}))}
-
-
-def _plain(value: Any) -> Any:
-    """Return numbers, text and lists of them; NaN, which JSON does not know, as None."""
-    if isinstance(value, np.ndarray | tuple | list):
-        return [_plain(v) for v in np.asarray(value).tolist()]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _from_attributes(attributes: Any) -> dict[str, Any]:
-    fields = {key: attributes[key] for key in DESCRIPTION} | {"metadata": dict(attributes.get("metadata", {}))}
-    return fields | {key: None if fields[key] is None else tuple(fields[key]) for key in ("affine", "pixel_size")}

@@ -17,6 +17,7 @@ from napari_specfusion.errors import ReadError
 from napari_specfusion.io.arrays.lazy import BlockArray, Box, lazy_cube
 from napari_specfusion.io.guards.limits import check_shape
 from napari_specfusion.io.metadata.axes import named_axis, requested_order
+from napari_specfusion.io.metadata.description import OWN_KEY, from_attributes
 from napari_specfusion.io.metadata.units import to_standard_unit, wavelengths_in_names
 from napari_specfusion.io.metadata.variables import Variable, also_held, choose_variable, spectral_axis
 from napari_specfusion.io.reader import Reader
@@ -36,8 +37,6 @@ _KNOWN_CODECS = {
     "scale_offset", "sharding_indexed", "shuffle", "transpose", "zlib", "zstd",
 }  # fmt: skip
 _MARKERS = ("zarr.json", ".zgroup", ".zarray")
-_KEY = "specfusion"
-_LISTS = {"wavelengths": np.float64, "fwhm": np.float64, "good_bands": np.bool_}
 
 
 def read_zarr(path: Path, *, array: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
@@ -282,26 +281,9 @@ def _arrays(path: Path) -> list[Variable]:
 
 
 def _description(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"name": path.stem}
-    known = attributes.get(_KEY)
-    if not isinstance(known, Mapping):
-        return fields
-    for key, value in known.items():
-        if value is None:
-            continue
-        if key in _LISTS:
-            fields[key] = np.array(value, dtype=_LISTS[key])
-        elif key in {"scale", "offset"}:
-            fields[key] = np.array(value, dtype=np.float64) if isinstance(value, list) else float(value)
-        elif key in {"affine", "pixel_size"}:
-            fields[key] = tuple(float(v) for v in value)
-        elif key == "nodata":
-            fields[key] = float(value)
-        elif key in {"spectral_unit", "name", "crs"} and isinstance(value, str):
-            fields[key] = value
-        elif key == "metadata" and isinstance(value, Mapping):
-            fields[key] = dict(value)
-    return fields
+    """Return the name, and what this package has written about the bands."""
+    known = attributes.get(OWN_KEY)
+    return {"name": path.stem} | (from_attributes(known) if isinstance(known, Mapping) else {})
 
 
 def _merged(shape: tuple[int, int, int], chunks: tuple[int, int, int]) -> tuple[int, int, int]:

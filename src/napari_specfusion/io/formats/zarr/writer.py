@@ -26,7 +26,7 @@ from napari_specfusion.io.arrays.lazy import MappedArray
 from napari_specfusion.io.arrays.raw import stored_dtype
 from napari_specfusion.io.formats.zarr.pyramid import CHUNK_BANDS, CHUNK_SIDE, halve, level_count, multiscales
 from napari_specfusion.io.formats.zarr.shards import EFFORT, Chunks, Level
-from napari_specfusion.io.metadata.description import OWN_KEY, plain_fields
+from napari_specfusion.io.metadata.description import OWN_KEY, to_attributes
 from napari_specfusion.io.writer import Writer
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
 
     dtype, notes = stored_dtype(cube.dtype, _TYPES, "OME-Zarr")
     dtype = dtype.newbyteorder("=")
-    fields, more = plain_fields(cube)
+    attributes, more = to_attributes(cube.describe())
     by_bands = _by_bands(cube)
     bands, height, width = cube.shape
     levels = level_count(cube.shape)
@@ -98,7 +98,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
             dimension_names=("c", "y", "x"),
         )
         pyramid.append(Level(array, parts[0] / str(level), alone))
-    store.attrs.update({"ome": multiscales(cube.shape, _placed(cube)), OWN_KEY: _attributes(fields)})
+    store.attrs.update({"ome": multiscales(cube.shape, _placed(cube)), OWN_KEY: attributes})
     buffers: list[bytearray] = []
     with ThreadPoolExecutor(_WRITERS, "specfusion-zarr") as writers:
         before: list[Future[_Done]] = []
@@ -194,13 +194,6 @@ def _fill(cube: Cube, dtype: np.dtype[Any]) -> Any:
 
 def _placed(cube: Cube) -> dict[str, Any]:
     return {"name": cube.name, "pixel_size": cube.pixel_size}
-
-
-def _attributes(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the description with every name, as results of this package have it."""
-    names = ("wavelengths", "fwhm", "good_bands", "nodata", "affine", "crs", "pixel_size")
-    empty: dict[str, Any] = dict.fromkeys(names)
-    return empty | {"scale": 1.0, "offset": 0.0, "metadata": {}} | fields
 
 
 def _halved(cube: Cube, block: NDArray[Any]) -> NDArray[Any]:
