@@ -1,4 +1,4 @@
-"""The formats: one entry here makes a reader or a writer known everywhere."""
+"""The formats: one entry here makes a reader, a product or a writer known everywhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_specfusion.io.formats import enmap, gdal, lan, pictures
 from napari_specfusion.io.formats.envi import reader as envi_reader
 from napari_specfusion.io.formats.envi import writer as envi_writer
+from napari_specfusion.io.formats.hdf5 import emit, hyperspy, neon, prisma, tanager
 from napari_specfusion.io.formats.hdf5 import reader as hdf5_reader
 from napari_specfusion.io.formats.matlab import reader as matlab_reader
 from napari_specfusion.io.formats.matlab import writer as matlab_writer
@@ -18,10 +19,20 @@ from napari_specfusion.io.formats.zarr import reader as zarr_reader
 from napari_specfusion.io.formats.zarr import writer as zarr_writer
 
 if TYPE_CHECKING:
+    from napari_specfusion.io.formats.hdf5.product import Product
     from napari_specfusion.io.reader import Reader
     from napari_specfusion.io.writer import Writer
 
-__all__ = ["READERS", "WRITERS"]
+__all__ = ["PRODUCTS", "READERS", "WRITERS"]
+
+# in HDF5 files; the first that fits is taken
+PRODUCTS: dict[str, Product] = {
+    "neon": neon.PRODUCT,
+    "prisma": prisma.PRODUCT,
+    "emit": emit.PRODUCT,
+    "tanager": tanager.PRODUCT,
+    "hyperspy": hyperspy.PRODUCT,
+}
 
 READERS: dict[str, Reader] = {
     "envi": envi_reader.READER,
@@ -30,7 +41,7 @@ READERS: dict[str, Reader] = {
     "tiff": tiff_reader.READER,
     "gdal": gdal.READER,
     "lan": lan.READER,
-    "hdf5": hdf5_reader.READER,
+    "hdf5": hdf5_reader.reader_for(PRODUCTS.values()),
     "matlab": matlab_reader.READER,
     "npy": npz_reader.NPY_READER,
     "npz": npz_reader.NPZ_READER,

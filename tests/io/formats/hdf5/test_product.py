@@ -15,7 +15,7 @@ import pytest
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import ReadError, SceneError
 from napari_specfusion.io import find_reader, open_cube, open_scene
-from napari_specfusion.io.formats.hdf5.reader import PRODUCTS
+from napari_specfusion.io.registry import PRODUCTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

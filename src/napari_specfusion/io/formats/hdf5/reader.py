@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import AmbiguousArrayError, ReadError
-from napari_specfusion.io.formats.hdf5 import emit, hyperspy, neon, prisma, tanager
+from napari_specfusion.io.formats.hdf5 import hyperspy
 from napari_specfusion.io.formats.hdf5.arrays import hdf_cube
 from napari_specfusion.io.formats.hdf5.file import attribute, child, datasets, open_hdf, vector
 from napari_specfusion.io.metadata.axes import (
@@ -32,22 +33,15 @@ from napari_specfusion.io.metadata.variables import VAGUE_NAMES, Variable, liste
 from napari_specfusion.io.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.io.formats.hdf5.product import Product
 
-__all__ = ["PRODUCTS", "READER", "read_hdf", "read_hdf_scene"]
+__all__ = ["read_hdf", "read_hdf_scene", "reader_for"]
 
-PRODUCTS: dict[str, Product] = {
-    "neon": neon.PRODUCT,
-    "prisma": prisma.PRODUCT,
-    "emit": emit.PRODUCT,
-    "tanager": tanager.PRODUCT,
-    "hyperspy": hyperspy.PRODUCT,
-}
 _WAVELENGTH_WORDS = ("wavelength", "wavenumber", "raman_shift", "ramanshift")
 _WAVELENGTH_NAMES = {
     "band_centers", "band_centres", "bandcenters", "bandcentres", "lam", "lambda", "lambdas", "wave", "waves", "wl",
@@ -58,14 +52,23 @@ _FWHM_NAMES, _GOOD_NAMES = {"fwhm", "bandwidth", "bandwidths"}, {"good_wavelengt
 _FILL_NAMES = ("_FillValue", "missing_value", "Data_Ignore_Value", "data_ignore_value", "nodata")
 
 
-def read_hdf(path: Path, *, array: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
+def read_hdf(
+    products: Collection[Product],
+    path: Path,
+    *,
+    array: str | None = None,
+    axes: str | None = None,
+    wavelengths: Any = None,
+) -> Cube:
     """Open an HDF5 or NetCDF 4 file as a cube, lazily.
 
-    Products of NEON, PRISMA, EMIT and Tanager, and HyperSpy's signals, are told by their structure. Of any other file
-    the one dataset with three axes is taken, or the one that is not a picture.
+    Products are told by their structure. Of any other file the one dataset with three axes is taken, or the one that is
+    not a picture.
 
     Parameters
     ----------
+    products
+        The products to look for.
     path
         The file.
     array
@@ -84,7 +87,7 @@ def read_hdf(path: Path, *, array: str | None = None, axes: str | None = None, w
     """
     with open_hdf(path) as file:
         if array is None and axes is None:
-            product = next((p for p in PRODUCTS.values() if p.matches(file)), None)
+            product = next((p for p in products if p.matches(file)), None)
             if product is not None:
                 return product.read(path, file)
         every = datasets(file)
@@ -95,10 +98,10 @@ def read_hdf(path: Path, *, array: str | None = None, axes: str | None = None, w
         return _generic(path, chosen, axes, count, every, alone=array is None)
 
 
-def read_hdf_scene(path: Path) -> Scene | None:
+def read_hdf_scene(products: Collection[Product], path: Path) -> Scene | None:
     """Return the pair of a product that holds a sharper image beside its cube, or None."""
     with open_hdf(path) as file:
-        product = next((p for p in PRODUCTS.values() if p.read_scene is not None and p.matches(file)), None)
+        product = next((p for p in products if p.read_scene is not None and p.matches(file)), None)
         return None if product is None or product.read_scene is None else product.read_scene(path, file)
 
 
@@ -270,11 +273,13 @@ def _arrays(path: Path) -> list[Variable]:
         return _seen(datasets(file))
 
 
-READER = Reader(
-    title="HDF5",
-    patterns=("*.h5", "*.hdf5", "*.he5", "*.hdf", "*.nc", "*.nc4", "*.hspy"),
-    read=read_hdf,
-    magic=(b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02"),
-    read_scene=read_hdf_scene,
-    arrays=_arrays,
-)
+def reader_for(products: Collection[Product]) -> Reader:
+    """Return the reader of HDF5 files that knows `products`, the first that fits first."""
+    return Reader(
+        title="HDF5",
+        patterns=("*.h5", "*.hdf5", "*.he5", "*.hdf", "*.nc", "*.nc4", "*.hspy"),
+        read=partial(read_hdf, products),
+        magic=(b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02"),
+        read_scene=partial(read_hdf_scene, products),
+        arrays=_arrays,
+    )

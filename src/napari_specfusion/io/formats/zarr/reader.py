@@ -253,7 +253,7 @@ def _plain_axes(path: Path, array: Any, count: int | None, asked: str | None) ->
         return "cyx", {}
     attributes = dict(array.attrs)
     names = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
-    named = 0 if isinstance(attributes.get(_KEY), Mapping) else None
+    named = 0 if isinstance(attributes.get(OWN_KEY), Mapping) else None
     if named is None and isinstance(names, list | tuple) and len(names) == len(shape) == 3:
         named = named_axis(names)
     order, told = requested_order(shape, count, asked, None, path, named=named)
