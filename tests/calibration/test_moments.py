@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from napari_specfusion import memory
 from napari_specfusion.calibration import moments as module
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.calibration.moments import CoarseGuide, PairMoments, sample_rows, strips
@@ -109,7 +110,7 @@ def test_strips_change_nothing(monkeypatch):
     whole = calibrated(scene_of(hsi, guide))
     assert whole.moments.count and whole.valid.any()
     assert len(module.strips(50, 5 * 22)) == 1
-    monkeypatch.setattr(module, "STRIP_VALUES", 1)
+    monkeypatch.setattr(memory, "STRIP", 1)
     assert len(module.strips(50, 5 * 22)) == 7
     assert_equal_moments(whole, calibrated(scene_of(hsi, guide)))
 
@@ -173,7 +174,7 @@ def test_the_guide_is_degraded_strip_by_strip(monkeypatch):
     _, guide = pair(low=(40, 22))
     scene = scene_of(np.ones((5, 40, 22), np.float32), guide)
     whole = CoarseGuide.of(scene, SAMPLING)
-    monkeypatch.setattr(module, "STRIP_VALUES", 1)
+    monkeypatch.setattr(memory, "STRIP", 1)
     again = CoarseGuide.of(scene, SAMPLING)
     np.testing.assert_allclose(again.values, whole.values, atol=1e-6)
     np.testing.assert_allclose(whole.values, SAMPLING.degrade(guide, (40, 22)), atol=1e-6)

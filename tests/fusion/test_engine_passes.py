@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_specfusion.calibration import calibrated as calibrated_module
+from napari_specfusion import memory
 from napari_specfusion.calibration import estimate, moments
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.scene import Scene
@@ -89,11 +89,11 @@ def test_a_large_pair_is_read_twice_at_most_but_for_samples(
     watched: tuple[Scene, Counted, Counted], searches: list[Scene], model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene, low, sharp = watched
-    monkeypatch.setattr(calibrated_module, "KEPT_BYTES", 0)
+    monkeypatch.setattr(memory, "KEPT_PAIR", 0)
     # limits as much smaller than this pair as the real ones are than a large one
     monkeypatch.setattr(estimate, "WINDOW", 32)
     monkeypatch.setattr(moments, "SAMPLE_PIXELS", 1024)
-    monkeypatch.setattr(auto, "VALUES", 32 * 32 * BANDS)
+    monkeypatch.setattr(memory, "TRIAL", 4 * 32 * 32 * BANDS)
     fuse(scene, model=model, device="cpu", tile=None)
     assert len(searches) == (model != "bicubic")
     samples = 2 * 32 * 32 + 1024 + 32 * 32 + 8 * 96

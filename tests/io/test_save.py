@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_specfusion import memory
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, OutputError
 from napari_specfusion.fusion.result import ResultStore
@@ -211,7 +212,7 @@ def test_text_that_would_break_an_envi_header_stays_out_of_it(metadata: dict[str
 @pytest.mark.parametrize("key", WRITERS)
 @pytest.mark.parametrize("origin", ["bsq", "bil", "bip", "zarr", "tiff", "dask", "crop", "select", "rows"])
 def test_in_small_blocks_from_anywhere(key: str, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4000)
+    monkeypatch.setattr(memory, "SAVED_BLOCK", 4000)
     cube = CUBE
     if origin in {"bsq", "bil", "bip"}:
         cube = open_cube(CUBE.save(tmp_path / f"in.{origin}").paths[-1])
@@ -271,7 +272,7 @@ def test_what_appears_meanwhile_is_not_replaced(target: Path) -> None:
 
 
 def test_a_stopped_save_leaves_what_was_there(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4000)
+    monkeypatch.setattr(memory, "SAVED_BLOCK", 4000)
     before = sorted(target.parent.iterdir())
     asked = iter([False, True])
     with pytest.raises(Cancelled, match="untouched"):
@@ -461,7 +462,7 @@ def test_an_envi_header_of_the_other_name_is_not_left_beside_new_data(tmp_path: 
 
 @pytest.mark.parametrize("key", WRITERS)
 def test_progress_ends_with_all(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 4000)
+    monkeypatch.setattr(memory, "SAVED_BLOCK", 4000)
     events: list[SaveProgress] = []
     CUBE.save(tmp_path / f"x{WRITERS[key].suffixes[0]}", progress=events.append)
     assert events[0].done == 0 and events[0].remaining is None
@@ -491,7 +492,7 @@ class Counted:
 
 @pytest.mark.parametrize("key", WRITERS)
 def test_the_cube_is_never_held(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(memory, "SAVED_BLOCK", 1 << 20)
     lazy = da.from_array(Counted(), chunks=(1, 512, 512), meta=np.empty((0, 0, 0), "f4"), name="counted")
     options: dict[str, Any] = {"version": "7.3"} if key == "matlab" else {}
     HELD.clear()

@@ -209,7 +209,7 @@ def test_ome_zarr_has_few_files(interleave: str, tmp_path: Path, monkeypatch: py
 
     values = np.random.default_rng(5).integers(0, 4000, (40, 700, 900)).astype("u2")
     header = Cube.from_array(values).save(tmp_path / "x.hdr", interleave=interleave).paths[-1]
-    monkeypatch.setattr("napari_specfusion.io.arrays.blocks.BLOCK_BYTES", 16 << 20)
+    monkeypatch.setattr("napari_specfusion.memory.SAVED_BLOCK", 16 << 20)
     open_cube(header).save(tmp_path / "x.zarr")
     level = zarr.open_group(tmp_path / "x.zarr", mode="r")["0"]
     assert isinstance(level, zarr.Array)
@@ -246,7 +246,7 @@ def test_ome_zarr_in_zarr(dtype: str, tmp_path: Path) -> None:
 def test_levels_are_means(side: tuple[int, int], dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import zarr
 
-    monkeypatch.setattr("napari_specfusion.io.arrays.blocks.BLOCK_BYTES", 300_000)
+    monkeypatch.setattr("napari_specfusion.memory.SAVED_BLOCK", 300_000)
     rng = np.random.default_rng(2)
     values = (
         rng.random((2, *side)).astype(dtype) if dtype == "f4" else rng.integers(0, 2 if dtype == "?" else 9, (2, *side))
@@ -278,7 +278,7 @@ def test_levels_do_not_depend_on_the_blocks(
     values = np.random.default_rng(3).integers(0, 65536, (20, 1031, 601)).astype("u2")
     header = Cube.from_array(values).save(tmp_path / "x.hdr", interleave=interleave).paths[-1]
     Cube.from_array(values).save(tmp_path / "whole.zarr")
-    monkeypatch.setattr("napari_specfusion.io.arrays.blocks.BLOCK_BYTES", block)
+    monkeypatch.setattr("napari_specfusion.memory.SAVED_BLOCK", block)
     open_cube(header).save(tmp_path / "blocks.zarr")
     whole, blocks = (zarr.open_group(tmp_path / f"{name}.zarr", mode="r") for name in ("whole", "blocks"))
     np.testing.assert_array_equal(blocks["0"][:], values)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from napari_specfusion import memory
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
@@ -77,7 +78,7 @@ def result(scene: Scene, method: Any, tile: int | None = None) -> np.ndarray:
 def test_the_result_minimises_the_documented_objective(
     monkeypatch: pytest.MonkeyPatch, ratio: Any, low: tuple[int, int], kept: bool
 ) -> None:
-    monkeypatch.setattr(projected, "KEPT_BYTES", 256_000_000 if kept else 0)
+    monkeypatch.setattr(memory, "BASE_CACHE", 256_000_000 if kept else 0)
     scene, seen = random_pair(ratio, low, noise=0.02), {}
     solve = projected.LowResolution.solve
 
@@ -124,7 +125,7 @@ def test_tiles_agree_with_the_whole_image(
     multiple: int,
     kept: bool,
 ) -> None:
-    monkeypatch.setattr(projected, "KEPT_BYTES", 256_000_000 if kept else 0)
+    monkeypatch.setattr(memory, "BASE_CACHE", 256_000_000 if kept else 0)
     scene = random_pair(ratio, low, excess)
     whole = result(scene, Projected(Uneven(multiple=multiple)))
     assert np.isfinite(whole).all()
@@ -149,7 +150,7 @@ def test_a_small_result_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> Non
     scene, inner = random_pair(4, (12, 12)), Uneven(multiple=8)
     first = result(scene, Projected(inner), 16)
     assert inner.calls == 1
-    monkeypatch.setattr(projected, "KEPT_BYTES", 0)
+    monkeypatch.setattr(memory, "BASE_CACHE", 0)
     second = result(scene, Projected(inner), 16)
     assert inner.calls == 2 + 9
     np.testing.assert_allclose(first, second, atol=1e-12)

@@ -50,8 +50,8 @@ def test_strips_and_autograd_give_the_same(size: tuple[int, int], monkeypatch: p
     module = create_model("lso", 3, 2, 2, **SMALL).double()
     guide, hsi = torch.rand(2, 2, 2 * size[0], 2 * size[1]).double(), torch.rand(2, 3, *size).double()
     whole = module(guide, hsi).detach()
-    monkeypatch.setattr("napari_specfusion.networks.layers.STRIP_PIXELS", 64)
-    monkeypatch.setattr("napari_specfusion.networks.lso.LATENT_PIXELS", 64)
+    monkeypatch.setattr("napari_specfusion.memory.STRIP_PIXELS", 64)
+    monkeypatch.setattr("napari_specfusion.memory.LATENT_PIXELS", 64)
     with torch.inference_mode():
         torch.testing.assert_close(module(guide, hsi), whole, atol=1e-12, rtol=0)
 

@@ -86,10 +86,11 @@ def test_equals_the_plain_formulation(
     module, pair = network(**sizes), images(*size)
     expected = plain_specsolver(module.state_dict(), *pair, bool(sizes.get("straight")))
     torch.testing.assert_close(module(*pair).detach(), expected, atol=1e-10, rtol=0)
-    monkeypatch.setattr("napari_specfusion.networks.layers.STRIP_PIXELS", 64)
+    monkeypatch.setattr("napari_specfusion.memory.STRIP_PIXELS", 64)
     monkeypatch.setattr("napari_specfusion.networks.fourier.SPECTRUM_CHANNELS", 3)
-    for name, value in (("ENCODED_PIXELS", 64), ("SLICE_PIXELS", 32), ("SMALL", 0)):
-        monkeypatch.setattr(f"napari_specfusion.networks.specsolver.{name}", value)
+    monkeypatch.setattr("napari_specfusion.memory.ENCODED_PIXELS", 64)
+    monkeypatch.setattr("napari_specfusion.memory.SLICE_PIXELS", 32)
+    monkeypatch.setattr("napari_specfusion.networks.specsolver.SMALL", 0)
     with torch.inference_mode():
         torch.testing.assert_close(module(*pair), expected, atol=1e-10, rtol=0)
 

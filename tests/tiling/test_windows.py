@@ -193,8 +193,8 @@ def test_the_engine_computes_each_window_once(tile: Any) -> None:
 def test_too_little_memory_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = pair(60, 70)
     easy = values(fuse(scene, model=Global(64), tile=24, device="cpu"))
-    for name in ("KEPT_BYTES", "KEPT_WINDOWS"):
-        monkeypatch.setattr(f"napari_specfusion.tiling.windows.{name}", 1)
+    for name in ("memory.WINDOW_CACHE", "tiling.windows.KEPT_WINDOWS"):
+        monkeypatch.setattr(f"napari_specfusion.{name}", 1)
     method = Global(64)
     np.testing.assert_allclose(values(fuse(scene, model=method, tile=24, device="cpu")), easy, atol=1e-6)
     assert max(Counter(method.calls).values()) > 1

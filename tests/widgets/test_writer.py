@@ -111,7 +111,7 @@ def test_the_activity_bar_shows_how_far_a_save_is(viewer: Any, tmp_path: Path, m
         seen.append((bar.desc, bar.n, bar.total))
 
     monkeypatch.setattr(progress, "update", told)
-    monkeypatch.setattr("napari_specfusion.io.arrays.blocks.BLOCK_BYTES", 1200)
+    monkeypatch.setattr("napari_specfusion.memory.SAVED_BLOCK", 1200)
     data, keywords, _ = CUBE.layer_data()
     save_layer(str(tmp_path / "x.hdr"), data, keywords)
     done = [n for _, n, _ in seen]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.calibration.estimate import Calibration, Match, calibration_of
 from napari_specfusion.calibration.moments import CoarseGuide, PairMoments, strips
 from napari_specfusion.progress import Progress, ShouldStop, Watch
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Scene
 
 __all__ = ["CalibratedScene", "CubePass", "calibrate"]
-
-# a pair whose stored values take no more is read once and kept
-KEPT_BYTES = 256_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +85,7 @@ class CalibratedScene:
     def scene(self) -> Scene:
         """The pair as it was given; in memory where it is small."""
         size = sum(cube.data.nbytes for cube in (self.stated.hsi, self.stated.guide))
-        if size > KEPT_BYTES:
+        if size > memory.KEPT_PAIR:
             return self.stated
         return self.stated.replace(hsi=_kept(self.stated.hsi, self.watch), guide=_kept(self.stated.guide, self.watch))
 

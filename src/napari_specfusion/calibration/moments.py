@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.errors import CalibrationError
 from napari_specfusion.progress import Watch
 from napari_specfusion.sensor.sampling import apply_separable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CoarseGuide", "PairMoments", "sample_rows", "strips"]
 
-STRIP_VALUES = 4_000_000
 # LR pixels that the moments are taken from, and rows that are read at one place. On cubes of 500 x 500 pixels and more
 # the sample moves the fused image by less than 0.02 dB (tests/calibration/test_moments.py).
 SAMPLE_PIXELS, SAMPLE_ROWS = 65_536, 8
@@ -296,8 +296,8 @@ def _degrade(scene: Scene, sampling: Sampling, watch: Watch) -> tuple[NDArray[np
 
 
 def strips(rows: int, values_per_row: int) -> list[slice]:
-    """Cut `rows` rows into strips of at most `STRIP_VALUES` values, at least 8 rows each."""
-    step = max(8, STRIP_VALUES // max(values_per_row, 1))
+    """Cut `rows` rows into strips of at most `memory.STRIP` bytes of double precision, at least 8 rows each."""
+    step = max(8, memory.STRIP // (8 * max(values_per_row, 1)))
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 

@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.data.checks import check_data, filled, fixed_numbers, one_or_per_band, one_per_band, to_numbers
 from napari_specfusion.data.data_array import to_data_array
 from napari_specfusion.data.display import contrast_limits, rgb_bands
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["METADATA_KEY", "Cube"]
 
-# what is read at once where a whole cube is
-READ_BYTES = 16_000_000
 _UNITS = ("nm", "cm-1")
 _PER_BAND = ("wavelengths", "fwhm", "good_bands")
 
@@ -298,7 +297,7 @@ class Cube:
         else:
             bands, height, width = self.shape
             values = np.empty(self.shape, self.dtype)
-            step = max(1, READ_BYTES // (bands * width * self.dtype.itemsize))
+            step = max(1, memory.READ // (bands * width * self.dtype.itemsize))
             for start in range(0, height, step):
                 if watch is not None:
                     watch(start, height)

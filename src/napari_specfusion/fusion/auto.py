@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_specfusion import memory
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, SceneError, SpecFusionError
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "choose"]
 
-# what is tried: pixels of the cube per side, and values in all
-SIDE, VALUES = 256, 6_000_000
+# pixels of the cube per side that are tried
+SIDE = 256
 # pixels per side below which a trial misleads: on 16 x 16 pixels of EnMAP it favours GLP, which is 4 dB worse there
 SMALLEST = 24
 # dB by which a method must be better than a simpler one, and a learned one than those that need no weights
@@ -114,7 +115,7 @@ def choose(
         calibrated.watch = Watch(progress, should_stop, STOPPED)
     scene = calibrated.stated
     try:
-        trial = reduced(calibrated, min(side, math.isqrt(VALUES // scene.hsi.bands)))
+        trial = reduced(calibrated, min(side, math.isqrt(memory.TRIAL // (4 * scene.hsi.bands))))
     except SceneError as error:
         return Choice(METHODS[DEFAULT_METHOD], reason=f"{DEFAULT_METHOD} was chosen untried. {error}")
     assert trial.reference is not None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.methods.linear import seen_from
 from napari_specfusion.methods.subspace import Correction, LowResolution, Split, Subspace, coefficients
 from napari_specfusion.tiling.tile_reader import TileReader
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from napari_specfusion.tiling.tiles import Tile
 
 __all__ = ["Projected", "ProjectedPredictor"]
-
-# a first result up to this size is kept, so that the other method runs once
-KEPT_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def _first_pass(
     start = np.zeros((leading.shape[1], *low))
     grid = tile_grid(scene, inner.footprint, "auto")
     kept: NDArray[Any] | None = None
-    if inner.bands * math.prod(grid.shape) * dtype.itemsize <= KEPT_BYTES:
+    if inner.bands * math.prod(grid.shape) * dtype.itemsize <= memory.BASE_CACHE:
         kept = np.empty((inner.bands, *grid.shape), dtype)
     reader = TileReader(scene, dtype, means=calibrated.band_means())
     for tile, _, values in predict_tiles(inner, reader, grid, device=device):

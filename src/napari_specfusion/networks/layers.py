@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_specfusion import memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Encoder", "added", "by_strips", "conv3", "double", "leaky", "pad_to", "strips"]
-
-# Measured on two cores: larger strips leave the caches and the allocator's pools, smaller ones drown in their halos.
-STRIP_PIXELS = 1 << 16
 
 
 class Encoder(nn.Module):
@@ -135,7 +134,7 @@ def by_strips(
 def strips(shape: torch.Size, halo: int, on: torch.device, *, step: int = 1, pixels: int | None = None) -> list[slice]:
     """Return the rows of each strip that `by_strips` cuts an image into; one slice where it takes the image at once."""
     count, _, height, width = shape
-    rows = max(math.ceil(max((pixels or STRIP_PIXELS) // (count * width), 2 * halo) / step), 1) * step
+    rows = max(math.ceil(max((pixels or memory.STRIP_PIXELS) // (count * width), 2 * halo) / step), 1) * step
     if torch.is_grad_enabled() or on.type != "cpu" or rows >= height:
         return [slice(0, height)]
     return [slice(start, min(start + rows, height)) for start in range(0, height, rows)]

@@ -13,15 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_specfusion import memory
 from napari_specfusion.errors import ModelError
 from napari_specfusion.networks.inputs import Grid, check_pair, check_ratio, check_sizes, extended, padded_pair
 from napari_specfusion.networks.layers import Encoder, added, by_strips, conv3, double, leaky
 from napari_specfusion.tiling.tiles import Footprint
 
 __all__ = ["LSO"]
-
-# Measured on two cores: the tokens of this many pixels and their series stay in the caches.
-LATENT_PIXELS = 1 << 13
 
 
 class LSO(nn.Module):
@@ -250,7 +248,7 @@ class _LatentBlock(nn.Module):
         weight, bias = self._projections()
         series = self._series(x.dtype)
         shape = torch.Size((count, width, rows, across * p))
-        moved = by_strips(transform, shape, 0, x.device, step=p, pixels=LATENT_PIXELS)[:, :, :height]
+        moved = by_strips(transform, shape, 0, x.device, step=p, pixels=memory.LATENT_PIXELS)[:, :, :height]
         return added(moved, x)
 
     def _projections(self) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_specfusion import memory
 from napari_specfusion.errors import ModelError
 from napari_specfusion.networks.fourier import MagnitudeNet, PhaseNet, channel_groups, mirrored, polar
 from napari_specfusion.networks.inputs import Grid, check_pair, check_ratio, check_sizes, extended, padded_pair
@@ -23,12 +24,6 @@ from napari_specfusion.tiling.tiles import Footprint
 __all__ = ["SpecSolver"]
 
 MULTIPLE = 4
-
-# The slice weights of so many pixels take 8 MB at the released sizes.
-SLICE_PIXELS = 1 << 12
-
-# The encoder reaches far: in larger strips than usual it computes fewer rows twice.
-ENCODED_PIXELS = 1 << 17
 
 # Up to here the order of axes makes little difference in time. As given, sums are added up as in the released code, and
 # phases close to pi come out on the same side of their jump.
@@ -169,7 +164,7 @@ class SpecSolver(nn.Module):
             return self.spatial_encoder(images[:, :, rows])  # type: ignore[no-any-return]
 
         reach = self.spatial_encoder.reach
-        features = by_strips(encode, images.shape, reach, images.device, pixels=ENCODED_PIXELS)
+        features = by_strips(encode, images.shape, reach, images.device, pixels=memory.ENCODED_PIXELS)
         joined = self._frequencies(features, self.spa1(features))
         del features
 
@@ -294,7 +289,7 @@ class _Block(nn.Module):
             y = added(self.mlp(self.ln_2(y)), y)
             return self.mlp2(self.ln_3(y)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
-        return by_strips(finish, x.shape, 0, x.device, plus, pixels=SLICE_PIXELS)
+        return by_strips(finish, x.shape, 0, x.device, plus, pixels=memory.SLICE_PIXELS)
 
 
 class _SliceAttention(nn.Module):
@@ -324,7 +319,7 @@ class _SliceAttention(nn.Module):
         """Return ``(N, heads, slices, size)`` after their exchange; keys and values are ``(N, H, W, width)``."""
         count, height, width, channels = keys.shape
         sums: list[Tensor] = []
-        for rows in strips(torch.Size((count, channels, height, width)), 0, keys.device, pixels=SLICE_PIXELS):
+        for rows in strips(torch.Size((count, channels, height, width)), 0, keys.device, pixels=memory.SLICE_PIXELS):
             value = self._split(values[:, rows])
             # one column more counts the pixels
             value = torch.cat([value, torch.ones_like(value[..., :1])], -1)

@@ -20,6 +20,7 @@ from uuid import uuid4
 import dask.array as da
 import numpy as np
 
+from napari_specfusion import memory
 from napari_specfusion.errors import SceneError
 from napari_specfusion.io import as_cube
 from napari_specfusion.quality.formulas import (
@@ -48,7 +49,6 @@ __all__ = ["MEASURES", "Measure", "Quality", "Row", "evaluate", "format_table", 
 T = TypeVar("T")
 
 UNIT_RANGE_LIMIT = 1.5
-BLOCK_BYTES = 2**24
 SMALLEST_BLOCK = 128
 MOST_WORKERS = 4
 
@@ -396,7 +396,7 @@ def _peak(pair: _Pair, data_range: float | None, block: int | None) -> float:
 
 def _side(pair: _Pair, block: int | None) -> int:
     if block is None:
-        return max(SMALLEST_BLOCK, math.isqrt(BLOCK_BYTES // (8 * len(pair.good))))
+        return max(SMALLEST_BLOCK, math.isqrt(memory.QUALITY_BLOCK // (8 * len(pair.good))))
     if block < 1:
         raise SceneError(f"The block size is {block}; it must be at least 1 pixel, or None.")
     return block

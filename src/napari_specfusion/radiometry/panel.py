@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.io import as_cube
 
@@ -22,7 +23,6 @@ __all__ = ["Field", "Reference", "integration_time"]
 PLATEAU = 1e-3
 _LIMITS = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16))
 _MOST_LINES = 512
-_BLOCK_BYTES = 64 << 20
 _TIMES = ("tint", "integration time", "exposure time", "exposure", "shutter")
 
 
@@ -132,7 +132,7 @@ def _lines(cube: Cube) -> Iterator[NDArray[np.floating[Any]]]:
     """Yield blocks of lines of `cube`, all of them or 512 spread evenly."""
     bands, height, width = cube.shape
     step = -(-height // _MOST_LINES)
-    block = step * max(1, _BLOCK_BYTES // (bands * width * 8))
+    block = step * max(1, memory.PANEL_BLOCK // (bands * width * 8))
     for start in range(0, height, block):
         yield cube.read(slice(start, min(start + block, height), step), slice(None))
 

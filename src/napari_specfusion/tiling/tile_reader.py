@@ -14,6 +14,8 @@ import dask.array as da
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_specfusion import memory
+
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.scene import Scene
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TileReader", "Window", "band_means"]
 
-STRIP_BYTES = 32_000_000
 Means = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]
 
 
@@ -112,7 +113,7 @@ def band_means(cube: Cube) -> NDArray[np.float64]:
         total, count = np.asarray(da.stack([totals, valid.sum(axis=(1, 2))]))
     else:
         bands, height, width = cube.shape
-        rows = max(1, STRIP_BYTES // (bands * width * 8))
+        rows = max(1, memory.STRIP // (bands * width * 8))
         total, count = np.zeros(bands), np.zeros(bands)
         for start in range(0, height, rows):
             values = cube.read(slice(start, min(start + rows, height)), slice(0, width))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.errors import FusionError
 from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tiles import Box, Footprint, Tile, TileGrid, padded_shape
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["TilePredictor", "predict_tiles", "predict_whole", "tile_grid"]
 
 AUTO_SIDE = 512
-AUTO_BYTES = 256_000_000
 
 
 class TilePredictor:
@@ -137,7 +137,7 @@ def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> Til
         side = tile if isinstance(tile, int) else windows.stride
         return TileGrid(shape, scene.factor, windows.footprint, side)
     if isinstance(tile, str):
-        side = AUTO_SIDE if AUTO_SIDE**2 * scene.hsi.bands * 4 <= AUTO_BYTES else AUTO_SIDE // 2
+        side = AUTO_SIDE if AUTO_SIDE**2 * scene.hsi.bands * 4 <= memory.TILE else AUTO_SIDE // 2
         grid = TileGrid(shape, scene.factor, footprint, side)
         # what a tile with its halo takes, a small image may take as well
         return grid if math.prod(shape) > (side + 2 * grid.margin) ** 2 else TileGrid(shape, scene.factor, footprint)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.errors import FusionError
 from napari_specfusion.tiling.tiles import Box, Footprint, Tile
 
@@ -42,8 +43,7 @@ __all__ = ["WindowedPredictor", "Windows"]
 
 MIN_OVERLAP = 64
 
-# What windows may be kept in: so much, or so many whole ones where they are larger. A tile touches four.
-KEPT_BYTES = 512_000_000
+# This many windows are kept even where they take more than their share of memory. A tile touches four.
 KEPT_WINDOWS = 6
 
 Index = tuple[int, int]
@@ -242,7 +242,7 @@ class WindowedPredictor:
         fine = read.relative_to(tile.read)
         sharp, coarse = guide[:, *fine.slices], hsi[:, *fine.divide(self.ratio).slices]
         size = self.bands * math.prod(box.shape) * guide.element_size()
-        while self._kept and self.kept_bytes + size > max(KEPT_BYTES, KEPT_WINDOWS * size):
+        while self._kept and self.kept_bytes + size > max(memory.WINDOW_CACHE, KEPT_WINDOWS * size):
             self._kept.popitem(last=False)
         whole = self.inner.predict(sharp, coarse, Tile(tile.index, read, box), shape)
         inside = whole[:, *box.relative_to(read).slices].to("cpu", guide.dtype)

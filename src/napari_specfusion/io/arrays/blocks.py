@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.errors import Cancelled, ReadError
 from napari_specfusion.io.arrays.lazy import BlockArray, MappedArray
 
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "SaveProgress", "Watch", "contiguous", "file_arrays", "plan", "reads_by_bands", "stored_blocks"]
 
-# Five blocks are alive at once at most: two read, one waiting, two written.
-BLOCK_BYTES = 32 << 20
 _AHEAD = 2
-_CACHED = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def plan(cube: Cube, by_bands: bool, grid: tuple[int, int, int] = (1, 1, 1), lim
     limit
         Bytes; a block of one cell of the grid may have more.
     """
-    limit = BLOCK_BYTES if limit is None else limit
+    limit = memory.SAVED_BLOCK if limit is None else limit
     bands, height, width = cube.shape
     size = cube.dtype.itemsize
 
@@ -169,7 +167,7 @@ def contiguous(values: NDArray[Any], row_axis: int = 1) -> NDArray[Any]:
     turned = np.empty(values.shape, values.dtype)
     to, rows = np.moveaxis(turned, row_axis, 0), np.moveaxis(values, row_axis, 0)
     # a line of the cache for every pixel
-    step = max(1, _CACHED // (64 * max(1, rows.shape[-1])))
+    step = max(1, memory.CACHED // (64 * max(1, rows.shape[-1])))
     for first in range(0, len(rows), step):
         to[first : first + step] = rows[first : first + step]
     return turned

@@ -14,6 +14,7 @@ import numpy as np
 from dask.base import tokenize
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import ReadError, SpecFusionError
@@ -27,8 +28,6 @@ __all__ = ["BlockArray", "BlockCache", "LoadedArray", "MappedArray", "display_ch
 Shape = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
 
-_PLANE_BYTES = 64 << 20
-_SPAN_BYTES = 256 << 20
 _MOST_ROW_BLOCKS = 64
 _MOST_CHUNKS = 50_000
 
@@ -212,7 +211,7 @@ class BlockCache:
         return block
 
 
-def display_chunks(shape: Shape, row_bytes: int, limit: int = _PLANE_BYTES) -> Shape:
+def display_chunks(shape: Shape, row_bytes: int, limit: int) -> Shape:
     """Return dask chunks of one band, split by rows where a band touches more than `limit` bytes of the file.
 
     Several bands share a chunk where a graph of single ones would be too large to build.
@@ -231,7 +230,7 @@ def lazy_cube(array: Any, path: Path, chunks: Shape | None = None, **description
     if chunks is None:
         span = getattr(array, "row_span", array.shape[2] * array.dtype.itemsize)
         plane = array.shape[2] * array.dtype.itemsize
-        chunks = display_chunks(array.shape, span, _PLANE_BYTES if span == plane else _SPAN_BYTES)
+        chunks = display_chunks(array.shape, span, memory.DISPLAY_CHUNK if span == plane else memory.DISPLAY_SPAN)
     state = path.stat()
     what = repr(array) if not isinstance(array, np.ndarray) else (array.shape, array.strides)
     token = tokenize(str(path), state.st_mtime_ns, state.st_size, what, description.get("name"))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.io.guards import limits
 from napari_specfusion.io.metadata.xml_text import parse_xml
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ _SIZES = np.zeros(256, np.int64)
 _SIZES[1:14] = 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4
 _SIZES[16:19] = 8
 _MOST_TAGS = 4096
-# Values may share bytes of the file, as those of a table for all pages do; all of them may not.
-_FREE_VALUES, _MOST_REPEATS = 4 << 20, 4
 _MOST_PLANES, _MOST_FILES = 1 << 20, 10_000
 
 
@@ -68,7 +67,7 @@ def check_pages(path: Path) -> None:
             pages += tags.size * tags.dtype.itemsize + (16 if big else 6)
             held = tags["count"].astype(np.float64) * _SIZES[np.minimum(tags["type"], 255)]
             values += int(held[held <= size].sum())
-            if pages > size or values > _FREE_VALUES + _MOST_REPEATS * size:
+            if pages > size or values > limits.FREE_VALUES + limits.MOST_REPEATS * size:
                 raise ReadError(
                     f"{path} has {size} bytes, but its first {len(seen)} pages claim {pages + values}; it is damaged, "
                     "get it anew."

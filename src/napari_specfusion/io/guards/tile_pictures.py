@@ -6,15 +6,13 @@ import struct
 from typing import TYPE_CHECKING
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.io.guards import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["PICTURES", "check_picture"]
-
-# A picture may be padded to its own blocks, but no more.
-_FREE_SAMPLES, _MOST_GROWTH = 1 << 20, 2
 
 Size = tuple[int, int, int]
 
@@ -47,7 +45,7 @@ def check_picture(path: Path, compression: int, data: bytes, tables: bytes | Non
             f"{path}: a strip or tile holds no picture whose size can be told ({error}); it is damaged, get it anew."
         ) from error
     held = expected[0] * expected[1] * expected[2]
-    if height * width * samples > max(_FREE_SAMPLES, _MOST_GROWTH * held):
+    if height * width * samples > max(limits.FREE_SAMPLES, limits.MOST_PADDING * held):
         raise ReadError(
             f"{path}: a strip or tile of {expected[0]} x {expected[1]} x {expected[2]} samples holds a picture of "
             f"{height} x {width} x {samples}; it is damaged or meant to fill the memory. Save it without compression."

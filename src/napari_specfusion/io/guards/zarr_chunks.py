@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import ShardingCodec
 
+from napari_specfusion.io.guards import limits
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,11 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["bounded", "unpacked"]
 
-# What filters hand on may be wider than the numbers, and the index of a shard comes on top.
-_SPARE_BYTES, _MOST_GROWTH = 1 << 20, 16
-# Beyond, chunks do not shrink to a two-hundredth.
-_FREE_BYTES, _MOST_PACKED = 256 << 20, 200
-_LZMA_MEMORY = 256 << 20
 _ZSTD_MAGIC = 0xFD2FB528
 _PACKING = {"gzip", "zlib", "bz2", "lzma", "zstd", "blosc", "lz4"}
 
@@ -46,7 +43,7 @@ def bounded(array: zarr.Array[Any]) -> zarr.Array[Any]:
 
 
 def _limit(size: int) -> int:
-    return _SPARE_BYTES + _MOST_GROWTH * size
+    return limits.SPARE_BYTES + limits.WIDEST_FILTER * size
 
 
 def unpacked(name: str, data: bytes, limit: int) -> bytes | None:
@@ -57,13 +54,13 @@ def unpacked(name: str, data: bytes, limit: int) -> bytes | None:
     ValueError
         If there is more in it, or it is damaged; who reads knows the path.
     """
-    limit = min(limit, max(_FREE_BYTES, _MOST_PACKED * len(data)))
+    limit = min(limit, max(limits.FREE_BYTES, limits.MOST_GROWTH * len(data)))
     if name in {"gzip", "zlib"}:
         return _all_streams(name, data, limit, lambda: zlib.decompressobj(wbits=47))
     if name == "bz2":
         return _all_streams(name, data, limit, bz2.BZ2Decompressor)
     if name == "lzma":
-        return _all_streams(name, data, limit, lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY))
+        return _all_streams(name, data, limit, lambda: lzma.LZMADecompressor(memlimit=limits.LZMA_MEMORY))
     if name not in _PACKING:
         return None
     try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.data.cube import METADATA_KEY
 from napari_specfusion.io.metadata.axes import UNCERTAIN_KEY
 from napari_specfusion.io.metadata.variables import Variable, spectral_axis
@@ -47,8 +48,7 @@ _UNITS = ("nm", "cm-1")
 _TUPLES = {"affine": 6, "pixel_size": 2}
 # what a reader remarked on one file, and where another lies, is no property of the image
 _OF_THE_FILE = {OWN_KEY, "notes", "store", UNCERTAIN_KEY}
-_LONGEST_METADATA = 256 << 10
-LONGEST = 64 << 20
+LONGEST = memory.LONGEST_TEXT
 
 
 def to_attributes(fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -73,7 +73,7 @@ def to_attributes(fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
         if np.all(np.asarray(fields.get(key, _EMPTY[key])) == _EMPTY[key]):
             attributes[key] = _EMPTY[key]
     metadata, dropped = _plain_metadata(fields.get("metadata", {}))
-    if len(json.dumps(metadata)) > _LONGEST_METADATA:
+    if len(json.dumps(metadata)) > memory.LONGEST_METADATA:
         notes.append("the further metadata were left out: they are longer than 256 kB")
         metadata, dropped = {}, []
     if dropped:

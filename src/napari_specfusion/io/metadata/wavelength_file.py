@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io.metadata.units import guessed_unit, is_count, to_standard_unit, unit_in_name
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_wavelengths"]
 
-_LONGEST = 10_000_000
 _MOST_COLUMNS = 1000
 _SEPARATOR = re.compile(r"[\s,;]+")
 # what columns of wavelengths are called; the first kind that is there decides
@@ -53,8 +53,9 @@ def read_wavelengths(path: Path) -> tuple[NDArray[np.float64], str | None]:
         If the file cannot be read, holds something else, or several columns could be meant: they are named.
     """
     try:
-        if path.stat().st_size > _LONGEST:
-            raise ReadError(f"{path} has {path.stat().st_size} bytes; a list of wavelengths has {_LONGEST} at most.")
+        size, most = path.stat().st_size, memory.LONGEST_WAVELENGTHS
+        if size > most:
+            raise ReadError(f"{path} has {size} bytes; a list of wavelengths has {most} at most.")
         lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ReadError(f"{path} cannot be read as text ({error}); choose a text file of numbers.") from error

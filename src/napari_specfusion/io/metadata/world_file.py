@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_specfusion import memory
 from napari_specfusion.io.metadata.units import numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["world_fields"]
-
-_LONGEST = 10_000
 
 
 def world_fields(path: Path) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def world_fields(path: Path) -> dict[str, Any]:
     endings = {f".{suffix[1:2]}{suffix[-1:]}w", f"{suffix}w", ".wld"}
     beside = [p for p in path.parent.glob("*") if p.stem == path.stem and p.suffix.lower() in endings and p.is_file()]
     for file in sorted(beside):
-        if file.stat().st_size > _LONGEST:
+        if file.stat().st_size > memory.LONGEST_WORLD_FILE:
             continue
         values = numbers(file.read_bytes().decode("ascii", "replace").split())
         if values is None or values.size != 6 or values[0] * values[3] == values[1] * values[2]:

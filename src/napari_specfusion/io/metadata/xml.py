@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_xml"]
 
-_LONGEST = 64 << 20
 _DEEPEST = 200
 
 
@@ -26,9 +26,11 @@ def read_xml(path: Path) -> Element:
         If the file is no XML, declares a document type, or is longer or deeper than metadata are.
     """
     with path.open("rb") as file:
-        raw = file.read(_LONGEST + 1)
-    if len(raw) > _LONGEST:
-        raise ReadError(f"{path} is longer than {_LONGEST >> 20} MB, which no metadata are; choose the product's own.")
+        raw = file.read(memory.LONGEST_TEXT + 1)
+    if len(raw) > memory.LONGEST_TEXT:
+        raise ReadError(
+            f"{path} is longer than {memory.LONGEST_TEXT >> 20} MB, which no metadata are; choose the product's own."
+        )
     builder, depth = TreeBuilder(), 0
     parser = expat.ParserCreate()
 

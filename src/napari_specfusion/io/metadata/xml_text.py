@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-__all__ = ["parse_xml"]
+from napari_specfusion import memory
 
-_LONGEST = 64 << 20
+__all__ = ["parse_xml"]
 
 
 def parse_xml(text: str | bytes | None) -> ElementTree.Element | None:
@@ -15,7 +15,7 @@ def parse_xml(text: str | bytes | None) -> ElementTree.Element | None:
     Descriptions of images need no document type, which is where entities are declared: what expands a few bytes to
     gigabytes, or reads other files, is not even looked at.
     """
-    if not text or len(text) > _LONGEST:
+    if not text or len(text) > memory.LONGEST_TEXT:
         return None
     try:
         words = text.decode() if isinstance(text, bytes) else text

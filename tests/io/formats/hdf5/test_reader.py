@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io import find_reader, open_cube
 from napari_specfusion.io.arrays.lazy import MappedArray
@@ -434,9 +435,9 @@ def test_any_slice_is_numpys(
         data.draw(st.one_of(st.integers(0, n - 1), st.slices(n).filter(lambda s, n=n: len(range(*s.indices(n))) > 0)))
         for n in want.shape
     )
-    limit = arrays._SPARSE_BOX
+    limit = memory.HDF_BOX
     try:
-        arrays._SPARSE_BOX = data.draw(st.sampled_from([limit, 16]))
+        memory.HDF_BOX = data.draw(st.sampled_from([limit, 16]))
         np.testing.assert_array_equal(array[index], want[index])
     finally:
-        arrays._SPARSE_BOX = limit
+        memory.HDF_BOX = limit

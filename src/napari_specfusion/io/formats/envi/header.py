@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io.formats.envi.map_info import map_fields
 from napari_specfusion.io.metadata.units import fits_dtype, numbers, to_standard_unit, wavelengths_in_names
@@ -25,7 +26,6 @@ _DTYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: 
 _COMPLEX = {6, 9}
 _FOREIGN = ("tiff", "jp2", "jpeg", "hdf", "nitf", "envi meta", "envi virtual")
 _LAYOUTS = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (2, 0, 1)}
-_LONGEST = 8 << 20
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _LONG_LISTS = {
     "wavelength",
@@ -118,12 +118,12 @@ def _parsed(path: Path) -> tuple[dict[str, str], list[str]]:
     """Return the entries of a header, and the keys that stand in it twice with different values."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        raw = file.read(min(size, _LONGEST))
+        raw = file.read(min(size, memory.LONGEST_HEADER))
     text = _text(raw).lstrip()
-    if not text.startswith("ENVI") or size > _LONGEST:
+    if not text.startswith("ENVI") or size > memory.LONGEST_HEADER:
         raise ReadError(
-            f"{path} is not an ENVI header: its first line is not 'ENVI', or it is longer than {_LONGEST >> 20} MB. "
-            "Choose the header that belongs to the data, or another reader."
+            f"{path} is not an ENVI header: its first line is not 'ENVI', or it is longer than "
+            f"{memory.LONGEST_HEADER >> 20} MB. Choose the header that belongs to the data, or another reader."
         )
     found: dict[str, str] = {}
     twice: list[str] = []

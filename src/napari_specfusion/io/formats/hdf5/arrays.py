@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io.arrays.lazy import BlockArray, BlockCache, Box, MappedArray, Shape, lazy_cube
 from napari_specfusion.io.formats.hdf5.file import checked, child, datasets, import_h5py, open_hdf
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HdfArray", "child", "datasets", "hdf_array", "hdf_cube", "import_h5py", "open_hdf"]
 
-_CHUNK_CACHE = 64 << 20
-_SPARSE_BOX = 64 << 20
-_DASK_BYTES = 4 << 20
 _MOST_DASK_CHUNKS = 50_000
 _MOST_BANDS, _LONGEST_SIDE = 1_000_000, 10_000_000
 _DEFLATE, _SHUFFLE, _FLETCHER = 1, 2, 3
@@ -68,7 +66,7 @@ class HdfArray(BlockArray):
     def _open(self) -> Any:
         # Kept open: opening costs more than reading a chunk.
         h5py = import_h5py(Path(self.path))
-        file = h5py.File(self.path, "r", rdcc_nbytes=_CHUNK_CACHE)
+        file = h5py.File(self.path, "r", rdcc_nbytes=memory.HDF_CACHE)
         return checked(Path(self.path), child(file, self.dataset), self.dataset)
 
     @cached_property
@@ -109,7 +107,7 @@ class HdfArray(BlockArray):
         """Return the values at `picks`, by several boxes where one around them all would be large and mostly unused."""
         spans = [int(np.ptp(pick)) + 1 for pick in picks]
         wanted = math.prod(pick.size for pick in picks)
-        if math.prod(spans) * self.dtype.itemsize > _SPARSE_BOX and math.prod(spans) > 2 * wanted:
+        if math.prod(spans) * self.dtype.itemsize > memory.HDF_BOX and math.prod(spans) > 2 * wanted:
             for axis in sorted(range(3), key=lambda a: -spans[a] / picks[a].size):
                 chunk = picks[axis] // (1 if self.chunks is None else self.chunks[axis])
                 cuts = np.flatnonzero(np.diff(chunk)) + 1
@@ -230,7 +228,7 @@ def _merged(shape: Shape, chunks: Shape, itemsize: int) -> Shape:
     bands, height, width = (min(n, size) for n, size in zip(chunks, shape, strict=True))
     while height < shape[1] or width < shape[2]:
         count = math.prod(-(-size // n) for size, n in zip(shape, (bands, height, width), strict=True))
-        if bands * height * width * itemsize >= _DASK_BYTES and count <= _MOST_DASK_CHUNKS:
+        if bands * height * width * itemsize >= memory.HDF_CHUNK and count <= _MOST_DASK_CHUNKS:
             break
         height, width = min(2 * height, shape[1]), min(2 * width, shape[2])
     while -(-shape[0] // bands) * -(-shape[1] // height) * -(-shape[2] // width) > _MOST_DASK_CHUNKS:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError, needs_extra
+from napari_specfusion.io.guards import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["attribute", "checked", "child", "datasets", "import_h5py", "open_hdf", "text", "vector"]
 
-_LARGEST_CHUNK = 1 << 30
 _MOST_NUMBERS = 1_000_000
 _MOST_OBJECTS, _DEEPEST, _MOST_LINKS = 20_000, 40, 8
 
@@ -147,7 +147,7 @@ def _flaw(dataset: Any, numeric: bool = True) -> str | None:
         return "its numbers lie in another file; repack it into one file with h5repack"
     if dataset.is_virtual:
         return "it is put together of other datasets (virtual); repack it into one file with h5repack"
-    if dataset.chunks is not None and math.prod(dataset.chunks) * size > _LARGEST_CHUNK:
+    if dataset.chunks is not None and math.prod(dataset.chunks) * size > limits.LARGEST_HDF_CHUNK:
         return f"its chunks {dataset.chunks} hold more than 1 GB each; repack it with smaller ones (h5repack -l CHUNK=)"
     return None
 

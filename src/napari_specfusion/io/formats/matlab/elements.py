@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io.guards.limits import check_inflation
 
@@ -37,7 +38,6 @@ _NAMES = {
 _HEAD = 2048
 _MOST_VARIABLES = 10_000
 _DEEPEST, _MOST_PARTS, _MOST_FIELDS, _MOST_AXES = 16, 200_000, 10_000, 32
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def inflated(path: Path, element: Element) -> NDArray[np.uint8]:
         else:
             read, left, inflater = 0, element.stored, zlib.decompressobj()
             while left and read < element.size:
-                packed = file.read(min(left, _BLOCK))
+                packed = file.read(min(left, memory.UNPACKED_PIECE))
                 if not packed:
                     break
                 left -= len(packed)
@@ -116,7 +116,7 @@ def inflated(path: Path, element: Element) -> NDArray[np.uint8]:
                 out[read : read + len(part)] = np.frombuffer(part, np.uint8)
                 read += len(part)
             # The checksum stands behind the last number.
-            while left and not inflater.eof and (packed := file.read(min(left, _BLOCK))):
+            while left and not inflater.eof and (packed := file.read(min(left, memory.UNPACKED_PIECE))):
                 left -= len(packed)
                 inflater.decompress(inflater.unconsumed_tail + packed, 1)
     if read != element.size:

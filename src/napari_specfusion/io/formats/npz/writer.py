@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_specfusion import memory
 from napari_specfusion.io.arrays.blocks import Watch, contiguous, plan, reads_by_bands, stored_blocks
 from napari_specfusion.io.arrays.raw import fill, stored_dtype
 from napari_specfusion.io.metadata.description import OWN_KEY, own_entry, told_by_name
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["WRITER"]
 
 _TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
-_COPY = 16 << 20
 
 
 def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch: Watch) -> list[str]:
@@ -50,7 +50,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
                     member.write(contiguous(values.astype(dtype, copy=False)).data)
             else:
                 with spool.open("rb") as file:
-                    while piece := file.read(_COPY):
+                    while piece := file.read(memory.COPIED_PIECE):
                         watch.check()
                         member.write(piece)
                         watch.add(len(piece))

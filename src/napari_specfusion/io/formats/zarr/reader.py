@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io.arrays.lazy import BlockArray, Box, lazy_cube
+from napari_specfusion.io.guards import limits
 from napari_specfusion.io.guards.limits import check_shape
 from napari_specfusion.io.metadata.axes import named_axis, requested_order
 from napari_specfusion.io.metadata.description import OWN_KEY, from_attributes
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["READER", "read_zarr"]
 
 _MOST_CHUNKS, _MOST_ARRAYS = 20_000, 1000
-_LARGEST_CHUNK, _MOST_PER_SHARD = 2 << 30, 1 << 20
 # "pickle" is not among them: unpacking it would run whatever the file says. Neither are "pcodec" and "zfpy", whose
 # chunks tell of any size.
 _KNOWN_CODECS = {
@@ -166,15 +166,16 @@ def _inside(path: Path, store: Any, level: str) -> Any:
             "one of Zarr's own codecs."
         )
     size = math.prod(found.chunks) * np.dtype(found.dtype).itemsize
-    if size > _LARGEST_CHUNK:
+    if size > limits.LARGEST_ZARR_CHUNK:
         raise ReadError(
             f"{path}: level {level!r} has chunks of {tuple(found.chunks)}, {size / 2**30:.0f} GB each; save it with "
-            f"chunks below {_LARGEST_CHUNK >> 30} GB."
+            f"chunks below {limits.LARGEST_ZARR_CHUNK >> 30} GB."
         )
     per_shard = math.prod(n // max(1, m) for n, m in zip(found.shards or (), found.chunks, strict=False))
-    if per_shard > _MOST_PER_SHARD:
+    if per_shard > limits.MOST_CHUNKS_PER_SHARD:
         raise ReadError(
-            f"{path}: level {level!r} has shards of {per_shard} chunks; save it with {_MOST_PER_SHARD} at most."
+            f"{path}: level {level!r} has shards of {per_shard} chunks; save it with "
+            f"{limits.MOST_CHUNKS_PER_SHARD} at most."
         )
     return bounded(found)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.io.arrays import blocks
+from napari_specfusion import memory
 from napari_specfusion.io.arrays.blocks import (
     Block,
     Watch,
@@ -38,8 +38,6 @@ __all__ = ["WRITER"]
 
 _TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 _SMALLEST_CHUNK = 32
-# about what stays in the cache; smaller steps keep threads waiting for each other
-_BYTES_AT_ONCE = 1 << 20
 # each has a core to compress on
 _WRITERS = min(8, max(2, os.cpu_count() or 1))
 _SIDES = (512, 256, 128, 64)
@@ -182,8 +180,8 @@ def _side(column_bytes: int, levels: int, width: int) -> int:
 
     Where whole rows of `width` pixels fit into a block, they are read in one go.
     """
-    fitting = [side for side in _SIDES if side * side * column_bytes <= blocks.BLOCK_BYTES] or [_SIDES[-1]]
-    whole = [side for side in fitting if side >= CHUNK_SIDE and side * width * column_bytes <= blocks.BLOCK_BYTES]
+    fitting = [side for side in _SIDES if side * side * column_bytes <= memory.SAVED_BLOCK] or [_SIDES[-1]]
+    whole = [side for side in fitting if side >= CHUNK_SIDE and side * width * column_bytes <= memory.SAVED_BLOCK]
     return int(max((whole or fitting)[0], 2 ** (levels - 1)))
 
 
@@ -234,7 +232,7 @@ def _mean_of_integers(block: NDArray[Any]) -> NDArray[Any]:
     halved = np.empty((bands, height // 2, width // 2), block.dtype)
     # an even number of rows each: bands need no care of their own
     lines, means = np.ascontiguousarray(block).reshape(-1, width), halved.reshape(-1, width // 2)
-    rows = 2 * max(1, _BYTES_AT_ONCE // (2 * width * block.dtype.itemsize))
+    rows = 2 * max(1, memory.HALVED_ROWS // (2 * width * block.dtype.itemsize))
     for y in range(0, len(lines), rows):
         means[y // 2 : (y + rows) // 2] = _rounded_mean(lines[y : y + rows])
     return halved
