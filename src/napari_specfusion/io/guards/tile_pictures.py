@@ -12,9 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["PICTURES", "check_picture"]
+__all__ = ["PICTURES", "check_codec", "check_picture"]
+
+# Images of this field come in none of these, and each has a header of its own that would have to be checked.
+_REFUSED = {34887: "LERC", 34927: "WebP", 50001: "WebP", 22610: "JPEG XR", 34934: "JPEG XR"}
 
 Size = tuple[int, int, int]
+
+
+def check_codec(path: Path, compression: int) -> None:
+    """Raise a ReadError if a TIFF is compressed in a way that only GDAL unpacks."""
+    name = _REFUSED.get(compression)
+    if name is not None:
+        raise ReadError(
+            f"{path} is compressed with {name}, which is not unpacked here; open it with reader='gdal', or save it "
+            "with another compression, such as Deflate."
+        )
 
 
 def check_picture(path: Path, compression: int, data: bytes, tables: bytes | None, expected: Size) -> None:
@@ -25,7 +38,7 @@ def check_picture(path: Path, compression: int, data: bytes, tables: bytes | Non
     path
         The file.
     compression
-        What the TIFF calls the kind of picture; nothing is done where it is none.
+        What the TIFF calls the kind of picture; nothing is done where the compression is not a picture's.
     data
         The bytes of the strip or tile.
     tables
@@ -33,6 +46,7 @@ def check_picture(path: Path, compression: int, data: bytes, tables: bytes | Non
     expected
         Height, width and samples of a strip or tile.
     """
+    check_codec(path, compression)
     read = PICTURES.get(compression)
     if read is None:
         return
@@ -119,55 +133,6 @@ def _png(data: bytes) -> Size:
     return height, width, {0: 1, 3: 4, 4: 2, 2: 3}.get(kind, 4)
 
 
-def _webp(data: bytes) -> Size:
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        raise ValueError("no header of WebP")
-    kind = data[12:16]
-    if kind == b"VP8X":
-        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
-    elif kind == b"VP8L":
-        bits = struct.unpack_from("<I", data, 21)[0]
-        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    elif kind == b"VP8 ":
-        width, height = (n & 0x3FFF for n in struct.unpack_from("<HH", data, 26))
-    else:
-        raise ValueError("WebP of unknown kind")
-    return height, width, 4
-
-
-def _lerc(data: bytes) -> Size:
-    """Return the size of the first image, its samples being those of all that follow it."""
-    position = total = height = width = 0
-    while position < len(data) and (data[position : position + 6] == b"Lerc2 " or not total):
-        if data[position : position + 6] != b"Lerc2 ":
-            raise ValueError("no header of LERC 2")
-        version = struct.unpack_from("<i", data, position + 6)[0]
-        at = position + (14 if version >= 3 else 10)
-        rows, columns = struct.unpack_from("<2i", data, at)
-        depth = struct.unpack_from("<i", data, at + 8)[0] if version >= 4 else 1
-        length = struct.unpack_from("<i", data, at + (20 if version >= 4 else 16))[0]
-        if min(rows, columns, depth, length) <= 0:
-            raise ValueError("LERC of no size")
-        height, width = max(height, rows), max(width, columns)
-        total += depth
-        position += length
-    return height, width, total
-
-
-def _jpegxr(data: bytes) -> Size:
-    if data[:3] != b"II\xbc":
-        raise ValueError("no header of JPEG XR")
-    (start,) = struct.unpack_from("<I", data, 4)
-    found: dict[int, int] = {}
-    for number in range(struct.unpack_from("<H", data, start)[0]):
-        code, kind, _, value = struct.unpack_from("<HHII", data, start + 2 + 12 * number)
-        found[code] = value & 0xFFFF if kind == 3 else value
-    try:
-        return found[0xBC81], found[0xBC80], 4
-    except KeyError:
-        raise ValueError("JPEG XR of no size") from None
-
-
 # --- JPEG XL ---------------------------------------------------------------------------
 
 
@@ -236,6 +201,5 @@ def _jpegxl_size(bits: _Bits) -> tuple[int, int]:
 PICTURES: dict[int, Callable[[bytes], Size]] = {
     6: _jpeg, 7: _jpeg, 33007: _jpeg, 34892: _jpeg,
     33003: _jpeg2000, 33004: _jpeg2000, 33005: _jpeg2000, 34712: _jpeg2000,
-    34887: _lerc, 34927: _webp, 50001: _webp, 34933: _png, 22610: _jpegxr, 34934: _jpegxr,
-    50002: _jpegxl, 52546: _jpegxl,
+    34933: _png, 50002: _jpegxl, 52546: _jpegxl,
 }  # fmt: skip

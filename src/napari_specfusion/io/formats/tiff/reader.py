@@ -22,6 +22,7 @@ from napari_specfusion.io.formats.tiff.segments import (
 )
 from napari_specfusion.io.formats.tiff.tags import describe_tags, lists_wavelengths
 from napari_specfusion.io.guards.limits import check_inflation, check_shape
+from napari_specfusion.io.guards.tile_pictures import check_codec
 from napari_specfusion.io.metadata.axes import band_axis_of, bands_first
 from napari_specfusion.io.metadata.world_file import world_fields
 from napari_specfusion.io.reader import Reader
@@ -143,6 +144,7 @@ def _squeezed(path: Path, series: tifffile.TiffPageSeries) -> tuple[tuple[int, i
 def _check_codec(path: Path, page: Any) -> None:
     import tifffile
 
+    check_codec(path, int(page.compression))
     try:
         tifffile.TIFF.DECOMPRESSORS[page.compression]
         if page.predictor != 1:

@@ -16,7 +16,7 @@ from napari_specfusion.errors import ReadError
 from napari_specfusion.io.arrays.lazy import BlockArray, BlockCache, Box
 from napari_specfusion.io.guards.limits import check_inflation
 from napari_specfusion.io.guards.tiff_pages import check_ome, check_pages
-from napari_specfusion.io.guards.tile_pictures import PICTURES, check_picture
+from napari_specfusion.io.guards.tile_pictures import PICTURES, check_codec, check_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,6 +98,7 @@ def decoded(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]:
         if page is None:
             continue
         frame: Any = page.keyframe
+        check_codec(path, int(frame.compression))
         if frame.compression not in PICTURES:
             continue
         height, width = segment_shape(frame)
