@@ -122,19 +122,20 @@ class Canvas:
                 target = getattr(self, name)[patch.slices]
                 np.copyto(target, np.broadcast_to(np.asarray(value, np.float32), shape), where=mask)
 
-    def shadow(self, box: Box, shape: Shape, move: Point, softness: float, depth: float) -> None:
-        """Darken what lies under a shape's soft shadow, displaced by `move` (x, y)."""
+    def shadow(self, box: Box, shape: Shape, move: Point, softness: float, depth: float) -> Patch:
+        """Darken what lies under a shape's soft shadow, displaced by `move` (x, y); return the patch of `box`."""
         reach = 3 * softness
         x0, y0, x1, y1 = box
         patch = self.patch((x0 + move[0] - reach, y0 + move[1] - reach, x1 + move[0] + reach, y1 + move[1] + reach))
-        inside = shape(patch.x - np.float32(move[0]), patch.y - np.float32(move[1])).astype(np.float32)
-        self.light[patch.slices] *= 1 - np.float32(depth) * blur(inside, softness * self.side)
+        inside = shape(patch.x - move[0], patch.y - move[1]).astype(np.float32)
+        self.light[patch.slices] *= 1 - depth * blur(inside, softness * self.side)
+        return self.patch(box)
 
 
 def turned(x: Field, y: Field, centre: Point, degrees: float) -> tuple[Field, Field]:
     """Return coordinates along and across an axis through `centre`."""
     c, s = np.float32(np.cos(np.radians(degrees))), np.float32(np.sin(np.radians(degrees)))
-    dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
+    dx, dy = x - centre[0], y - centre[1]
     return c * dx + s * dy, c * dy - s * dx
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["paint_still_life"]
 
+EVERYWHERE = np.ones((1, 1), bool)
 SUN = np.array([-0.5, -0.55, 0.67], np.float32)
 
 
@@ -66,7 +67,7 @@ def _wall(canvas: Canvas) -> None:
     light = (0.5 - 0.12 * patch.y + 0.1 * patch.x) + 0.42 * blur(panes.astype(np.float32), 0.006 * canvas.side)
     canvas.paint(
         patch,
-        np.ones((1, 1), bool),
+        EVERYWHERE,
         "plaster",
         "sage",
         0.75 * bud + 0.06 * canvas.grain(patch, 3),
@@ -85,7 +86,7 @@ def _table(canvas: Canvas) -> None:
     folds = 0.05 * np.sin(across * 2.1 + 9 * patch.y) + 0.05 * np.sin(across * 5 - 4 * patch.y)
     canvas.paint(
         patch,
-        np.ones((1, 1), bool),
+        EVERYWHERE,
         "linen",
         "indigo",
         blue * (0.85 + 0.1 * weave),
@@ -93,23 +94,22 @@ def _table(canvas: Canvas) -> None:
         light=0.86 + folds - 0.25 * np.maximum(patch.x - 0.6, 0) + 0.1 * (patch.y - 0.8),
     )
     edge = canvas.patch((0, 0.625, 1, 0.637))
-    canvas.paint(edge, np.ones((1, 1), bool), "linen", light=0.95)
+    canvas.paint(edge, EVERYWHERE, "linen", light=0.95)
     canvas.shadow((0, 0.62, 1, 0.635), rectangle((0.5, 0.63), (1.2, 0.01)), (0, 0.012), 0.006, 0.4)
 
 
 def _picture(canvas: Canvas) -> None:
     centre, sides = (0.165, 0.2), (0.25, 0.3)
     box = around(centre, 0.17)
-    canvas.shadow(box, rectangle(centre, sides), (0.018, 0.02), 0.012, 0.55)
-    patch = canvas.patch(box)
-    x, y = patch.x - np.float32(centre[0]), patch.y - np.float32(centre[1])
+    patch = canvas.shadow(box, rectangle(centre, sides), (0.018, 0.02), 0.012, 0.55)
+    x, y = patch.x - centre[0], patch.y - centre[1]
     frame = np.maximum(np.abs(x) / (sides[0] / 2), np.abs(y) / (sides[1] / 2))
     bevel = np.where(np.abs(x) * sides[1] > np.abs(y) * sides[0], np.sign(x), np.sign(y))
     grain = np.sin(90 * (x + y) + 4 * canvas.grain(patch, 7))
     canvas.paint(patch, frame < 1, "walnut", "oak", 0.3 + 0.25 * grain, light=0.72 - 0.16 * bevel, gloss=0.01)
     canvas.paint(patch, frame < 0.84, "paper", strength=1 + 0.05 * canvas.grain(patch, 8), light=0.82 - 0.3 * y)
     star = (centre[0], centre[1] - 0.025)
-    dx, dy = patch.x - np.float32(star[0]), patch.y - np.float32(star[1])
+    dx, dy = patch.x - star[0], patch.y - star[1]
     radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
     canvas.paint(patch, (radius < 0.078) & (np.sin(angle * 20) > 0), "ink")
     canvas.paint(patch, (radius > 0.083) & (radius < 0.092), "vermilion", "ochre", 0.5 + 0.5 * np.sin(3 * angle))
@@ -133,10 +133,9 @@ def _books(canvas: Canvas, rng: np.random.Generator) -> None:
     for x, width, height, cloth, print_ in spines:
         centre, sides = (x, bottom - height / 2), (width, height)
         box = (x - width, bottom - height - 0.01, x + width, bottom + 0.01)
-        canvas.shadow(box, rectangle(centre, sides), (0.02, 0.008), 0.01, 0.5)
-        patch = canvas.patch(box)
+        patch = canvas.shadow(box, rectangle(centre, sides), (0.02, 0.008), 0.01, 0.5)
         mask = rectangle(centre, sides)(patch.x, patch.y)
-        bulge = (patch.x - np.float32(x)) / np.float32(width / 2)
+        bulge = (patch.x - x) / (width / 2)
         light = 0.85 - 0.28 * bulge - 0.3 * np.maximum(np.abs(bulge) - 0.6, 0)
         woven = canvas.ripple(patch.x, 3) * canvas.ripple(patch.y, 5)
         canvas.paint(
@@ -181,16 +180,15 @@ def _leaf(canvas: Canvas, root: Point, degrees: float, length: float, rng: np.ra
 
     def local(x: Field, y: Field) -> tuple[Field, Field]:
         u, v = turned(x, y, root, degrees)
-        u = u / np.float32(length)
-        return u, v / np.float32(length) + np.float32(bend) * u * u
+        u = u / length
+        return u, v / length + bend * u * u
 
     def shape(x: Field, y: Field) -> Mask:
         u, v = local(x, y)
         return np.asarray((u > 0) & (u < 1) & (np.abs(v) < 0.21 * np.sin(np.pi * np.clip(u, 0, 1) ** 0.8)))
 
     box = around(root, 1.25 * length)
-    canvas.shadow(box, shape, (0.02, 0.022), 0.008, 0.4)
-    patch = canvas.patch(box)
+    patch = canvas.shadow(box, shape, (0.02, 0.022), 0.008, 0.4)
     u, v = local(patch.x, patch.y)
     veins = (np.abs(v) < 0.012) | (np.abs((u * 9 - np.abs(v) * 14) % 1 - 0.5) < 0.07)
     canvas.paint(
@@ -207,17 +205,16 @@ def _leaf(canvas: Canvas, root: Point, degrees: float, length: float, rng: np.ra
 
 def _vase(canvas: Canvas, centre: Point) -> None:
     def radius(y: Field) -> Field:
-        t = (y - np.float32(centre[1])) / np.float32(0.16)
+        t = (y - centre[1]) / 0.16
         belly = np.sqrt(np.clip(1 - ((t - 0.2) / 0.85) ** 2, 0, 1)) * 0.098
         return np.asarray(np.where(t < -0.55, 0.04 + 0.06 * np.maximum(-0.72 - t, 0), np.maximum(belly, 0.04)))
 
     box = around(centre, 0.17)
     foot = ellipse((centre[0], centre[1] + 0.155), (0.11, 0.028))
-    canvas.shadow(box, foot, (0.07, 0.004), 0.016, 0.6)
-    patch = canvas.patch(box)
-    nx = (patch.x - np.float32(centre[0])) / np.maximum(radius(patch.y), 1e-3)
+    patch = canvas.shadow(box, foot, (0.07, 0.004), 0.016, 0.6)
+    nx = (patch.x - centre[0]) / np.maximum(radius(patch.y), 1e-3)
     nz = np.sqrt(np.clip(1 - nx * nx, 0, 1))
-    t = (patch.y - np.float32(centre[1])) / np.float32(0.16)
+    t = (patch.y - centre[1]) / 0.16
     turn = np.arcsin(np.clip(nx, -1, 1))
     zigzag = np.abs((turn * 4.5 / np.pi) % 1 - 0.5)
     pattern = (np.abs(t - 0.15 - 0.25 * (zigzag - 0.25)) < 0.05) | (np.abs(np.abs(t - 0.15) - 0.27) < 0.025)
@@ -250,7 +247,7 @@ def _blossom(canvas: Canvas, centre: Point, radius: float, petal: str, edge: str
         )
         patch = canvas.patch(around(middle, 0.55 * radius))
         u, v = turned(patch.x, patch.y, middle, degrees)
-        u, v = u / np.float32(0.5 * radius * scale), v / np.float32(0.27 * radius * scale)
+        u, v = u / (0.5 * radius * scale), v / (0.27 * radius * scale)
         streaks = np.sin(v * 9 + canvas.grain(patch, number))
         canvas.paint(
             patch,
@@ -287,7 +284,7 @@ def _ball(
     canvas.shadow(around(centre, 1.2 * reach), ground, (0.6 * radii[0], 0.12 * radii[1]), 0.16 * reach, 0.65)
     patch = canvas.patch(around(centre, 1.05 * reach))
     u, v = turned(patch.x, patch.y, centre, degrees)
-    nx, ny = (patch.x - np.float32(centre[0])) / reach, (patch.y - np.float32(centre[1])) / reach
+    nx, ny = (patch.x - centre[0]) / reach, (patch.y - centre[1]) / reach
     nz = np.sqrt(np.clip(1 - (u / radii[0]) ** 2 - (v / radii[1]) ** 2, 0, 1)).astype(np.float32)
     facing = np.clip(SUN[0] * nx + SUN[1] * ny + SUN[2] * nz, 0, 1)
     mirrored = np.exp(-(((nx + 0.33) / 0.12) ** 2) - ((ny + 0.4) / 0.09) ** 2)
@@ -307,9 +304,8 @@ def _ball(
 
 def _fruit(canvas: Canvas) -> None:
     plate = (0.5, 0.86)
-    canvas.shadow(around(plate, 0.22), ellipse(plate, (0.215, 0.085)), (0.014, 0.016), 0.012, 0.55)
-    patch = canvas.patch(around(plate, 0.22))
-    u, v = (patch.x - np.float32(plate[0])) / 0.215, (patch.y - np.float32(plate[1])) / 0.085
+    patch = canvas.shadow(around(plate, 0.22), ellipse(plate, (0.215, 0.085)), (0.014, 0.016), 0.012, 0.55)
+    u, v = (patch.x - plate[0]) / 0.215, (patch.y - plate[1]) / 0.085
     radius = np.hypot(u, v)
     angle = np.arctan2(v, u)
     rim = ((radius > 0.9) & (radius < 0.95)) | ((radius > 0.78) & (radius < 0.88) & (np.sin(48 * angle) > 0.2))
@@ -329,8 +325,7 @@ def _fruit(canvas: Canvas) -> None:
 def _colour_card(canvas: Canvas) -> None:
     centre, degrees = (0.155, 0.84), -9.0
     shape = rectangle(centre, (0.25, 0.19), degrees)
-    canvas.shadow(around(centre, 0.17), shape, (0.007, 0.008), 0.006, 0.5)
-    patch = canvas.patch(around(centre, 0.17))
+    patch = canvas.shadow(around(centre, 0.17), shape, (0.007, 0.008), 0.006, 0.5)
     u, v = turned(patch.x, patch.y, centre, degrees)
     canvas.paint(patch, shape, "ink", "paper", 0.06, light=0.93 - 0.2 * u)
     colours = (
@@ -352,18 +347,10 @@ def _letter(canvas: Canvas, rng: np.random.Generator) -> None:
     centre, degrees = (0.855, 0.865), 8.0
     shape = rectangle(centre, (0.23, 0.2), degrees)
     box = around(centre, 0.17)
-    canvas.shadow(box, shape, (0.006, 0.007), 0.006, 0.5)
-    patch = canvas.patch(box)
+    patch = canvas.shadow(box, shape, (0.006, 0.007), 0.006, 0.5)
     _, v = turned(patch.x, patch.y, centre, degrees)
     crease = 0.06 * np.tanh(v * 120) * np.exp(-((v / 0.03) ** 2))
-    canvas.paint(
-        patch,
-        shape,
-        "paper",
-        "skin",
-        0.08 + 0.05 * canvas.grain(patch, 90),
-        light=0.93 + crease - 0.2 * v,
-    )
+    canvas.paint(patch, shape, "paper", "skin", 0.08 + 0.05 * canvas.grain(patch, 90), light=0.93 + crease - 0.2 * v)
     direction = (float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees))))
     for line in range(5):
         du, dv = -0.095, -0.07 + 0.033 * line
@@ -382,13 +369,7 @@ def _letter(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _writing(
-    canvas: Canvas,
-    start: Point,
-    direction: Point,
-    height: float,
-    letters: int,
-    ink: str,
-    rng: np.random.Generator,
+    canvas: Canvas, start: Point, direction: Point, height: float, letters: int, ink: str, rng: np.random.Generator
 ) -> None:
     """Strokes that look like letters, in a line from `start`; the lines are two pixels wide or less."""
     (ex, ey), (nx, ny) = direction, (-direction[1], direction[0])
