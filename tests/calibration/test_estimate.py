@@ -328,7 +328,7 @@ def test_a_calibration_is_summed_up_in_five_lines():
     assert repr(found).splitlines() == [
         "Calibration: unrelated",
         "  PSF       Gaussian, sigma 1.70 px",
-        "  Shift     (+0.25, -1.00) px, at the border of the search",
+        "  Shift     (+0.25, -1.00) px, at the border",
         "  Residual  0.600 of the contrast (0.900 uncalibrated)",
         "  Noise     cube 0.001, guide 0.02 (standard deviation)",
     ]

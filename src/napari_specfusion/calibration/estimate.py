@@ -129,10 +129,9 @@ class Calibration:
         return (match, *_found(self))
 
     def _summary(self) -> tuple[str, dict[str, str]]:
-        y, x = self.shift
         return f"Calibration: {self.verdict}", {
             "PSF": psf_text(self.psf),
-            "Shift": f"({y:+.2f}, {x:+.2f}) px" + (", at the border of the search" if self.at_border else ""),
+            "Shift": f"({self.shift[0]:+.2f}, {self.shift[1]:+.2f}) px{', at the border' if self.at_border else ''}",
             "Residual": f"{self.residual:.3f} of the contrast ({self.baseline:.3f} uncalibrated)",
             "Noise": f"cube {self.noise_hsi:.3g}, guide {self.noise_guide:.3g} (standard deviation)",
         }
@@ -141,7 +140,6 @@ class Calibration:
         return text_summary(*self._summary())
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows of the calibration."""
         return html_summary(*self._summary())
 
 

@@ -395,5 +395,4 @@ class Cube:
         return text_summary(cube_title(self), cube_rows(self))
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows of the cube."""
         return html_summary(cube_title(self), cube_rows(self))

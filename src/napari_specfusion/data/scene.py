@@ -134,7 +134,6 @@ class Scene:
         return text_summary(scene_title(self), scene_rows(self))
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows of the scene."""
         return html_summary(scene_title(self), scene_rows(self))
 
 
