@@ -123,8 +123,8 @@ def choose(
     if min(height, width) < SMALLEST:
         return Choice(
             METHODS[DEFAULT_METHOD],
-            reason=f"{DEFAULT_METHOD} was chosen untried: a trial on {height} x {width} pixels one scale down misleads, it "
-            f"takes {SMALLEST} a side.",
+            reason=f"{DEFAULT_METHOD} was chosen untried: a trial on only {height} x {width} pixels misleads. "
+            f"It takes {SMALLEST} a side.",
         )
     if candidates is None:
         from napari_specfusion.weights.shipped import weights_for
