@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.errors import CubeError
+from napari_specfusion.errors import CubeError, needs_extra
 
 if TYPE_CHECKING:
     import xarray
@@ -32,7 +32,7 @@ def to_data_array(cube: Cube) -> xarray.DataArray:
     try:
         import xarray
     except ImportError as error:
-        raise CubeError('to_xarray needs xarray: pip install "napari-specfusion[xarray]".') from error
+        raise CubeError(f"to_xarray {needs_extra('xarray')}.") from error
     spectral = "band" if cube.wavelengths is None else "wavelength"
     metadata = dict(cube.metadata)
     coords: dict[str, Any] = _place(cube)
