@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_specfusion.methods.classical import glp
 from napari_specfusion.methods.linear import LinearPredictor
@@ -353,24 +354,12 @@ def conjugate_gradients(
     tolerance: float,
 ) -> NDArray[np.float32]:
     """Solve ``operator(x) = target`` for one plane ``(h, w)``, to a relative residual of `tolerance`."""
-
-    def size_of(plane: NDArray[np.float32]) -> float:
-        return float(np.sum(np.square(plane), dtype=np.float64))
-
-    solution = np.zeros_like(target)
-    residual, direction = target.copy(), target.copy()
-    size = start = size_of(residual)
-    for _ in range(iterations):
-        if size <= tolerance**2 * start:
-            break
-        image = operator(direction)
-        step = np.float32(size / float(np.sum(direction * image, dtype=np.float64)))
-        solution += step * direction
-        residual -= step * image
-        size, before = size_of(residual), size
-        direction *= np.float32(size / before)
-        direction += residual
-    return solution
+    shape = target.shape
+    system = LinearOperator(
+        (target.size, target.size), matvec=lambda x: operator(x.reshape(shape)).ravel(), dtype=np.float32
+    )
+    solution, _ = cg(system, target.ravel(), rtol=tolerance, maxiter=iterations)
+    return np.asarray(solution, np.float32).reshape(shape)
 
 
 def _noise_floor(moments: PairMoments, axes: NDArray[np.float64]) -> NDArray[np.float64]:
