@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import io
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from napari_specfusion.cli import progress
 from napari_specfusion.cli.progress import ProgressLine, clock
+from napari_specfusion.fusion.engine import FusionProgress
+from napari_specfusion.progress import Progress
 
 
 class Screen(io.StringIO):
@@ -15,8 +15,8 @@ class Screen(io.StringIO):
         return True
 
 
-def fusion_event(done: int, message: str = "") -> Any:
-    return SimpleNamespace(done=done, total=4, message=message, step=None)
+def fusion_event(done: int, message: str = "", step: Progress | None = None) -> FusionProgress:
+    return FusionProgress(done, 4, None, 0.0, None, None, message, step)
 
 
 def test_a_terminal_gets_one_line_that_is_written_over() -> None:
@@ -56,6 +56,21 @@ def test_a_message_stands_above_the_bar(capsys: pytest.CaptureFixture[str], monk
         line.fusion(fusion_event(0, "glp was chosen."))
         line.fusion(fusion_event(1))
     assert capsys.readouterr().out == "glp was chosen.\n"
+
+
+def test_what_comes_before_the_tiles_has_a_bar_of_its_own() -> None:
+    screen = Screen()
+    with ProgressLine("Fusing", screen) as line:
+        line.fusion(fusion_event(0, step=Progress(1, 2, "calibrating")))
+        assert screen.getvalue().endswith("left, calibrating")
+        line.fusion(fusion_event(0, step=Progress(0, 5, "preparing")))
+        last = screen.getvalue().rpartition("\r")[2]
+        assert last.startswith("Fusing:   0% |")
+        assert last.rstrip().endswith("left, preparing")
+        line.fusion(fusion_event(1))
+        last = screen.getvalue().rpartition("\r")[2]
+        assert last.startswith("Fusing:  25% |")
+        assert last.rstrip().endswith("left")
 
 
 def test_a_log_gets_few_lines() -> None:
