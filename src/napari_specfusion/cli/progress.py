@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
@@ -43,44 +43,45 @@ class ProgressLine:
         self._title = title
         self._stream = sys.stderr if stream is None else stream
         self._live = self._stream.isatty()
-        self._note = ""
         self._start = self._last = time.perf_counter()
-        # what was done, and when, at the first report: before it nothing is known about speed
-        self._first: tuple[float, float] | None = None
-        self._step = ""
+        self._note = ""
+        self._done, self._total = 0.0, math.nan
+        # what was done, and when, at the first report of a step: before it nothing is known about speed
+        self._first = (0.0, self._start)
+        self._bar: Any = None
 
     def __enter__(self) -> Self:
-        self._bar = tqdm(
-            desc=self._title,
-            file=self._stream,
-            disable=not self._live,
-            leave=False,
-            dynamic_ncols=True,
-            bar_format=LIVE,
-        )
+        if self._live:
+            self._open_bar(None, 0, "")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        if self._live:
+            self._bar.close()
         how = "done" if kind is None else "stopped"
         print(f"{self._title}: {how} after {clock(time.perf_counter() - self._start)}", file=self._stream, flush=True)
 
     def update(self, done: float, total: float, note: str = "") -> None:
-        """Report how much is `done` of a `total`, and a word on the side."""
+        """Report how much is `done` of a `total`, and a word on the side.
+
+        Another total, or less done than before, begins another step with a bar of its own.
+        """
         now = time.perf_counter()
-        if self._first is None:
+        begins = total != self._total or done < self._done
+        self._done, self._total = done, total
+        if begins:
             self._first = (done, now)
-            if self._live:
-                self._bar.reset(total)
-                self._bar.n = self._bar.initial = self._bar.last_print_n = done
-        if self._live:
-            self._bar.update(done - self._bar.n)
-            if note != self._note:
+        if self._live and begins:
+            self._bar.close()
+            self._open_bar(total, done, note)
+        elif self._live:
+            self._bar.set_postfix_str(note, refresh=False)
+            shown = self._bar.update(done - self._bar.n)
+            if note != self._note and not shown:
                 # it may name what takes long now: not to be held back until the next report
-                self._note = note
-                self._bar.set_postfix_str(note)
+                self._bar.refresh()
         elif now - self._last >= PAUSE:
             self._last = now
             before, start = self._first
@@ -88,15 +89,14 @@ class ProgressLine:
                 done, total, now - start, initial=before, prefix=self._title, postfix=note, bar_format=LOGGED
             )
             print(line, file=self._stream, flush=True)
+        self._note = note
 
     def say(self, message: str) -> None:
         """Print a message on standard output, above the bar."""
         tqdm.write(message)
 
     def step(self, event: Progress) -> None:
-        """Take a report of a step; each step has a bar of its own."""
-        if event.message != self._step:
-            self._step, self._first = event.message, None
+        """Take a report of a step."""
         self.update(event.done, event.total, event.message)
 
     def fusion(self, event: FusionProgress) -> None:
@@ -106,8 +106,6 @@ class ProgressLine:
             return
         if event.message:
             self.say(event.message)
-        if self._step:
-            self._step, self._first = "", None
         self.update(event.done, event.total)
 
     def fit(self, event: FitProgress) -> None:
@@ -120,6 +118,18 @@ class ProgressLine:
         """Take a report of `train`."""
         score = f" {event.psnr - event.base_psnr:+.2f} dB over the base" if math.isfinite(event.psnr) else ""
         self.update(event.step, event.steps, f"step {event.step} loss {event.loss:.4f}{score}")
+
+    def _open_bar(self, total: float | None, done: float, note: str) -> None:
+        self._bar = tqdm(
+            desc=self._title,
+            total=total,
+            initial=done,
+            postfix=note or None,
+            file=self._stream,
+            leave=False,
+            dynamic_ncols=True,
+            bar_format=LIVE,
+        )
 
 
 def clock(seconds: float) -> str:
