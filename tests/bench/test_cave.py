@@ -101,7 +101,7 @@ def test_without_matplotlib_the_picture_is_left_out_in_words(
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     options = ["--data", str(scenes), "--out", str(tmp_path / "out"), "--ratio", "4", "--method", "bicubic"]
     assert command(["bench", "cave", *options, "--no-memory", "--protocol", "lso"]) == 0
-    assert 'matplotlib is not installed. pip install "napari-specfusion[plot]"' in capsys.readouterr().out
+    assert 'matplotlib: pip install "napari-specfusion[plot]"' in capsys.readouterr().out
 
 
 def test_bad_input_is_named_before_the_time_is_spent(scenes: Path, weights: Path, tmp_path: Path) -> None:
