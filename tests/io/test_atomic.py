@@ -38,16 +38,16 @@ class Held:
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     path = tmp_path / "table.csv"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     return path
 
 
 def test_a_file_is_replaced(old: Path) -> None:
     with replacing(old) as part:
         assert part.name == old.name and part.parent.parent == old.parent
-        part.write_text("new")
-        assert old.read_text() == "old"
-    assert old.read_text() == "new"
+        part.write_text("new", encoding="utf-8")
+        assert old.read_text(encoding="utf-8") == "old"
+    assert old.read_text(encoding="utf-8") == "new"
     assert list(old.parent.iterdir()) == [old]
 
 
@@ -64,31 +64,31 @@ def test_others_may_read_it_as_any_file(tmp_path: Path) -> None:
 def test_what_fails_leaves_the_old_file(old: Path, error: BaseException) -> None:
     def fail() -> None:
         with replacing(old) as part:
-            part.write_text("ne")
+            part.write_text("ne", encoding="utf-8")
             raise error
 
     with pytest.raises(type(error)):
         fail()
-    assert old.read_text() == "old"
+    assert old.read_text(encoding="utf-8") == "old"
     assert list(old.parent.iterdir()) == [old]
 
 
 def test_a_full_disk_is_told_in_words(old: Path) -> None:
     def fill() -> None:
         with replacing(old) as part:
-            part.write_text("ne")
+            part.write_text("ne", encoding="utf-8")
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OutputError, match=r"filled up while writing .*table\.csv; make room"):
         fill()
-    assert old.read_text() == "old"
+    assert old.read_text(encoding="utf-8") == "old"
     assert list(old.parent.iterdir()) == [old]
 
 
 def test_a_folder_in_the_way_is_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "table.csv").mkdir()
     with pytest.raises(OutputError, match="cannot be written"), replacing(tmp_path / "table.csv") as part:
-        part.write_text("new")
+        part.write_text("new", encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
@@ -108,11 +108,11 @@ def test_the_disk_has_file_and_name(old: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(os, "fsync", watch)
     with replacing(old) as part:
-        part.write_text("new")
+        part.write_text("new", encoding="utf-8")
     assert settled == [False, True]
     monkeypatch.setattr(atomic, "WINDOWS", True)
     with replacing(old) as part:
-        part.write_text("newer")
+        part.write_text("newer", encoding="utf-8")
     assert settled == [False, True, False]
 
 
@@ -122,16 +122,16 @@ def test_the_disk_has_file_and_name(old: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_file_that_a_scanner_holds_is_waited_for(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held(monkeypatch, old.name, 3)
     with replacing(old) as part:
-        part.write_text("new")
-    assert old.read_text() == "new"
+        part.write_text("new", encoding="utf-8")
+    assert old.read_text(encoding="utf-8") == "new"
     assert 0 < held.waited < 2
 
 
 def test_a_file_that_is_open_is_told_in_words(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held(monkeypatch, old.name, 1000)
     with pytest.raises(OutputError, match=r"open in another program or a layer.*Close"), replacing(old) as part:
-        part.write_text("new")
-    assert old.read_text() == "old"
+        part.write_text("new", encoding="utf-8")
+    assert old.read_text(encoding="utf-8") == "old"
     assert list(old.parent.iterdir()) == [old]
     assert held.waited < 2
 
@@ -140,7 +140,7 @@ def test_elsewhere_a_refusal_is_final(old: Path, monkeypatch: pytest.MonkeyPatch
     held = Held(monkeypatch, old.name, 1)
     monkeypatch.setattr(atomic, "WINDOWS", False)
     with pytest.raises(OutputError, match="permissions"), replacing(old) as part:
-        part.write_text("new")
+        part.write_text("new", encoding="utf-8")
     assert held.waited == 0
 
 
@@ -148,28 +148,28 @@ def test_elsewhere_a_refusal_is_final(old: Path, monkeypatch: pytest.MonkeyPatch
 def test_of_several_files_all_or_none_are_replaced(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     targets = (tmp_path / "a.img", tmp_path / "a.hdr")
     for target in targets:
-        target.write_text("old")
+        target.write_text("old", encoding="utf-8")
 
     def save() -> None:
         with explained(targets[-1]), replacing_all(targets) as parts:
             for part in parts:
-                part.write_text("new")
+                part.write_text("new", encoding="utf-8")
 
     Held(monkeypatch, name, 2)
     save()
-    assert [target.read_text() for target in targets] == ["new", "new"]
+    assert [target.read_text(encoding="utf-8") for target in targets] == ["new", "new"]
     # the fifth attempt is the last; what was moved aside before comes back
     Held(monkeypatch, name, 5)
     with pytest.raises(OutputError, match="Close what has it open"):
         save()
-    assert [target.read_text() for target in targets] == ["new", "new"]
+    assert [target.read_text(encoding="utf-8") for target in targets] == ["new", "new"]
     assert sorted(tmp_path.iterdir()) == sorted(targets)
 
 
 def test_a_folder_in_which_something_is_open_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tmp_path / "a.zarr"
     store.mkdir()
-    (store / "zarr.json").write_text("{}")
+    (store / "zarr.json").write_text("{}", encoding="utf-8")
     Held(monkeypatch, store.name, 5)
     with pytest.raises(OutputError, match="Close what has it open"), explained(store):
         remove_folder(store)

@@ -174,7 +174,7 @@ def fuse(
     reason = ""
     if isinstance(model, Choice):
         method, reason = model.method, model.reason
-    if half and not method.mixed_precision:
+    if half and not getattr(method, "mixed_precision", False):
         raise ModelError(f"Precision {precision} is for networks; leave it at float32 for {method.name}.")
     shape = (scene.hsi.bands, *scene.shape)
     values = np.dtype(np.float64 if precision == "float64" else np.float32)
