@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "napari_specfusion"
 LARGEST_WHEEL = 20e6
 # what an environment without extras must not hold
-EXTRAS = ("h5py", "matplotlib", "napari", "rasterio", "PyQt6", "PySide6")
+EXTRAS = ("h5py", "matplotlib", "napari", "pyproj", "rasterio", "PyQt6", "PySide6")
 
 
 # --- outside: build, look into it, install -------------------------------------------

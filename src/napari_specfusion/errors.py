@@ -18,7 +18,14 @@ __all__ = [
 ]
 
 # Packages that the base installation does without, and the extra that brings each.
-EXTRAS = {"h5py": "hdf", "matplotlib": "plot", "napari": "all", "rasterio": "geo", "xarray": "xarray"}
+EXTRAS = {
+    "h5py": "hdf",
+    "matplotlib": "plot",
+    "napari": "all",
+    "pyproj": "geo",
+    "rasterio": "geo",
+    "xarray": "xarray",
+}
 
 
 class SpecFusionError(Exception):

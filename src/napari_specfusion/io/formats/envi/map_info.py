@@ -6,6 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from napari_specfusion.io.metadata.crs import named_system
 from napari_specfusion.io.metadata.units import numbers
 
 if TYPE_CHECKING:
@@ -13,19 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["map_fields"]
 
-# EPSG codes of a datum: geographic, UTM north before zone 1, UTM south before zone 1
-_DATUMS: dict[str, tuple[int, int, int | None]] = {
-    "wgs84": (4326, 32600, 32700),
-    "northamerica1983": (4269, 26900, None),
-    "nad83": (4269, 26900, None),
-    "northamerica1927": (4267, 26700, None),
-    "nad27": (4267, 26700, None),
-    "europeanterrestrialreference1989": (4258, 25800, None),
-    "etrs89": (4258, 25800, None),
-}
 _METRES = {"", "m", "meter", "meters", "metre", "metres"}
-# zones for which EPSG has a code with these bases; WGS 84 has all
-_ZONES = {26900: range(1, 24), 26700: range(1, 23), 25800: range(28, 39)}
 
 
 def map_fields(entries: Mapping[str, str], notes: list[str]) -> dict[str, Any]:
@@ -45,7 +34,7 @@ def map_fields(entries: Mapping[str, str], notes: list[str]) -> dict[str, Any]:
     if not system and plain and plain[0].lower() == "utm" and units not in _METRES:
         notes.append(f"the reference system was left out: 'map info' is in {units[:40]}, and UTM's codes mean metres")
     else:
-        system = system or _epsg(plain) or ""
+        system = system or _system(plain, notes) or ""
     if system:
         fields["crs"] = system
     return fields
@@ -85,17 +74,16 @@ def _pixel_size(text: str) -> dict[str, Any]:
     return {"pixel_size": (float(sizes[1]), float(sizes[0]))}
 
 
-def _epsg(info: list[str]) -> str | None:
+def _system(info: list[str], notes: list[str]) -> str | None:
     """Return the EPSG code of a 'map info' in degrees or UTM on a datum that is well known."""
-    words = (part.lower().replace("-", "").replace(" ", "") for part in info[7:])
-    datum = next((_DATUMS[word] for word in words if word in _DATUMS), None)
-    if datum is None:
+    projection = info[0].lower() if info else ""
+    zone = None
+    if projection == "utm":
+        found = numbers(info[7:8])
+        if found is None or not float(found[0]).is_integer():
+            return None
+        zone = int(found[0])
+    elif not projection.startswith("geographic"):
         return None
-    geographic, north, south = datum
-    if info[0].lower().startswith("geographic"):
-        return f"EPSG:{geographic}"
-    zone = numbers(info[7:8])
-    if info[0].lower() != "utm" or zone is None or zone[0] not in _ZONES.get(north, range(1, 61)):
-        return None
-    base = south if len(info) > 8 and info[8].lower().startswith("s") else north
-    return None if base is None else f"EPSG:{base + int(zone[0])}"
+    south = len(info) > 8 and info[8].lower().startswith("s")
+    return next(filter(None, (named_system(part, zone, south, notes) for part in info[7:])), None)

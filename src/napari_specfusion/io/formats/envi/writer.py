@@ -12,6 +12,7 @@ from napari_specfusion.errors import OutputError
 from napari_specfusion.io.arrays.blocks import Watch, plan, reads_by_bands, stored_blocks
 from napari_specfusion.io.arrays.raw import LAYOUTS, fill, stored_dtype
 from napari_specfusion.io.formats.envi.map_info import map_fields
+from napari_specfusion.io.metadata.crs import esri_wkt, wgs84_zone
 from napari_specfusion.io.metadata.description import OWN_KEY, own_entry
 from napari_specfusion.io.metadata.units import fits_dtype
 from napari_specfusion.io.writer import Writer
@@ -205,7 +206,7 @@ def _place(cube: Cube, held: set[str], notes: list[str]) -> dict[str, str]:
         else:
             notes.append("other programs see no place: ENVI cannot say how this image is sheared")
     if crs and not ("map info" in entries and known[0]):
-        text = crs if "[" in crs and not set(crs) & set("{}\n") else _wkt(crs)
+        text = crs if "[" in crs and not set(crs) & set("{}\n") else esri_wkt(crs)
         if text is None:
             notes.append(f"other programs see no reference system: {crs} in ENVI's words needs the extra geo")
         else:
@@ -217,25 +218,13 @@ def _place(cube: Cube, held: set[str], notes: list[str]) -> dict[str, str]:
 
 def _known_system(crs: str) -> tuple[str, ...]:
     """Return name and further words of a reference system that 'map info' can name by itself."""
-    code = crs.upper().removeprefix("EPSG:")
-    if code == "4326":
+    found = wgs84_zone(crs)
+    if found is None:
+        return ("",)
+    zone, south = found
+    if not zone:
         return "Geographic Lat/Lon", "WGS-84", "units=Degrees"
-    if len(code) == 5 and code.isdecimal() and code[:3] in {"326", "327"} and 1 <= int(code[3:]) <= 60:
-        return "UTM", str(int(code[3:])), "North" if code[2] == "6" else "South", "WGS-84", "units=Meters"
-    return ("",)
-
-
-def _wkt(crs: str) -> str | None:
-    try:
-        from rasterio.crs import CRS
-        from rasterio.enums import WktVersion
-        from rasterio.errors import CRSError
-    except ImportError:
-        return None
-    try:
-        return str(CRS.from_user_input(crs).to_wkt(version=WktVersion.WKT1_ESRI))
-    except (CRSError, UnicodeError):
-        return None
+    return "UTM", str(zone), "South" if south else "North", "WGS-84", "units=Meters"
 
 
 def _listed(values: Any) -> str:

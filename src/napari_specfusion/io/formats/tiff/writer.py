@@ -10,6 +10,7 @@ import numpy as np
 from napari_specfusion.errors import OutputError
 from napari_specfusion.io.arrays.blocks import Watch, plan, reads_by_bands, stored_blocks
 from napari_specfusion.io.arrays.raw import fill, stored_dtype
+from napari_specfusion.io.metadata.crs import wgs84_zone
 from napari_specfusion.io.metadata.description import OWN_KEY, own_entry
 from napari_specfusion.io.metadata.units import fits_dtype
 from napari_specfusion.io.writer import Writer
@@ -160,17 +161,16 @@ def _geo_keys(crs: str | None) -> tuple[list[Tag] | None, bool]:
     """
     if not crs:
         return None, False
-    code = crs.upper().removeprefix("EPSG:")
-    number = int(code) if code.isdecimal() else 0
     try:
         import rasterio
         from rasterio.errors import CRSError
     except ImportError:
-        if number == 4326:
-            return [(_GEO_KEYS, "H", 16, (1, 1, 0, 3, 1024, 0, 1, 2, 1025, 0, 1, 1, 2048, 0, 1, number), True)], True
-        if 0 < number - 32600 <= 60 or 0 < number - 32700 <= 60:
-            return [(_GEO_KEYS, "H", 16, (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, number), True)], True
-        return None, False
+        known = wgs84_zone(crs)
+        if known is None:
+            return None, False
+        model, place = (1, 3072) if known[0] else (2, 2048)
+        code = int(crs.upper().removeprefix("EPSG:"))
+        return [(_GEO_KEYS, "H", 16, (1, 1, 0, 3, 1024, 0, 1, model, 1025, 0, 1, 1, place, 0, 1, code), True)], True
     import tifffile
 
     shape: dict[str, Any] = {"width": 1, "height": 1, "count": 1, "dtype": "uint8"}
