@@ -1,7 +1,6 @@
 """Fuse a hyperspectral cube with a sharper image of the same scene.
 
-The names below are the whole public face; each loads its module when it is first used, so that importing the package
-costs next to nothing.
+The names below are the public API. Each loads its module on first use, so importing the package is cheap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Choice of the device to compute on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["pick_device"]
 
 
 def pick_device(name: str, precision: str = "float32") -> str:
-    """Return the torch device called `name`; ``"auto"`` stands for the fastest there is that knows the precision.
+    """Return the torch device called `name`; ``"auto"`` picks the fastest one that supports the precision.
 
     Raises
     ------

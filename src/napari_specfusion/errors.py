@@ -1,4 +1,4 @@
-"""The errors this package raises on purpose: one root, a few children."""
+"""The exceptions of this package: one base class and its children."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = [
     "needs_extra",
 ]
 
-# Packages that the base installation does without, and the extra that brings each.
+# Optional packages, and the extra that installs each.
 EXTRAS = {
     "h5py": "hdf",
     "matplotlib": "plot",
@@ -29,7 +29,7 @@ EXTRAS = {
 
 
 class SpecFusionError(Exception):
-    """Root of every error that names a value, the rule it breaks and the remedy."""
+    """Base class of all errors here; each message names a value, the rule it breaks and the remedy."""
 
 
 class ReadError(SpecFusionError):
@@ -41,11 +41,11 @@ class AmbiguousArrayError(ReadError):
 
 
 class CubeError(SpecFusionError):
-    """An array or its spectral description does not make a cube."""
+    """An array or its spectral description is not valid for a cube."""
 
 
 class SceneError(SpecFusionError):
-    """Two images do not make a pair that can be fused."""
+    """Two images cannot be fused as a pair."""
 
 
 class CalibrationError(SpecFusionError):
@@ -65,7 +65,7 @@ class FusionError(SpecFusionError):
 
 
 class OutputError(SpecFusionError):
-    """A result cannot be written where it should go."""
+    """A result cannot be written."""
 
 
 class Cancelled(FusionError):
@@ -73,6 +73,6 @@ class Cancelled(FusionError):
 
 
 def needs_extra(package: str) -> str:
-    """Return how an error says that a package of `EXTRAS` is missing: ``needs the package h5py: pip install ...``."""
-    # double quotes: cmd.exe hands single ones to pip
+    """Return the message for a missing package of `EXTRAS`: ``needs the package h5py: pip install ...``."""
+    # double quotes: cmd.exe passes single quotes on to pip
     return f'needs the package {package}: pip install "napari-specfusion[{EXTRAS[package]}]"'

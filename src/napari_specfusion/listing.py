@@ -16,7 +16,7 @@ __all__ = ["Listing"]
 
 
 class Listing(tuple[Record, ...]):
-    """Records of one dataclass; ``repr`` and ``print`` show one a line, under the names of the fields."""
+    """Records of one dataclass; ``repr`` and ``print`` show one per line, under the field names."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""How a long step tells how far it is, and learns that it shall stop."""
+"""Progress reports of long steps, and requests to stop them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step is.
+    """Progress of a step.
 
     Attributes
     ----------
     done, total
-        Parts of the step that are done, and all of them.
+        Number of parts that are done, and of all parts.
     message
-        What is being done.
+        Description of the current work.
     """
 
     done: int
@@ -31,16 +31,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class Watch:
-    """Passes on the progress of a step and asks whether to stop.
+    """Reports the progress of a step and checks whether to stop.
 
     Attributes
     ----------
     progress
-        Called with each `Progress`; None tells nobody.
+        Called with each `Progress`; None reports nothing.
     should_stop
-        Asked with each report; true ends the step.
+        Called with each report; true stops the step.
     stopped
-        What is said then.
+        Message of the `Cancelled` error.
     """
 
     progress: Callable[[Progress], None] | None = None
@@ -48,7 +48,7 @@ class Watch:
     stopped: str = "Stopped before the first tile; nothing was written."
 
     def check(self) -> None:
-        """Raise Cancelled if the step shall stop."""
+        """Raise Cancelled if the step should stop."""
         if self.should_stop is not None and self.should_stop():
             raise Cancelled(self.stopped)
 
@@ -58,7 +58,7 @@ class Watch:
         Raises
         ------
         Cancelled
-            If the step shall stop.
+            If the step should stop.
         """
         self.check()
         if self.progress is not None:

@@ -72,7 +72,7 @@ def test_arrays_that_make_no_cube(array, words):
     [
         ({"wavelengths": [1.0, 2.0]}, "wavelengths has 2 entries for 4 bands"),
         ({"wavelengths": [1.0, 2.0, np.nan, 4.0]}, "NaN"),
-        ({"wavelengths": ["red", "green", "blue", "nir"]}, "no numbers"),
+        ({"wavelengths": ["red", "green", "blue", "nir"]}, "must be numbers"),
         ({"fwhm": [1.0]}, "fwhm"),
         ({"good_bands": np.ones((2, 2))}, "good_bands"),
         ({"scale": [1.0, 2.0]}, "scale"),

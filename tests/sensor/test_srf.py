@@ -53,7 +53,7 @@ def test_bands_left_out_leave_a_flat_spectrum_flat():
     flat[missing] = np.nan
     np.testing.assert_allclose(rest.apply(flat), 0.25, rtol=1e-6)
     assert srf.without(np.zeros(len(GRID), bool)) is srf
-    with pytest.raises(SceneError, match="Guide band red sees only bands that are missing"):
+    with pytest.raises(SceneError, match="Guide band red covers only bands without data"):
         srf.without(srf.matrix[0] > 0)
 
 
@@ -123,5 +123,5 @@ def test_what_is_no_response(srf, wavelengths, words):
 def test_a_wrong_offset_or_cube():
     with pytest.raises(SceneError, match="offset"):
         Srf(np.ones((2, 3)), offset=np.zeros(3))
-    with pytest.raises(SceneError, match="sampled at 3 bands"):
+    with pytest.raises(SceneError, match="response has 3 bands"):
         Srf(np.ones((2, 3))).apply(np.ones((4, 2, 2)))

@@ -1,4 +1,4 @@
-"""Cubes and scenes: what the numbers mean."""
+"""Cubes and scenes."""
 
 from __future__ import annotations
 

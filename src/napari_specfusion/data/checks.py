@@ -1,4 +1,4 @@
-"""What the fields of a cube must be; each check returns its field in the one form that a cube keeps."""
+"""Validation of a cube's fields; each check returns the field in the form that a cube stores."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def check_data(data: Any) -> None:
 
 
 def filled(array: Any, nodata: Any) -> Any:
-    """Return `array` with what is masked as NaN or `nodata`: the values below a mask mean nothing."""
+    """Return `array` with masked values replaced by NaN or `nodata`; values under a mask are meaningless."""
     lazy = isinstance(array, da.Array)
     if not isinstance(array._meta if lazy else array, np.ma.MaskedArray):
         return array
     fill = np.nan if array.dtype.kind == "f" else nodata
     if fill is None and (lazy or np.ma.is_masked(array)):
-        raise CubeError(f"The data are masked {array.dtype}; give nodata=, a number of that type that stands for gaps.")
+        raise CubeError(f"The data are masked {array.dtype}; give nodata=, a number of that type that marks the gaps.")
     try:
         return da.ma.filled(array, fill) if lazy else array.filled(fill)
     except (TypeError, ValueError, OverflowError) as error:
         raise CubeError(
-            f"nodata is {nodata!r}, which {array.dtype} does not hold ({error}); give a number of that type."
+            f"nodata is {nodata!r}, which {array.dtype} cannot hold ({error}); give a number of that type."
         ) from error
 
 
@@ -51,7 +51,7 @@ def to_numbers(key: str, value: Any) -> NDArray[np.float64]:
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise CubeError(f"{key} is {value!r}, no number ({error}); give numbers, or leave it out.") from error
+        raise CubeError(f"{key} is {value!r}, not a number ({error}); give numbers, or leave it out.") from error
 
 
 def one_per_band(key: str, value: Any, bands: int, dtype: DTypeLike) -> NDArray[Any]:
@@ -59,7 +59,7 @@ def one_per_band(key: str, value: Any, bands: int, dtype: DTypeLike) -> NDArray[
     try:
         values: NDArray[Any] = np.asarray(value).astype(dtype)
     except (TypeError, ValueError) as error:
-        raise CubeError(f"{key} are no numbers ({error}); give one per band, or leave it out.") from error
+        raise CubeError(f"{key} must be numbers ({error}); give one per band, or leave it out.") from error
     if values.shape != (bands,):
         raise CubeError(f"{key} has {values.size} entries for {bands} bands; give one per band, or leave it out.")
     return values
@@ -77,7 +77,7 @@ def fixed_numbers(key: str, value: Any, count: int) -> tuple[float, ...]:
     """Return the field `key` as `count` numbers."""
     values = to_numbers(key, value)
     if key == "affine" and values.shape == (9,) and values[6:].tolist() == [0, 0, 1]:
-        values = values[:6]  # rasterio's have the last row as well
+        values = values[:6]  # rasterio's transforms include the last row
     if values.shape != (count,):
         raise CubeError(f"{key} has shape {values.shape}; give {count} numbers, or None.")
     return tuple(values.tolist())

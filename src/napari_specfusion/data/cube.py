@@ -1,4 +1,4 @@
-"""A hyperspectral cube: lazy data and what its numbers mean."""
+"""A hyperspectral cube: lazy data with its spectral and spatial description."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class Cube:
     affine, crs
         Geometry as ``(a, b, c, d, e, f)`` of x' = a x + b y + c, y' = d x + e y + f, and its reference system.
     name
-        What to call the cube in a layer list.
+        Name of the cube in a layer list.
     source
         Reads single spectra and windows directly; None goes through `data`.
     metadata
-        Whatever else the file said.
+        Other entries of the file.
 
     Raises
     ------
@@ -114,17 +114,16 @@ class Cube:
         if self.nodata is not None and to_numbers("nodata", self.nodata).ndim:
             raise CubeError(f"nodata is {self.nodata!r}; give one number, or None.")
         if self.crs is not None and not isinstance(self.crs, str):
-            raise CubeError(f"crs is {self.crs!r}, no text; give a code such as 'EPSG:32632' or WKT: str() makes it.")
+            raise CubeError(f"crs is {self.crs!r}; it must be text: a code such as 'EPSG:32632', or WKT. Try str().")
         fields["metadata"] = MappingProxyType(dict(self.metadata))
         for key, value in fields.items():
             object.__setattr__(self, key, value)
 
     @classmethod
     def from_array(cls, array: ArrayLike | da.Array, **fields: Any) -> Self:
-        """Make a cube of an array ``(bands, y, x)``, or of one band ``(y, x)``.
+        """Make a cube from an array ``(bands, y, x)``, or from one band ``(y, x)``.
 
-        A cube whose wavelengths descend is turned round, so that they ascend. Values that are masked become NaN, or
-        `nodata` where they are integers.
+        Bands are sorted by ascending wavelength. Masked values become NaN, or `nodata` in integer arrays.
 
         Raises
         ------
@@ -168,38 +167,38 @@ class Cube:
 
     @property
     def band_names(self) -> tuple[Any, ...]:
-        """The bands' names among the metadata; empty where not every band has one."""
+        """The bands' names from the metadata; empty unless every band has one."""
         names = self.metadata.get("band_names", ())
         return tuple(names) if isinstance(names, list | tuple | np.ndarray) and len(names) == self.bands else ()
 
     def band_at(self, wavelength: float) -> int:
         """Return the index of the good band nearest to `wavelength` (in `spectral_unit`)."""
         if self.wavelengths is None:
-            raise CubeError(f"{self.name} carries no wavelengths; give them with replace(wavelengths=...).")
+            raise CubeError(f"{self.name} has no wavelengths; give them with replace(wavelengths=...).")
         distance = np.abs(self.wavelengths - wavelength)
         return int(np.argmin(np.where(self.good, distance, np.inf) if self.good.any() else distance))
 
     def rgb_bands(self, wavelengths: Sequence[float] | None = None) -> tuple[int, int, int]:
         """Return the bands to show as red, green and blue.
 
-        They are the good bands nearest to the wavelengths, where the cube reaches over them. Three bands are taken as
-        they are: red last where wavelengths are known, since they ascend, else red first. Any other cube, one of
-        Raman shifts among them, shows bands spread over its range.
+        These are the good bands nearest to the wavelengths, if the cube covers them. A cube of three bands shows all
+        three: red is the last one where wavelengths are known, since they ascend, and the first one otherwise. Any
+        other cube, such as one of Raman shifts, shows bands spread over its range.
 
         Parameters
         ----------
         wavelengths
-            Of red, green and blue in nm; None takes 640, 550 and 460, where the eye sees these colours.
+            Wavelengths of red, green and blue in nm; None takes 640, 550 and 460.
 
         Raises
         ------
         CubeError
-            If other than three wavelengths are given.
+            If the number of wavelengths is not three.
         """
         return rgb_bands(self, wavelengths)
 
     def replace(self, **fields: Any) -> Self:
-        """Return the cube with some fields exchanged; other data are not read from where these came from."""
+        """Return the cube with some fields replaced; new `data` drop the old `source`."""
         if "data" in fields:
             fields.setdefault("source", None)
         return dataclasses.replace(self, **fields)
@@ -211,7 +210,7 @@ class Cube:
         return self.select(np.argsort(self.wavelengths, kind="stable"))
 
     def select(self, bands: ArrayLike) -> Self:
-        """Return a cube of the bands in `bands` (indices or a boolean mask), in that order."""
+        """Return a cube with the bands in `bands` (indices or a boolean mask), in that order."""
         index = np.atleast_1d(bands)
         if index.dtype == bool:
             if index.shape != (self.bands,):
@@ -229,7 +228,7 @@ class Cube:
         return self.replace(data=self.data[index], source=source, **fields)
 
     def crop(self, rows: slice, columns: slice) -> Self:
-        """Return a cube of a window; its geometry moves along."""
+        """Return the cube cropped to a window, with its geometry adjusted."""
         (y0, y1, _), (x0, x1, _) = rows.indices(self.shape[1]), columns.indices(self.shape[2])
         if any(part.step not in (None, 1) for part in (rows, columns)):
             raise CubeError(f"A window from {rows} and {columns} has gaps; give slices without a step.")
@@ -244,14 +243,14 @@ class Cube:
 
     @cached_property
     def is_physical(self) -> bool:
-        """Whether the stored values are the physical ones already."""
+        """Whether the stored values are physical values already."""
         return self.nodata is None and bool(np.all(np.equal(self.scale, 1.0)) and np.all(np.equal(self.offset, 0.0)))
 
     @cached_property
     def values(self) -> da.Array:
         """Physical values, lazy ``(bands, y, x)``, floating; no-data as NaN.
 
-        float32, or float64 where the file stores more than float32 holds.
+        float32, or float64 where float32 cannot hold the stored values.
         """
         return lazy_values(self)
 
@@ -278,7 +277,7 @@ class Cube:
 
     @property
     def may_miss(self) -> bool:
-        """Whether values can be missing at all: floating ones can, others where a no-data value is declared."""
+        """Whether values can be missing: always in floating-point data, otherwise if a no-data value is declared."""
         return self.dtype.kind == "f" or self.nodata is not None
 
     def in_memory(self, watch: Callable[[int, int], None] | None = None) -> Self:
@@ -287,12 +286,12 @@ class Cube:
         Parameters
         ----------
         watch
-            Called with the rows that are read and all rows, between the reads; what it raises ends them.
+            Called between reads with the number of rows read and of all rows; an exception from it stops the reading.
         """
         if isinstance(self.source, ArraySource) and type(self.source.array) is np.ndarray:
             return self
         if self.source is None:
-            # one computation: a chunk that several strips share is not computed again
+            # in one computation, so that a chunk shared by several strips is not computed twice
             values = np.asarray(self.data)
         else:
             bands, height, width = self.shape
@@ -311,7 +310,7 @@ class Cube:
         good = np.flatnonzero(self.good) if self.good.any() else np.arange(self.bands)
         chosen = np.unique(good[np.linspace(0, len(good) - 1, min(len(good), bands)).astype(int)])
         rows, columns = (slice(None, None, max(1, n // 64)) for n in self.shape[1:])
-        # One basic slice per band, before any arithmetic: dask hands it down to the file, which reads little.
+        # One basic slice per band, before any arithmetic: dask passes it on to the file, so that little is read.
         data = da.stack([self.data[band, rows, columns] for band in chosen])
         return np.asarray(self.select(chosen).replace(data=data, source=None).values)
 
@@ -322,28 +321,28 @@ class Cube:
     # --- files ---------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False, **options: Any) -> Saved:
-        """Write the cube to a file: its stored values bit by bit, and what they mean.
+        """Write the cube to a file: its stored values unchanged, with their description.
 
         Parameters
         ----------
         path
-            Where to: ``.hdr`` (ENVI), ``.tif``, ``.ome.tif``, ``.zarr``, ``.npz`` or ``.mat``.
+            File to write: ``.hdr`` (ENVI), ``.tif``, ``.ome.tif``, ``.zarr``, ``.npz`` or ``.mat``.
         overwrite
-            Whether to replace what lies there.
+            Whether to replace existing files.
         **options
-            Whatever else `napari_specfusion.io.save_cube` takes, such as ``progress`` or ``interleave="bip"``.
+            Further options of `napari_specfusion.io.save_cube`, such as ``progress`` or ``interleave="bip"``.
 
         Returns
         -------
         Saved
-            The paths that were written, and what to know about them.
+            The paths that were written, with remarks about them.
 
         Raises
         ------
         OutputError
             If the format is unknown or cannot hold the cube, or the files cannot be written.
         """
-        # Files know cubes, not the other way round; this door alone leads back, and opens when it is used.
+        # io depends on data; this one import the other way is deferred until it is used.
         from napari_specfusion.io.save import save_cube
 
         return save_cube(self, path, overwrite=overwrite, **options)
@@ -358,7 +357,7 @@ class Cube:
         xarray.DataArray
             ``(wavelength, y, x)``, or ``(band, y, x)`` where wavelengths are unknown, with ``fwhm``, ``good_bands`` and
             ``band_names`` along the bands, ``y`` and ``x`` at the pixels' centres, ``spatial_ref`` as rioxarray reads
-            it, and the metadata as attributes. `as_cube` makes a cube of it again.
+            it, and the metadata as attributes. `as_cube` converts it back to a cube.
 
         Raises
         ------
@@ -368,25 +367,26 @@ class Cube:
         return to_data_array(self)
 
     def layer_data(self) -> tuple[da.Array, dict[str, Any], str]:
-        """Return the napari layer-data tuple of this cube; nothing about it is lost on the way."""
+        """Return the napari layer-data tuple of this cube, with its full description in the metadata."""
         return layer_data(self)
 
     @classmethod
     def from_layer(cls, layer: ImageLayer) -> Cube:
         """Return the cube behind a napari image layer.
 
-        A layer that came from a cube gives it back; its data replaced by others of the same shape keep the spectral
-        description; any other image becomes a cube without one, an RGB picture ``(y, x, 3 or 4)`` one of three bands.
+        A layer made from a cube returns that cube. New data in such a layer keep the spectral description if the number
+        of bands is the same. Any other image becomes a cube without one; an RGB image ``(y, x, 3 or 4)`` gives three
+        bands.
 
         Raises
         ------
         CubeError
-            If the layer holds no 2-D or 3-D image.
+            If the layer does not hold a 2-D or 3-D image.
         """
         return from_layer(cls, layer)
 
     def describe(self) -> dict[str, Any]:
-        """Return the description as plain data: every field but the pixels and their source."""
+        """Return every field except the pixels and their source as plain data."""
         skip = {"data", "source"}
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in skip}
         return fields | {"metadata": dict(self.metadata)}

@@ -1,4 +1,4 @@
-"""What stands for a cube wherever a function takes one: `CubeLike`."""
+"""`CubeLike`: everything that functions accept as a cube."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["CubeLike", "ImageLayer", "LabelledArray"]
 
 
 class LabelledArray(Protocol):
-    """What is used of an ``xarray.DataArray``."""
+    """The part of ``xarray.DataArray`` that this package uses."""
 
     @property
     def name(self) -> Hashable:
-        """What it is called, or None."""
+        """Name of the array, or None."""
 
     @property
     def dims(self) -> tuple[Hashable, ...]:
@@ -31,7 +31,7 @@ class LabelledArray(Protocol):
 
     @property
     def attrs(self) -> Mapping[Any, Any]:
-        """Whatever else is known."""
+        """Other metadata."""
 
     @property
     def data(self) -> Any:
@@ -39,11 +39,11 @@ class LabelledArray(Protocol):
 
 
 class ImageLayer(Protocol):
-    """What is used of a ``napari.layers.Image``."""
+    """The part of ``napari.layers.Image`` that this package uses."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the layer."""
 
     @property
     def data(self) -> Any:
@@ -51,7 +51,7 @@ class ImageLayer(Protocol):
 
     @property
     def metadata(self) -> Mapping[Any, Any]:
-        """Whatever else is known."""
+        """Other metadata."""
 
 
 CubeLike: TypeAlias = Cube | str | os.PathLike[str] | ArrayLike | da.Array | LabelledArray | ImageLayer

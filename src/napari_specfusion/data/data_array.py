@@ -1,4 +1,4 @@
-"""A cube as an xarray DataArray; `napari_specfusion.io.metadata.data_array` makes a cube of it again."""
+"""A cube as an xarray DataArray; `napari_specfusion.io.metadata.data_array` converts it back."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CLASHING = frozenset(
         "transform",
     }
 )  # fmt: skip
-"""Attributes that say what the numbers mean: metadata of these names would be taken for them."""
+"""Attributes with a meaning of their own: metadata under these names would be misread."""
 KEPT_APART = "specfusion_metadata"
-"""The attribute that holds such metadata, by name."""
+"""The attribute that holds metadata under such names."""
 
 
 def to_data_array(cube: Cube) -> xarray.DataArray:
@@ -63,18 +63,18 @@ def pixel_size_of(affine: tuple[float, ...]) -> tuple[float, float]:
 
 
 def _place(cube: Cube) -> dict[str, Any]:
-    """Return the coordinates that say where the pixels lie."""
+    """Return the coordinates of the pixels."""
     coords: dict[str, Any] = {}
     reference: dict[str, str] = {} if cube.crs is None else {"spatial_ref": cube.crs, "crs_wkt": _wkt(cube.crs)}
     if cube.affine is not None:
         a, b, c, d, e, f = cube.affine
-        # the order is GDAL's; the digits are all there, while coordinates round
+        # in GDAL's order, with all digits; the coordinates themselves are rounded
         reference["GeoTransform"] = " ".join(repr(v) for v in (c, a, b, f, d, e))
         rows, columns = (np.arange(n, dtype=np.float64) for n in cube.shape[1:])
         if b == d == 0:
             coords = {"y": f + e * (rows + 0.5), "x": c + a * (columns + 0.5)}
         else:
-            # The axes of a turned image are no map coordinates. These tell what part of it is left after a selection.
+            # The axes of a rotated image are not map coordinates. Row and column show which part a selection kept.
             coords = {"row": ("y", rows), "column": ("x", columns)}
     if reference:
         coords["spatial_ref"] = ((), 0, reference)
@@ -82,7 +82,7 @@ def _place(cube: Cube) -> dict[str, Any]:
 
 
 def _wkt(crs: str) -> str:
-    """Return a reference system as WKT, or as it is where that takes pyproj, which is not there."""
+    """Return a reference system as WKT, or unchanged if pyproj is needed and not installed."""
     if "[" in crs:
         return crs
     try:

@@ -1,4 +1,4 @@
-"""How a cube is shown: which bands are its red, green and blue, and which values black and white."""
+"""Display of a cube: the bands for red, green and blue, and the contrast limits."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["contrast_limits", "rgb_bands"]
 
-# where the eye sees red, green and blue, and how far beyond its last band a cube still shows them, nm
+# wavelengths of red, green and blue, and how far they may lie outside the cube's range, in nm
 RGB_WAVELENGTHS = (640.0, 550.0, 460.0)
 RGB_MARGIN = 30.0
-# where red, green and blue are taken in a spectrum that holds no colours, as a share of its good bands
+# positions of red, green and blue among the good bands, 0 to 1, in a cube without visible wavelengths
 RGB_SHARES = (0.85, 0.5, 0.15)
 
 

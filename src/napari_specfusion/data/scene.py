@@ -1,4 +1,4 @@
-"""A pair of images to fuse, and the checks that say whether they belong together."""
+"""A pair of images to fuse, and checks of whether they match."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ Level = Literal["error", "warning", "info"]
 _LEVELS: tuple[Level, ...] = ("error", "warning", "info")
 MAX_RATIO = 64
 MAX_DENOMINATOR = 16
-# sizes imply a ratio such as 5/2 or 15/4 sooner than a whole one with some pixels too many, but 4 sooner than 41/10
+# Sizes are read as a simple ratio such as 5/2 or 15/4 first, then as a whole one with some pixels left over, and only
+# then as one such as 41/10.
 LIKELY_DENOMINATOR = 4
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a check found.
+    """One result of a check.
 
     Attributes
     ----------
     level
-        ``"error"`` stops a run, ``"warning"`` deserves a look, ``"info"`` is good to know.
+        ``"error"`` stops a run, ``"warning"`` needs attention, ``"info"`` is for information.
     topic
-        What it is about, in a word or two.
+        Subject, in a word or two.
     message
-        What was found, and what to do about it.
+        The finding and the remedy.
     """
 
     level: Level
@@ -61,24 +62,24 @@ class Scene:
     guide
         The high-resolution image with few bands.
     ratio
-        HR pixels per LR pixel, exact; None takes it from the two sizes.
+        HR pixels per LR pixel, exact; None derives it from the two sizes.
     shift
-        (y, x) displacement of the LR grid in HR pixels; None means unknown. 0 says that an LR pixel covers its cell of
+        (y, x) displacement of the LR grid in HR pixels; None means unknown. At 0 an LR pixel covers its cell of
         ``ratio`` x ``ratio`` HR pixels.
     centre
         ``"cell"``: the shift counts from the cell's middle. ``"corner"``: from the cell's first pixel, as the CAVE
-        benchmarks sample; it is turned into the cell convention at once.
+        benchmarks sample; it is converted to the cell convention at once.
     psf
         The cube's PSF on the guide's grid; None means unknown.
     srf
         The guide's response at the cube's bands; None means unknown.
     reference
-        The sharp cube where it is known (simulated pairs).
+        The truth at the guide's resolution, where it is known (simulated pairs).
 
     Raises
     ------
     SceneError
-        If the sizes and the ratio do not fit, or the response does not fit the bands.
+        If the sizes and the ratio do not match, or the response does not match the bands.
     """
 
     hsi: Cube
@@ -115,18 +116,18 @@ class Scene:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of the fused image: the guide's part that the cube covers."""
+        """Height and width of the fused image: the part of the guide that the cube covers."""
         (_, sharp_y, sharp_x), (_, coarse_y, coarse_x) = self.guide.shape, self.hsi.shape
         return min(sharp_y, math.floor(coarse_y * self.factor)), min(sharp_x, math.floor(coarse_x * self.factor))
 
     def replace(self, **fields: Any) -> Self:
-        """Return the scene with some fields exchanged."""
+        """Return the scene with some fields replaced."""
         return dataclasses.replace(self, **fields)
 
     def check(self) -> tuple[Finding, ...]:
-        """Look at the pair from outside, without calibrating it; errors first.
+        """Check the pair without calibrating it; errors come first.
 
-        Takes a small sample of both images, never more.
+        Reads only a small sample of each image.
         """
         return tuple(sorted(_findings(self), key=lambda finding: _LEVELS.index(finding.level)))
 
@@ -138,18 +139,18 @@ class Scene:
 
 
 def cube_findings(cube: Cube, topic: str = "file") -> tuple[Finding, ...]:
-    """Return what was found when a cube was opened or made: the pairs of level and message in its metadata.
+    """Return the findings from opening or making a cube: the pairs of level and message in its metadata.
 
     Parameters
     ----------
     cube
         The cube.
     topic
-        What to call it.
+        Topic of the findings.
     """
-    told = cube.metadata.get("findings", ())
+    found = cube.metadata.get("findings", ())
     # files may hold anything under this name
-    pairs = [item for item in told if isinstance(item, list | tuple)] if isinstance(told, list | tuple) else []
+    pairs = [item for item in found if isinstance(item, list | tuple)] if isinstance(found, list | tuple) else []
     return tuple(Finding(pair[0], topic, str(pair[1])) for pair in pairs if len(pair) == 2 and pair[0] in _LEVELS)
 
 
@@ -159,7 +160,7 @@ def as_ratio(value: int | float | Fraction | np.number[Any]) -> Fraction:
     Raises
     ------
     SceneError
-        If it is no number above 1, or above 64.
+        If it is not a number above 1 and at most 64.
     """
     plain: object = value.item() if isinstance(value, np.generic) else value
     if not isinstance(plain, int | float | Fraction) or not math.isfinite(plain):
@@ -167,8 +168,8 @@ def as_ratio(value: int | float | Fraction | np.number[Any]) -> Fraction:
     ratio = Fraction(plain).limit_denominator(MAX_DENOMINATOR)
     if not 1 < ratio <= MAX_RATIO:
         raise SceneError(
-            f"The ratio is {float(plain):g}; it must lie above 1 and not above {MAX_RATIO}. "
-            "Are the cube and the guide exchanged?"
+            f"The ratio is {float(plain):g}; it must be above 1 and at most {MAX_RATIO}. "
+            "Are the cube and the guide swapped?"
         )
     return ratio
 
@@ -185,7 +186,7 @@ def ratio_of(hsi: Cube, guide: Cube) -> Fraction:
     if high_y <= low_y or high_x <= low_x:
         raise SceneError(
             f"The guide is {high_y} x {high_x} pixels, the cube {low_y} x {low_x}: "
-            "a guide must be larger than the cube. Are the two exchanged?"
+            "a guide must be larger than the cube. Are the two swapped?"
         )
     exact = Fraction(high_y, low_y), Fraction(high_x, low_x)
     denominator = exact[0].denominator if exact[0] == exact[1] else math.inf
@@ -198,8 +199,9 @@ def ratio_of(hsi: Cube, guide: Cube) -> Fraction:
     if denominator <= MAX_DENOMINATOR:
         return as_ratio(exact[0])
     raise SceneError(
-        f"A guide of {high_y} x {high_x} over a cube of {low_y} x {low_x} pixels makes a ratio of "
-        f"{float(exact[0]):.3g} down and {float(exact[1]):.3g} across; crop both to the same ground, or give the ratio."
+        f"A guide of {high_y} x {high_x} over a cube of {low_y} x {low_x} pixels gives a ratio of "
+        f"{float(exact[0]):.3g} along y and {float(exact[1]):.3g} along x; crop both to the same area, "
+        "or give the ratio."
     )
 
 
@@ -218,12 +220,12 @@ def _check_extents(hsi: Cube, guide: Cube, ratio: Fraction) -> None:
         if high <= low:
             raise SceneError(
                 f"The guide has {high} pixels along {axis}, the cube {low}: a guide must be larger than the cube. "
-                "Are the two exchanged?"
+                "Are the two swapped?"
             )
         if abs(high - ratio * low) >= float(ratio) * max(1.0, 0.02 * low):
             raise SceneError(
                 f"At ratio {float(ratio):g} a cube of {low} pixels along {axis} covers {float(ratio * low):g} of the "
-                f"guide's {high}; crop both to the same ground, or give the ratio that fits."
+                f"guide's {high}; crop both to the same area, or give the ratio that fits."
             )
 
 
@@ -241,14 +243,14 @@ def _findings(scene: Scene) -> Iterator[Finding]:
             "warning",
             "extent",
             f"The cube covers {covered[0]:g} x {covered[1]:g} of the guide's {guide.shape[1]} x {guide.shape[2]} "
-            "pixels, counted from the top left; crop one of them if they start elsewhere.",
+            "pixels, counted from the top left; crop one of them if their top left corners differ.",
         )
     if guide.bands >= hsi.bands:
         yield Finding(
             "warning",
             "bands",
             f"The guide has {guide.bands} bands, the cube {hsi.bands}: fusion expects a cube with more. "
-            "Are the two exchanged?",
+            "Are the two swapped?",
         )
     yield from cube_findings(hsi, "cube")
     yield from cube_findings(guide, "guide")
@@ -279,14 +281,14 @@ def _value_findings(name: str, cube: Cube) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "values",
-            f"The {name} holds values down to {low:g}: is that a no-data value that is not declared?",
+            f"The {name} holds values down to {low:g}: is that an undeclared no-data value?",
         )
 
 
 def _overlap_findings(hsi: Cube, guide: Cube) -> Iterator[Finding]:
     if hsi.wavelengths is None:
         yield Finding(
-            "info", "wavelengths", "The cube carries no wavelengths; fusing works without, spectra show bands."
+            "info", "wavelengths", "The cube has no wavelengths; fusion works without them, spectra show band numbers."
         )
     elif guide.wavelengths is not None and hsi.spectral_unit == guide.spectral_unit:
         low, high = float(hsi.wavelengths.min()), float(hsi.wavelengths.max())
@@ -296,5 +298,5 @@ def _overlap_findings(hsi: Cube, guide: Cube) -> Iterator[Finding]:
                 "warning",
                 "spectral overlap",
                 f"The guide's bands ({outside.min():g}-{outside.max():g}) lie outside the cube's ({low:g}-{high:g} "
-                f"{hsi.spectral_unit}): it can only guess between them.",
+                f"{hsi.spectral_unit}): its detail may not match theirs.",
             )

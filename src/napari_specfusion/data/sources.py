@@ -1,4 +1,4 @@
-"""Where a cube's stored values come from, read past its display chunks."""
+"""Direct access to a cube's stored values, bypassing its display chunks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ArraySource", "BandSource", "Source", "WindowSource"]
 
 
 class Source(Protocol):
-    """Reads stored values straight from where a cube lives, past its display chunks."""
+    """Reads stored values directly from the file or the array, bypassing the display chunks."""
 
     def spectrum(self, y: int, x: int) -> NDArray[Any]:
         """Return the stored values ``(bands,)`` of one pixel."""
@@ -23,7 +23,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """A source over anything that is sliced like numpy, ``(bands, y, x)``: an array, a memory map."""
+    """A source over anything that slices like a numpy array ``(bands, y, x)``, such as a memory map."""
 
     array: Any
 

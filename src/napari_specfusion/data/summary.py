@@ -1,6 +1,6 @@
-"""Summaries of cubes and what is made of them: five lines of text, or a small table in a notebook.
+"""Summaries of cubes, scenes and results: five lines of text, or a small table in a notebook.
 
-They are made of what is known already: a summary never reads a pixel.
+A summary uses what is already known and never reads a pixel.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def html_summary(title: str, rows: Mapping[str, str]) -> str:
 
 
 def cube_title(cube: Cube) -> str:
-    """Return what a cube is in one line."""
+    """Return the title line of a cube."""
     return f"Cube {_name(cube)}: {_size(cube)}, {cube.dtype}"
 
 
 def cube_rows(cube: Cube) -> dict[str, str]:
-    """Return what is known of a cube's spectrum, its place and its values."""
+    """Return the rows about a cube's spectrum, geometry and values."""
     rows = {"Spectrum": _spectrum(cube) or "wavelengths unknown"}
     if cube.good_bands is not None:
         rows["Spectrum"] += f", {int(cube.good_bands.sum())} of {cube.bands} bands good"
@@ -63,13 +63,13 @@ def cube_rows(cube: Cube) -> dict[str, str]:
 
 
 def scene_title(scene: Scene) -> str:
-    """Return what a scene is in one line."""
+    """Return the title line of a scene."""
     height, width = scene.shape
     return f"Scene: ratio {float(scene.factor):g}, {scene.hsi.bands} bands fuse to {height} x {width} pixels"
 
 
 def scene_rows(scene: Scene) -> dict[str, str]:
-    """Return a scene's two images, and what is known of how the cube sampled the guide."""
+    """Return the rows about a scene's two images and its known shift, PSF and SRF."""
     known = []
     if scene.shift is not None:
         known.append("shift ({:+.2f}, {:+.2f}) px".format(*scene.shift))

@@ -1,4 +1,4 @@
-"""Stored numbers to physical values: scaled, offset, and NaN where nothing was measured."""
+"""Conversion of stored numbers to physical values: scale, offset, and NaN for no-data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def lazy_values(cube: Cube) -> da.Array:
 
 
 def physical(cube: Cube, stored: NDArray[Any]) -> NDArray[np.floating[Any]]:
-    """Return the physical values of stored ones ``(bands, y, x)`` of a cube."""
+    """Return the physical values for a cube's stored values ``(bands, y, x)``."""
     dtype = _float_dtype(cube.dtype)
     values: NDArray[np.floating[Any]] = stored.astype(dtype)
     if cube.is_physical:

@@ -1,4 +1,4 @@
-"""How a camera sees: point spread function, sampling, spectral response."""
+"""Sensor models: point spread function, sampling, spectral response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a sensor samples the sharp grid: point spread function, blur and decimation.
+"""Spatial sampling of a sensor: point spread function, blur and decimation.
 
 Pixels of the sharp grid are centred at integers. Coarse pixel ``i`` is centred at
 ``ratio * i + (ratio - 1) / 2 + shift`` on either axis: with no shift it covers its cell of ``ratio`` sharp pixels::
@@ -30,24 +30,26 @@ Matrix = sparse.csr_array
 
 @dataclass(frozen=True)
 class Psf:
-    """A separable point spread function: a Gaussian cut off at a support.
+    """A separable point spread function: a Gaussian truncated to a support.
 
     Attributes
     ----------
     sigma
-        Standard deviation of the uncut Gaussian in HR pixels; infinity makes a box.
+        Standard deviation of the Gaussian before truncation, in HR pixels; infinity makes a box.
     support
-        Full width in HR pixels beyond which it is zero; None means ``2 ceil(3 sigma) + 1``.
+        Full width in HR pixels outside which it is zero; None means ``2 ceil(3 sigma) + 1``.
     """
 
     sigma: float
     support: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0 or (math.isinf(self.sigma) and self.support is None):
-            raise SceneError(f"A PSF of sigma {self.sigma} is none; sigma must be positive, and a box needs a support.")
+        if not self.sigma > 0:
+            raise SceneError(f"The PSF's sigma is {self.sigma}; it must be positive.")
+        if math.isinf(self.sigma) and self.support is None:
+            raise SceneError("The PSF's sigma is infinite, which makes a box; a box needs a support.")
         if self.support is not None and not self.support > 0:
-            raise SceneError(f"A PSF of support {self.support} is none; the support must be positive.")
+            raise SceneError(f"The PSF's support is {self.support}; it must be positive.")
 
     @classmethod
     def box(cls, width: float) -> Psf:
@@ -62,10 +64,10 @@ class Psf:
     def weights(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return weights at `distance` (HR pixels) from the centre, along the last axis, summing to 1.
 
-        A pixel that the support's edge cuts counts by the part inside.
+        A pixel on the support's edge counts in proportion to the part inside.
         """
         inside = np.clip(self.radius + 0.5 - np.abs(distance), 0.0, 1.0)
-        # counted from the nearest pixel, so that a PSF much narrower than a pixel does not vanish between two
+        # relative to the nearest pixel, so that a PSF much narrower than a pixel does not vanish between two
         squares = distance**2 - np.min(distance**2, axis=-1, keepdims=True)
         weights = inside if math.isinf(self.sigma) else inside * np.exp(-0.5 * squares / self.sigma**2)
         normalised: NDArray[np.float64] = weights / weights.sum(axis=-1, keepdims=True)
@@ -73,7 +75,7 @@ class Psf:
 
     @property
     def width(self) -> float:
-        """Standard deviation of the PSF as it is sampled, in HR pixels: comparable between all shapes."""
+        """Standard deviation of the sampled PSF in HR pixels; comparable between all shapes."""
         reach = math.ceil(self.radius) + 1
         taps = np.arange(-reach, reach + 1, dtype=np.float64)
         # averaged over the position inside a pixel, so that it is a property of the PSF alone
@@ -86,16 +88,16 @@ class Psf:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Where coarse pixels lie on the sharp grid, and how they see it.
+    """Positions of the LR pixels on the HR grid, and their PSF.
 
     Attributes
     ----------
     ratio
         HR pixels per LR pixel, exact.
     psf
-        How a coarse pixel weighs the sharp ones.
+        Weights of the HR pixels in an LR pixel.
     shift
-        (y, x) displacement of the coarse grid in HR pixels.
+        (y, x) displacement of the LR grid in HR pixels.
     """
 
     ratio: Fraction
@@ -110,7 +112,7 @@ class Sampling:
     def blur_matrix(self, coarse: int, sharp: int, axis: int, *, wrap: bool = False) -> Matrix:
         """Return the sparse ``(coarse, sharp)`` matrix that blurs and decimates one axis.
 
-        At the border the PSF is renormalised over the pixels there are, or wrapped round (`wrap`).
+        At the border the PSF is renormalised over the pixels inside the image, or wrapped round (`wrap`).
         """
         centre = self.centres(coarse, axis)
         reach = math.ceil(self.psf.radius) + 1
@@ -122,7 +124,7 @@ class Sampling:
         else:
             weights = np.where((taps >= 0) & (taps < sharp), weights, 0.0)
             total = weights.sum(axis=1, keepdims=True)
-            # a pixel that lies wholly outside sees the nearest one inside
+            # a pixel entirely outside takes the nearest one inside
             nearest = np.arange(taps.shape[1]) == reach
             weights = np.where(total > 1e-6, weights / np.maximum(total, 1e-6), nearest)
             taps = np.clip(taps, 0, sharp - 1)

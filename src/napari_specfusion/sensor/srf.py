@@ -1,4 +1,4 @@
-"""Spectral response functions: how a guide's bands see a cube's bands.
+"""Spectral response functions (SRF): the weight of each cube band in each guide band.
 
 ``guide(y, x) = matrix @ cube(y, x) + offset``, with one row of the matrix per guide band.
 """
@@ -27,11 +27,11 @@ ANALYTIC_SRFS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyTyp
         "rgbn": {"red": (660.0, 60.0), "green": (555.0, 70.0), "blue": (480.0, 65.0), "nir": (835.0, 120.0)},
     }
 )
-"""Centre and full width at half maximum, both in nm, of the bands of generic sensors, taken as Gaussian."""
+"""Centre and full width at half maximum, both in nm, of the bands of generic sensors, modelled as Gaussians."""
 
-# share of its peak that a response must reach at one of the cube's bands
+# share of its peak that a response must reach in at least one of the cube's bands
 LEAST_RESPONSE = 0.01
-# share of its peak below which a response's weight adds nothing in float32
+# share of its peak below which a response's weight contributes nothing in float32
 _UNSEEN = 1e-7
 
 
@@ -46,7 +46,7 @@ class Srf:
     offset
         Added to each guide band ``(guide bands,)``.
     names
-        Names of the guide bands; empty where they have none.
+        Names of the guide bands; empty if they have no names.
     """
 
     matrix: NDArray[np.float64]
@@ -76,16 +76,16 @@ class Srf:
         return int(self.matrix.shape[1])
 
     def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the guide ``(guide bands, y, x)`` that sees the cube `values` ``(bands, y, x)``.
+        """Return the guide ``(guide bands, y, x)`` for the cube `values` ``(bands, y, x)``.
 
-        A pixel is NaN where a band is missing (NaN) that the guide's band weighs.
+        A pixel is NaN where a band with a weight in the guide band is NaN.
         """
         if values.shape[0] != self.bands:
-            raise SceneError(f"The response is sampled at {self.bands} bands, the cube has {len(values)}.")
+            raise SceneError(f"The response has {self.bands} bands, the cube {len(values)}; they must match.")
         weights, values = self.matrix.astype(np.float32), values.astype(np.float32, copy=False)
         missing = np.isnan(values)
         holed = np.flatnonzero(missing.any(axis=(1, 2)))
-        # Zero times NaN is NaN: what has no weight must not be multiplied.
+        # Zero times NaN is NaN: values without weight must not be multiplied.
         seen = np.tensordot(weights, np.where(missing, np.float32(0), values) if holed.size else values, axes=1)
         if holed.size:
             weighed = np.abs(weights) > _UNSEEN * np.abs(weights).max(axis=1, keepdims=True)
@@ -95,14 +95,14 @@ class Srf:
         return np.asarray(seen + self.offset.astype(np.float32)[:, None, None])
 
     def without(self, missing: NDArray[np.bool_]) -> Srf:
-        """Return the response over the bands that are there: no weight on those in `missing`, a boolean ``(bands,)``.
+        """Return the response with no weight on the bands in `missing`, a boolean ``(bands,)``.
 
         Rows without negative weights keep their sum, so that a flat spectrum stays flat.
 
         Raises
         ------
         SceneError
-            If a guide band sees next to nothing but missing bands.
+            If almost all of a guide band's weight lies on missing bands.
         """
         if not missing.any():
             return self
@@ -112,8 +112,8 @@ class Srf:
         if blind.any():
             first = int(np.argmax(blind))
             raise SceneError(
-                f"Guide band {self.names[first] if self.names else first} sees only bands that are missing throughout; "
-                "leave it out, or choose a response of other wavelengths."
+                f"Guide band {self.names[first] if self.names else first} covers only bands without data; "
+                "leave it out, or choose a response at other wavelengths."
             )
         positive = (self.matrix >= 0).all(axis=1) & (kept > 0)
         kept[~positive] = whole[~positive] = 1.0
@@ -126,7 +126,7 @@ def analytic_srf(name: str, wavelengths: ArrayLike) -> Srf:
     Raises
     ------
     SceneError
-        If there is no response of that name, or a band of it sees none of the wavelengths.
+        If the name is unknown, or a band of the response covers none of the wavelengths.
     """
     if name not in ANALYTIC_SRFS:
         raise SceneError(f"There is no spectral response {name!r}; choose one of {', '.join(sorted(ANALYTIC_SRFS))}.")
@@ -144,7 +144,7 @@ def read_srf(path: str | Path, wavelengths: ArrayLike) -> Srf:
     Raises
     ------
     ReadError
-        If the file is missing or holds no such table.
+        If the file is missing or does not hold such a table.
     """
     file = Path(path)
     try:
@@ -154,7 +154,7 @@ def read_srf(path: str | Path, wavelengths: ArrayLike) -> Srf:
         table = np.loadtxt(lines, delimiter=",", ndmin=2)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ReadError(
-            f"{file.name} is no response table ({error}); write a header line, then wavelength,band,band,... in nm."
+            f"{file.name} is not a response table ({error}); write a header line, then wavelength,band,band,... in nm."
         ) from error
     if table.shape[1] < 2 or np.any(np.diff(table[:, 0]) <= 0):
         raise ReadError(f"{file.name} needs ascending wavelengths in its first column and one column per guide band.")
@@ -166,7 +166,7 @@ def read_srf(path: str | Path, wavelengths: ArrayLike) -> Srf:
 
 
 def as_srf(srf: Srf | str | Path | ArrayLike, wavelengths: ArrayLike | None, bands: int) -> Srf:
-    """Return `srf` as an `Srf` over `bands` cube bands: one already, a name, a CSV file or a matrix.
+    """Return an `Srf`, a name, a CSV file or a matrix as an `Srf` over `bands` cube bands.
 
     Raises
     ------
@@ -175,9 +175,7 @@ def as_srf(srf: Srf | str | Path | ArrayLike, wavelengths: ArrayLike | None, ban
     """
     if isinstance(srf, str | Path):
         if wavelengths is None:
-            raise SceneError(
-                f"The response {srf} needs the cube's wavelengths, which it does not carry; set them first."
-            )
+            raise SceneError(f"The response {srf} needs the cube's wavelengths, but the cube has none; set them first.")
         named = isinstance(srf, str) and not srf.lower().endswith((".csv", ".txt"))
         srf = analytic_srf(str(srf), wavelengths) if named else read_srf(srf, wavelengths)
     elif not isinstance(srf, Srf):
@@ -188,13 +186,13 @@ def as_srf(srf: Srf | str | Path | ArrayLike, wavelengths: ArrayLike | None, ban
 
 
 def _normalised(rows: NDArray[np.float64], peaks: NDArray[np.float64], names: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return `rows` ``(G, B)`` scaled to sum to 1; each must come near its response's peak ``(G,)`` somewhere."""
+    """Return `rows` ``(G, B)`` scaled to sum to 1; each must reach 1 % of its peak ``(G,)`` somewhere."""
     total = rows.sum(axis=1, keepdims=True)
     blind = (rows.max(axis=1) <= LEAST_RESPONSE * peaks) | (total[:, 0] <= 0)
     if blind.any():
         first = int(np.argmax(blind))
         raise SceneError(
-            f"Guide band {names[first] if names else first} sees none of the cube's wavelengths; "
+            f"Guide band {names[first] if names else first} covers none of the cube's wavelengths; "
             "leave it out or check the units (nm)."
         )
     return np.asarray(rows / total)
