@@ -126,7 +126,7 @@ def test_the_noise_has_the_power_asked_for(decibels):
     [
         (4, {"protocol": "wald"}, "choose one of lso, specsolver"),
         (2.5, {}, "whole ratios"),
-        (64, {}, "smaller than one pixel"),
+        (64, {}, "less than one LR pixel"),
         (4, {"srf": np.ones((3, 5))}, "5 columns"),
         (1, {}, "ratio"),
     ],

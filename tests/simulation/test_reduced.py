@@ -80,7 +80,7 @@ def test_missing_values_spoil_what_sees_them_and_no_more() -> None:
 
 @pytest.mark.parametrize("low", [(15, 40), (40, 12)])
 def test_too_small_a_cube_is_named(low: tuple[int, int]) -> None:
-    with pytest.raises(SceneError, match=rf"{low[0]} x {low[1]} pixels is too small to be degraded by 4 once more"):
+    with pytest.raises(SceneError, match=rf"{low[0]} x {low[1]} pixels is too small to degrade by 4 once more"):
         reduced(CalibratedScene(pair(4, low)))
 
 

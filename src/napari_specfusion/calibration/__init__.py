@@ -1,4 +1,4 @@
-"""What a pair says about how it was taken."""
+"""Calibration: PSF, shift, SRF and noise estimated from a pair itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scene together with what calibration finds out about it, each thing once."""
+"""A scene with its calibration, computed once, on demand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["CalibratedScene", "CubePass", "calibrate"]
 
 @dataclass(frozen=True, eq=False)
 class CubePass:
-    """What one pass over the whole cube gives.
+    """The results of one pass over the whole cube.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class CubePass:
     means
         Mean ``(B,)`` of each band; None where no value can be missing.
     coefficients
-        The cube along the directions that were asked for ``(p, h, w)``, 0 where not measured; None without any.
+        The cube's coefficients along the given directions ``(p, h, w)``, 0 where not measured; None without any.
     """
 
     measured: NDArray[np.bool_]
@@ -44,10 +44,10 @@ class CubePass:
 
 
 class CalibratedScene:
-    """A scene with its sampling and its moments, made when they are first needed, once.
+    """A scene with its sampling and its moments, each computed once, when it is first needed.
 
-    This is what methods are prepared with. In a fusion the pair is read twice at most: in one pass here, and in the
-    tiles. Calibration and moments take bounded samples on top of it. A pair of up to 256 MB is read once and kept.
+    Methods are prepared with it. A fusion reads the pair twice at most: in one pass here, and in the tiles. Calibration
+    and moments read bounded samples in addition. A pair of up to 256 MB is read once and kept.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class CalibratedScene:
     progress
         Called with a `Progress` during each long step.
     should_stop
-        Asked at least once a second; true ends the step with `Cancelled`.
+        Called at least once a second; true stops the step with `Cancelled`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class CalibratedScene:
         return scene if isinstance(scene, CalibratedScene) else cls(scene)
 
     def with_scene(self, scene: Scene) -> CalibratedScene:
-        """Return another scene to be calibrated, watched like this one."""
+        """Return another scene to calibrate, with the same progress reports."""
         return CalibratedScene(scene, progress=self.watch.progress, should_stop=self.watch.should_stop)
 
     # --- the pair --------------------------------------------------------------
@@ -109,7 +109,7 @@ class CalibratedScene:
 
     @cached_property
     def sampling(self) -> Sampling:
-        """How the cube samples the guide's grid: what the scene states, and what only the pair can tell.
+        """How the cube samples the guide's grid: as the scene states it, or else estimated from the pair.
 
         Raises
         ------
@@ -133,19 +133,19 @@ class CalibratedScene:
 
     @cached_property
     def calibration(self) -> Calibration:
-        """PSF, shift, SRF, noise and the figure of trust."""
+        """PSF, shift, SRF, noise and the residual of the match."""
         return calibration_of(self.scene, self.match, self.moments)
 
     # --- the whole cube -----------------------------------------------------------
 
     def read_cube(self, directions: NDArray[np.float64] | None = None) -> CubePass:
-        """Pass over the cube once.
+        """Read the cube once.
 
         Parameters
         ----------
         directions
-            Orthonormal spectral directions ``(B, p)`` to take the cube's coefficients along. None asks only which
-            pixels were measured; no value is read where none can be missing, or where they were read before.
+            Orthonormal spectral directions ``(B, p)`` to project the cube on. None only finds the measured pixels, and
+            reads nothing if no value can be missing or an earlier pass found them.
         """
         if directions is None and self._pass is not None:
             return self._pass
@@ -183,7 +183,7 @@ class CalibratedScene:
         return np.asarray(self.read_cube().measured & self.guide.inside)
 
     def band_means(self) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-        """Return the band means of the cube ``(B,)`` and of the guide ``(G,)`` as far as a pass has found them."""
+        """Return the band means of the cube ``(B,)`` and of the guide ``(G,)``; None where not computed yet."""
         guide = self.__dict__.get("guide")
         return None if self._pass is None else self._pass.means, None if guide is None else guide.means
 
@@ -206,7 +206,7 @@ def calibrate(
     progress
         Called with a `Progress` during the estimate.
     should_stop
-        Asked at least once a second; true ends it.
+        Called at least once a second; true stops it.
 
     Returns
     -------
@@ -217,7 +217,7 @@ def calibrate(
     CalibrationError
         If too few valid pixels remain, or one of the images is constant.
     Cancelled
-        If `should_stop` said so.
+        If `should_stop` returned true.
     """
     if isinstance(scene, CalibratedScene):
         return scene.calibration
@@ -225,5 +225,5 @@ def calibrate(
 
 
 def _kept(cube: Cube, watch: Watch) -> Cube:
-    """Return a cube whose stored values lie in memory."""
+    """Return the cube with its stored values in memory."""
     return cube.in_memory(lambda done, total: watch.tell(done, total, f"Reading {cube.name}"))

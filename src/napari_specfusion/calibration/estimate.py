@@ -1,8 +1,8 @@
-"""What the pair itself says about how it was taken: PSF, sub-pixel shift, spectral response, noise.
+"""Estimation of PSF, sub-pixel shift, spectral response and noise from the pair itself.
 
 The guide is degraded with a candidate PSF and shift and regressed on the cube's principal components; the candidate
-with the smallest residual wins (after HySure, Simoes et al. 2015, and ZSL, Dian et al. 2023). The residual left over
-tells whether the two images belong together at all.
+with the smallest residual wins (after HySure, Simoes et al. 2015, and ZSL, Dian et al. 2023). The size of that residual
+shows whether the two images belong together.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Verdict = Literal["good", "doubtful", "unrelated"]
 Residual = Callable[[Sampling], float]
 
 COMPONENTS = 15
-# side of the window that PSF and shift are searched in, in LR pixels, and what it may cover of the guide
+# side of the search window for PSF and shift in LR pixels, and at most how many HR pixels it may cover
 WINDOW, SMALLEST_WINDOW, SHARP_WINDOW = 160, 32, 1280
 # candidates of the coarse scan reach this many LR pixels each way
 REACH = 1.5
@@ -46,7 +46,7 @@ GOOD, UNRELATED = 0.5, 0.8
 class _Shape:
     """A shape of PSF to try.
 
-    `psf` makes one of a size and a ratio, both in HR pixels; the size to start from and its range are in LR pixels.
+    `psf` makes a PSF from a size and a ratio, both in HR pixels; the size to start from and its range are in LR pixels.
     """
 
     psf: Callable[[float, float], Psf]
@@ -58,14 +58,14 @@ class _Shape:
 SHAPES = (
     _Shape(lambda sigma, _: Psf(sigma), 0.5, 0.15, 1.5),
     _Shape(lambda width, _: Psf.box(width), 1.0, 0.3, 3.0),
-    # a detector that sees its cell alone, its middle best
+    # a Gaussian truncated to the LR pixel's own cell
     _Shape(lambda sigma, ratio: Psf(sigma, ratio), 0.4, 0.1, 1.5),
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What was found out about a pair.
+    """The calibration of a pair.
 
     Attributes
     ----------
@@ -78,11 +78,11 @@ class Calibration:
     residual
         Share (0 to 1) of the degraded guide's contrast that the cube does not explain, at `psf` and `shift`.
     baseline
-        The same with no shift and a Gaussian PSF of sigma = ratio / 2: what an uncalibrated method would have.
+        The same with no shift and a Gaussian PSF of sigma = ratio / 2: the residual without calibration.
     noise_hsi, noise_guide
         Standard deviation of the noise in the cube's and in the guide's own units.
     at_border
-        Whether the best shift lies at the border of the range that was searched.
+        Whether the best shift lies at the border of the search range.
     """
 
     psf: Psf
@@ -110,7 +110,7 @@ class Calibration:
         )
 
     def findings(self) -> tuple[Finding, ...]:
-        """Say in words what was found."""
+        """Return the calibration's results in words."""
         explained = f"The cube explains {1 - self.residual**2:.0%} of the degraded guide's variance"
         match: Finding
         if self.verdict == "good":
@@ -164,9 +164,9 @@ class Match:
     residual, baseline
         As in `Calibration`.
     at_border
-        Whether its shift lies where the search ended.
+        Whether its shift lies at the border of the search range.
     noise_guide
-        Standard deviation of the guide's noise in the window that was searched.
+        Standard deviation of the guide's noise in the search window.
     """
 
     sampling: Sampling
@@ -177,14 +177,14 @@ class Match:
 
     @classmethod
     def of(cls, scene: Scene, watch: Watch | None = None) -> Match:
-        """Search PSF and shift, as far as `scene` leaves them open, in a window of at most 160 x 160 LR pixels.
+        """Search for the PSF and shift that `scene` does not state, in a window of at most 160 x 160 LR pixels.
 
         Raises
         ------
         CalibrationError
             If too few valid pixels remain, or one of the images is constant.
         Cancelled
-            If `watch` says so.
+            If `watch` stops it.
         """
         watch = watch or Watch()
         watch.tell(0, 1, "Looking for the shift and the PSF")
@@ -198,7 +198,7 @@ class Match:
 
 
 def calibration_of(scene: Scene, match: Match, moments: PairMoments) -> Calibration:
-    """Return what the match and the moments say of a pair; what `scene` states is kept."""
+    """Return the calibration from the match and the moments; values that `scene` states are kept."""
     srf = scene.srf or _response(moments)
     sampling = match.sampling
     return Calibration(
@@ -214,7 +214,7 @@ def calibration_of(scene: Scene, match: Match, moments: PairMoments) -> Calibrat
 
 
 def _search(scene: Scene, residual_of: Residual) -> tuple[Sampling, float, bool]:
-    """Find the sampling of the smallest residual, that residual, and whether its shift lies where the search ended.
+    """Return the sampling with the smallest residual, that residual, and whether its shift lies at the search border.
 
     A coarse scan of shifts comes first, then a simplex search for each PSF shape.
     """
@@ -237,7 +237,7 @@ def _search(scene: Scene, residual_of: Residual) -> tuple[Sampling, float, bool]
 def _refine(
     scene: Scene, residual_of: Residual, start: tuple[float, float], limit: float, shape: _Shape
 ) -> tuple[float, Sampling]:
-    """Improve shift and size of a PSF of one shape, as far as `scene` leaves them open."""
+    """Refine the shift and the size of a PSF of one shape where `scene` does not state them."""
     # everything in LR pixels, so that one tolerance fits all
     ratio = float(scene.factor)
     free = np.array([scene.shift is None, scene.shift is None, scene.psf is None])
@@ -274,7 +274,7 @@ def _refine(
 
 
 def _window(scene: Scene, watch: Watch) -> Scene:
-    """Return the window of the scene, the central one first, that holds the most valid pixels."""
+    """Return the window of the scene with the most valid pixels, trying the central one first."""
     ratio = scene.factor
     height, width = (
         max(1, min(low, math.floor(high / ratio)))
@@ -299,9 +299,9 @@ def _window(scene: Scene, watch: Watch) -> Scene:
 
 
 def _residual(scene: Scene, watch: Watch) -> Residual:
-    """Return the function that tells how badly a sampling explains the guide, as a share of its contrast.
+    """Return the function that gives the share of the guide's contrast that a sampling leaves unexplained.
 
-    Each call asks `watch` whether to stop.
+    Each call checks `watch` for a request to stop.
     """
     cube = scene.hsi.read().astype(np.float64)
     guide = scene.guide.read().astype(np.float32)
@@ -312,7 +312,7 @@ def _residual(scene: Scene, watch: Watch) -> Residual:
     cube = cube[finite.any(axis=(1, 2))]
     ok = np.asarray(np.isfinite(cube).all(axis=0)) & (len(cube) > 0)
     if missing.any():
-        # at any shift searched, no missing guide pixel may enter
+        # no missing guide pixel may contribute, at any shift searched
         wide = Sampling(scene.factor, Psf.box(6 * float(scene.factor)))
         spoiled = wide.degrade(missing[None].astype(np.float32), (height, width))[0] > 0
         ok &= ~spoiled
@@ -394,6 +394,6 @@ def guide_noise(image: NDArray[Any]) -> float:
     both = (rows[:, :, :-2] - 2 * rows[:, :, 1:-1] + rows[:, :, 2:])[:, :height, :width] / 6
     blocks = both.reshape(len(image), height // 16, 16, width // 16, 16)
     spread = np.sqrt(np.mean(np.square(blocks), axis=(2, 4)))
-    # a block with a pixel missing says nothing
+    # a block with a missing pixel gives no estimate
     spread = spread[np.isfinite(spread)]
     return float(np.percentile(spread, 10)) if spread.size else 0.0

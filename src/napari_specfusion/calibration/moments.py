@@ -1,4 +1,4 @@
-"""The second moments of a pair, which regressions, the subspace and noise estimates are made of.
+"""Second moments of a pair, the basis of regressions, the subspace and noise estimates.
 
 They come from a bounded sample of the cube's rows, read in strips. A small cube is its own sample.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CoarseGuide", "PairMoments", "sample_rows", "strips"]
 
-# LR pixels that the moments are taken from, and rows that are read at one place. On cubes of 500 x 500 pixels and more
+# LR pixels in the sample for the moments, and rows read at one place. On cubes of 500 x 500 pixels and more
 # the sample moves the fused image by less than 0.02 dB (tests/calibration/test_moments.py).
 SAMPLE_PIXELS, SAMPLE_ROWS = 65_536, 8
 LAG_PIXELS = 30_000
-# relative spread that single precision gives a constant guide band
+# relative spread of a constant guide band from rounding to single precision
 ROUNDING = 3e-6
-# LR pixels whose PSF reaches further over the image's edge than this share see what nobody measured
+# least share of an LR pixel's PSF that must lie inside the guide for the pixel to count
 MIN_SEEN = 0.95
 
 
@@ -63,14 +63,14 @@ class PairMoments:
 
     @classmethod
     def of(cls, hsi: Cube, guide: CoarseGuide, watch: Watch | None = None) -> PairMoments:
-        """Add up a sample of `hsi` and of the guide on its grid.
+        """Compute the moments from a sample of `hsi` and of the guide on its grid.
 
         Raises
         ------
         CalibrationError
             If fewer valid pixels remain than a regression needs.
         Cancelled
-            If `watch` says so.
+            If `watch` stops it.
         """
         watch = watch or Watch()
         bands, height, width = hsi.shape
@@ -114,7 +114,7 @@ class PairMoments:
     def principal_directions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the eigenvalues ``(B,)``, descending, and eigenvectors ``(B, B)`` of the uncentred band moments."""
         values, vectors = np.linalg.eigh(self.covariance + np.outer(self.cube_mean, self.cube_mean))
-        # copied, for torch takes no array that runs backwards
+        # copied, because torch does not accept negative strides
         return values[::-1].clip(0), vectors[:, ::-1].copy()
 
     def noise_along(self, directions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -129,7 +129,7 @@ class PairMoments:
 
         total, first, second = map(along, self.lags)
         first = first.clip(0)
-        # first**2 / second, and never more than 2 * first where the second distance says nothing
+        # first**2 / second, and never more than 2 * first, for a second distance without information
         signal = first**2 / np.maximum(np.maximum(second, first / 2), np.finfo(np.float64).tiny)
         return np.asarray((total - signal).clip(0, total.clip(0)))
 
@@ -152,7 +152,7 @@ def _add_up(hsi: Cube, guide: CoarseGuide, parts: list[slice], watch: Watch) -> 
 
 
 class _Sums:
-    """What a pass adds up, strip by strip, counted from an origin near the means so that nothing cancels."""
+    """The sums of a pass, strip by strip, relative to an origin near the means to avoid cancellation."""
 
     def __init__(self, bands: int, guides: int, width: int, lag_stride: int) -> None:
         self.count = 0
@@ -162,13 +162,13 @@ class _Sums:
         self.cube_guide = np.zeros((bands, guides))
         self.guide_guide = np.zeros((guides, guides))
         self._lagged, self._ends, self._pairs = np.zeros((3, bands, bands)), np.zeros((3, 2, bands)), np.zeros(3)
-        # every so many rows tell enough about lags in a large image
+        # in a large image, one row in so many is enough for the lags
         self._stride, self._rows = lag_stride, 0
-        # the last two rows of the strip before, which have neighbours in the next one
+        # the last two rows of the previous strip, whose neighbours are in the next one
         self._above, self._above_ok = np.zeros((bands, 0, width)), np.zeros((0, width), np.bool_)
 
     def leave_gap(self) -> None:
-        """Forget the strip before: the next one does not lie below it."""
+        """Forget the previous strip: the next one is not adjacent to it."""
         self._above, self._above_ok = self._above[:, :0], self._above_ok[:0]
 
     def add(
@@ -250,7 +250,7 @@ class CoarseGuide:
         Raises
         ------
         Cancelled
-            If `watch` says so.
+            If `watch` stops it.
         """
         _, height, width = scene.hsi.shape
         values, means = _degrade(scene, sampling, watch or Watch())
@@ -302,7 +302,7 @@ def strips(rows: int, values_per_row: int) -> list[slice]:
 
 
 def sample_rows(height: int, width: int, bands: int) -> list[slice]:
-    """Return the rows of a cube that stand for all: every strip of a small cube, else blocks spread evenly."""
+    """Return a sample of a cube's rows: every strip of a small cube, else blocks spread evenly."""
     if height * width <= SAMPLE_PIXELS:
         return strips(height, bands * width)
     count = max(2, SAMPLE_PIXELS // (width * SAMPLE_ROWS))
@@ -313,7 +313,7 @@ def sample_rows(height: int, width: int, bands: int) -> list[slice]:
 
 
 def _empty_bands(cube: Cube, parts: list[slice], watch: Watch) -> NDArray[np.bool_]:
-    """Return which bands ``(B,)`` hold no value in `parts`; reads no further than to the first value of each."""
+    """Return which bands ``(B,)`` hold no value in `parts`; stops reading once every band has one."""
     empty = np.ones(cube.bands, np.bool_)
     for rows in parts:
         watch.check()

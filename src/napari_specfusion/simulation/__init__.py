@@ -1,4 +1,4 @@
-"""Pairs made from sharp cubes, and pairs one scale down."""
+"""Simulated pairs: from a sharp cube, or from a pair at reduced resolution."""
 
 from __future__ import annotations
 

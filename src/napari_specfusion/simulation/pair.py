@@ -1,4 +1,4 @@
-"""Pairs with a known answer, made of a sharp cube by Wald's protocol."""
+"""Simulation of a pair with a known reference from a sharp cube (Wald's protocol)."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Protocol:
     Attributes
     ----------
     psf
-        The PSF for a ratio.
+                Gives the PSF for a ratio.
     shift
-        Displacement of the LR grid against the cells, in HR pixels, for a ratio.
+        Gives the displacement of the LR grid from the cells, in HR pixels, for a ratio.
     """
 
     psf: Callable[[int], Psf]
@@ -55,7 +55,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 
 
 def simulate(
-    reference: CubeLike,
+    sharp: CubeLike,
     ratio: int | float | Fraction,
     *,
     srf: Srf | str | Path | ArrayLike = "rgb",
@@ -64,21 +64,21 @@ def simulate(
     noise: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> Scene:
-    """Make a pair with a known answer out of a sharp cube (Wald's protocol).
+    """Simulate a pair with a known reference from a sharp cube (Wald's protocol).
 
     Parameters
     ----------
-    reference
-        The sharp cube ``(bands, y, x)``, as anything that `as_cube` takes; cropped at the bottom and right to a
+    sharp
+        The sharp cube ``(bands, y, x)``, as anything that `as_cube` takes; it is cropped at the bottom and right to a
         multiple of the ratio.
     ratio
         HR pixels per LR pixel.
     srf
         The guide's response: an `Srf`, the name of an analytic one, a CSV file, or a matrix (guide bands, bands). Bands
-        of the reference without any data have no part in it.
+        without any data get no weight.
     protocol
-        ``"lso"`` or ``"specsolver"`` for the published benchmarks (circular borders), or a `Psf` of one's own, whose LR
-        pixels cover their cells.
+        ``"lso"`` or ``"specsolver"`` for the published benchmarks (circular borders), or your own `Psf`, with LR pixels
+        that cover their cells.
     shift
         (y, x) displacement of the LR grid in HR pixels, instead of the protocol's.
     noise
@@ -89,40 +89,42 @@ def simulate(
     Returns
     -------
     Scene
-        With `psf`, `shift`, `srf` and the cropped `reference` set; float32.
+        With `psf`, `shift` and `srf` set, and the cropped sharp cube as `reference`; float32.
 
     Raises
     ------
     SceneError
-        If the protocol does not exist, the ratio does not fit the reference, or the response its bands.
+        If the protocol is unknown, the cube is too small for the ratio, or the response does not match its bands.
     """
-    cube = as_cube(reference)
+    cube = as_cube(sharp)
     factor = as_ratio(ratio)
     if isinstance(protocol, Psf):
         psf, moved = protocol, 0.0
     elif protocol not in PROTOCOLS:
         raise SceneError(f"There is no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}, or give a Psf.")
     elif factor.denominator != 1:
-        raise SceneError(f"The protocol {protocol} knows whole ratios only, not {factor}; give a Psf instead.")
+        raise SceneError(f"The protocol {protocol} supports whole ratios only, not {factor}; give a Psf instead.")
     else:
         psf, moved = PROTOCOLS[protocol].psf(int(factor)), PROTOCOLS[protocol].shift(int(factor))
     height, width = (n // factor.numerator * factor.numerator for n in cube.shape[1:])
     if 0 in (height, width):
-        raise SceneError(f"A reference of {cube.shape[1:]} pixels is smaller than one pixel at ratio {factor}.")
+        raise SceneError(
+            f"The sharp cube has {cube.shape[1:]} pixels, less than one LR pixel at ratio {factor}; use a larger cube."
+        )
     cube = cube.crop(slice(0, height), slice(0, width))
     if cube.wavelengths is not None and cube.spectral_unit != "nm" and isinstance(srf, str | Path):
         raise SceneError(
-            f"The response {srf} is one over wavelengths in nm, the bands of {cube.name} lie in {cube.spectral_unit}; "
+            f"The response {srf} is defined in nm, but the bands of {cube.name} are in {cube.spectral_unit}; "
             "give a matrix (guide bands, bands)."
         )
     response = as_srf(srf, cube.wavelengths, cube.bands)
 
-    sharp = cube.read().astype(np.float32, copy=False)
-    # Satellites deliver the bands of water vapour as no-data throughout.
-    response = response.without(np.asarray(np.isnan(sharp).all(axis=(1, 2))))
+    values = cube.read().astype(np.float32, copy=False)
+    # Satellite products leave the water vapour bands without data.
+    response = response.without(np.asarray(np.isnan(values).all(axis=(1, 2))))
     sampling = Sampling(factor, psf, (moved, moved) if shift is None else shift)
-    coarse = sampling.degrade(sharp, (int(height / factor), int(width / factor)), wrap=True)
-    guide = response.apply(sharp)
+    coarse = sampling.degrade(values, (int(height / factor), int(width / factor)), wrap=True)
+    guide = response.apply(values)
     if noise is not None:
         rng = np.random.default_rng(seed)
         coarse, guide = (_noisy(image, level, rng) for image, level in zip((coarse, guide), noise, strict=True))

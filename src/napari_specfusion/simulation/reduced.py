@@ -1,8 +1,8 @@
-"""The scene one scale down, where the answer is known: Wald's protocol on the pair itself.
+"""A scene at reduced resolution with a known reference: Wald's protocol on the pair itself.
 
-Both images are degraded once more, as the cube saw the guide's grid. The cube itself is then what a method should make
-of the small pair (L. Wald, T. Ranchin, M. Mangolini: Fusion of satellite images of different spatial resolutions, PE&RS
-63(6), 1997).
+Both images are degraded once more, with the sampling of the pair. The original cube is then the reference for the small
+pair (L. Wald, T. Ranchin, M. Mangolini: Fusion of satellite images of different spatial resolutions, PE&RS 63(6),
+1997).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_SIDE", "MIN_SIDE", "reduced"]
 
-# pixels per side of the cube that is degraded: a larger one is cut to its middle, a smaller one tells nothing
+# largest side of the cube to degrade, in pixels; a larger cube is cropped to its middle
 MAX_SIDE = 512
-# likewise of what becomes of it
+# smallest side of the degraded cube, in pixels
 MIN_SIDE = 4
 
 
@@ -35,20 +35,20 @@ def reduced(calibrated: CalibratedScene, side: int = MAX_SIDE) -> Scene:
     Parameters
     ----------
     calibrated
-        The pair. A reference it may carry is not looked at.
+        The pair; its reference, if it has one, is ignored.
     side
-        Pixels of the cube per side, at most; its middle is taken where it has more.
+        Largest side of the cube in pixels; a larger cube is cropped to its middle.
 
     Returns
     -------
     Scene
-        In memory, float32, with the same ratio, PSF and shift; its `reference` is the cube that was measured. Missing
+        In memory, float32, with the same ratio, PSF and shift; its `reference` is the measured cube. Missing
         values are NaN.
 
     Raises
     ------
     SceneError
-        If too little of the cube would be left.
+        If the cube is too small.
     CalibrationError
         If the pair cannot be calibrated.
     """
@@ -61,8 +61,8 @@ def reduced(calibrated: CalibratedScene, side: int = MAX_SIDE) -> Scene:
     small = [int((span.stop - span.start) / ratio) for span in spans]
     if min(small) < MIN_SIDE:
         raise SceneError(
-            f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to be degraded by "
-            f"{float(ratio):g} once more: {MIN_SIDE} pixels a side must be left. Take a larger part of the scene, or "
+            f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to degrade by "
+            f"{float(ratio):g} once more: {MIN_SIDE} pixels a side must remain. Take a larger part of the scene, or "
             "use the subspace method."
         )
     truth = scene.hsi.crop(*spans).read().astype(np.float32, copy=False)
@@ -86,7 +86,7 @@ def _middle(count: int, side: int, step: int, grid: int) -> slice:
 
 
 def _degraded(values: NDArray[Any], sampling: Sampling, shape: tuple[int, int]) -> NDArray[Any]:
-    """Return `values` ``(bands, y, x)`` degraded to `shape`; NaN where missing ones would have counted."""
+    """Return `values` ``(bands, y, x)`` degraded to `shape`; NaN where missing values would contribute."""
     missing = ~np.isfinite(values)
     if not missing.any():
         return sampling.degrade(values, shape)

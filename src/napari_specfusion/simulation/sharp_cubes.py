@@ -1,4 +1,4 @@
-"""A folder of sharp cubes: what training and the benchmark start from."""
+"""Folders of sharp cubes, the input of training and of the benchmark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["WHITE", "open_sharp_cubes"]
 
 WHITE = 65535.0
-"""Stored integer that stands for reflectance 1 where a file does not say so: the largest of 16 bits."""
+"""Stored integer for reflectance 1 in files that do not state it: the largest 16-bit value."""
 
 CAVE_BANDS = 31
 CAVE_WAVELENGTHS = np.linspace(400.0, 700.0, CAVE_BANDS)
@@ -28,23 +28,23 @@ def open_sharp_cubes(folder: str | Path, white: float = WHITE) -> list[Cube]:
     Parameters
     ----------
     folder
-        Where they are; what is no cube is passed over.
+        The folder; files that are not cubes are skipped.
     white
-        Stored integer that stands for reflectance 1, where a file does not say so itself.
+        Stored integer for reflectance 1 in files that do not state it.
 
     Returns
     -------
     list of Cube
-        By name. Cubes of 31 bands that carry no wavelengths get those of the CAVE scenes, 400 to 700 nm.
+        Sorted by name. Cubes of 31 bands without wavelengths get those of the CAVE scenes, 400 to 700 nm.
 
     Raises
     ------
     ReadError
-        If there is none.
+        If the folder holds no cube.
     """
     files = [path for path in sorted(Path(folder).glob("*")) if find_reader(path) is not None]
     if not files:
-        raise ReadError(f"There is no cube in {folder}; give the folder that holds the scenes.")
+        raise ReadError(f"{folder} holds no cube; give the folder with the sharp cubes.")
     return [_reflectance(open_cube(file), white).replace(name=file.stem) for file in files]
 
 

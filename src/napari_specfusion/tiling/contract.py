@@ -1,8 +1,8 @@
 """The contract between methods and the engine that runs them.
 
-A *method* is what a user picks by name. Prepared for one scene it becomes a *predictor*: everything that needs the
-whole scene (regressions, subspace, value range) is settled, and what is left works on one tile at a time. The predictor
-states in its footprint what it needs around a tile; the engine obeys.
+A *method* is chosen by name. Prepared for one scene it becomes a *predictor*: everything that needs the whole scene
+(regressions, subspace, value range) has been computed, and the rest works on one tile at a time. The predictor's
+footprint states what it needs around a tile, and the engine provides it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["Chosen", "Method", "ModelLike", "Predictor"]
 
 
 class Predictor(Protocol):
-    """A method that is ready for one scene; predicting is local."""
+    """A method prepared for one scene; it predicts tile by tile."""
 
     @property
     def footprint(self) -> Footprint:
-        """What the predictor needs around a tile."""
+        """The pixels that the predictor needs around a tile."""
 
     @property
     def bands(self) -> int:
@@ -39,35 +39,34 @@ class Predictor(Protocol):
         hsi
             ``(B, h, w)``, the low-resolution cube under ``tile.read``, likewise.
         tile
-            Where this is in the image.
+            Position of the tile in the image.
         shape
             Height and width of the whole (padded) image in HR pixels.
 
         Returns
         -------
         torch.Tensor
-            ``(B, H, W)`` over ``tile.read``, physical values, unclipped; only the core will be kept.
+            ``(B, H, W)`` over ``tile.read``, physical values, unclipped; only the core is kept.
         """
 
 
 class Method(Protocol):
-    """A way to fuse; stateless until it is prepared for a scene."""
+    """A fusion method; it has no state until it is prepared for a scene."""
 
     @property
     def name(self) -> str:
-        """The name a user picks it by."""
+        """The name to choose it by."""
 
     @property
     def mixed_precision(self) -> bool:
-        """Whether it can compute in half precision; one that cannot is run in float32 instead."""
+        """Whether it can compute in half precision; otherwise it runs in float32."""
 
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> Predictor:
-        """Settle everything global for a scene and return the predictor.
+        """Compute everything global for a scene and return the predictor.
 
-        What the method needs of PSF, shift or moments it takes from `calibrated`; what it does not ask for is not
-        computed.
+        The method takes PSF, shift or moments from `calibrated`, which computes only what is asked for.
 
         Raises
         ------
@@ -88,6 +87,6 @@ class Chosen(Protocol):
         """The method to fuse with."""
 
 
-# torch in quotes: whoever names the type need not load it
+# torch in quotes, so that using the type does not import it
 ModelLike: TypeAlias = Union[str, Method, "torch.nn.Module", Chosen]
-"""The name of a method, a method, a network that knows its bands and footprint, or what `choose` returned."""
+"""The name of a method, a method, a network that states its bands and footprint, or the result of `choose`."""

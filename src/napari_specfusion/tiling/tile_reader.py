@@ -1,8 +1,8 @@
-"""Reading a scene window by window, as the engine wants it.
+"""Reading a scene window by window.
 
-The image that methods see is a little larger than the real one, a multiple of what they ask for; beyond the bottom and
-the right edge its last pixels are repeated. Missing values are replaced by their band's mean over the whole scene, so
-that a window holds the same numbers however the scene is cut; where they were is remembered, and empty in the result.
+The image is padded at the bottom and the right edge to the multiple that the method needs, by repeating its last
+pixels. Missing values are replaced by their band's mean over the whole scene, so that a window holds the same numbers
+however the scene is cut into tiles; their positions are recorded and stay empty in the result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Means = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What one tile is predicted from.
+    """The input for one tile.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Window:
     hsi
         ``(bands, height / ratio, width / ratio)`` under it.
     missing
-        Boolean ``(bands, height, width)`` of the tile's *core*: no data here; None where there is data everywhere.
+        Boolean ``(bands, height, width)`` of the tile's *core*: where data are missing; None if they are complete.
     """
 
     guide: NDArray[Any]
@@ -55,8 +55,8 @@ class TileReader:
     dtype
         Floating type of the values to return.
     means
-        Band means of the cube ``(B,)`` and of the guide ``(G,)``, which stand for missing values. None takes another
-        pass for them, where values can be missing.
+        Band means of the cube ``(B,)`` and of the guide ``(G,)``, which replace missing values. None computes them in
+        another pass, if values can be missing.
     """
 
     def __init__(self, scene: Scene, dtype: DTypeLike = np.float32, means: Means = (None, None)) -> None:
@@ -68,7 +68,7 @@ class TileReader:
         )
 
     def read(self, tile: Tile) -> Window:
-        """Read what `tile` needs; missing values are filled."""
+        """Read the input for `tile`; missing values are filled."""
         ratio = self.scene.factor
         coarse_box = tile.read.divide(ratio)
         guide, no_guide = self._filled(self.scene.guide, tile.read, self._guide_means)
@@ -87,7 +87,7 @@ class TileReader:
     def _filled(
         self, cube: Cube, box: Box, means: NDArray[np.float64] | None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Return the values in `box`, and where they were missing, None for nowhere."""
+        """Return the values in `box`, and where they were missing, or None if nowhere."""
         inside = box.clip(cube.shape[1:])
         values = cube.read(*inside.slices).astype(self.dtype, copy=False)
         below, right = box.y1 - inside.y1, box.x1 - inside.x1
@@ -102,7 +102,7 @@ class TileReader:
 
 
 def band_means(cube: Cube) -> NDArray[np.float64]:
-    """Return the mean ``(bands,)`` of the finite physical values of each band, 0 where there is none.
+    """Return the mean ``(bands,)`` of the finite physical values of each band, 0 for a band without any.
 
     Reads the cube once, in strips.
     """

@@ -1,4 +1,4 @@
-"""Running a predictor on tiles: to the device and back, in pieces where the memory does not hold a whole one."""
+"""Running a predictor on tiles, in smaller pieces where memory is short."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ AUTO_SIDE = 512
 
 
 class TilePredictor:
-    """Runs a predictor on tiles, in smaller pieces where the memory does not hold a whole one.
+    """Runs a predictor on tiles, in smaller pieces if a whole tile does not fit into memory.
 
-    A predictor with a window, on a grid without one, sees the image window by window; see `tile_grid`.
+    On a grid without a window, a predictor that has one processes the image window by window; see `tile_grid`.
     """
 
     def __init__(self, predictor: Predictor, grid: TileGrid, device: torch.device) -> None:
@@ -63,14 +63,14 @@ class TilePredictor:
                         f"Even a tile of {self._side} pixels does not fit into the memory of {self._device}; "
                         "choose a smaller model, or device='cpu'."
                     ) from error
-            # outside the handler, where the failed attempt's tensors are gone
+            # outside the handler, so that the failed attempt's tensors are freed
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             self._message = f"Memory ran out: tiles of {self._side} pixels are now computed in pieces of {side}."
             self._side = side
 
     def take_message(self) -> str:
-        """Return what happened since the last call."""
+        """Return the messages since the last call."""
         message, self._message = self._message, ""
         return message
 
@@ -78,11 +78,11 @@ class TilePredictor:
         if self._windowed is None or self._windowed.seam is None:
             return
         windows = self._windowed.windows
-        told = (
+        message = (
             f"The image was fused in windows of {windows.side} pixels; where they overlap, their results differ by "
             f"{self._windowed.seam:.2g} of the range (RMS)."
         )
-        self._message = f"{self._message} {told}".strip()
+        self._message = f"{self._message} {message}".strip()
 
     def _assemble(self, tile: Tile, window: Window) -> NDArray[Any]:
         core, side = tile.core, self._side
@@ -108,7 +108,7 @@ class TilePredictor:
             expected = (self._predictor.bands, *tile.read.shape)
             if fused.shape != expected:
                 raise FusionError(f"The method returned {tuple(fused.shape)} for a tile of {expected}; it has a bug.")
-            # a copy of the core alone, so that the halo's memory is free while the tile waits to be written
+            # a copy of the core alone, so that the halo's memory is freed while the tile waits to be written
             core = fused[:, *tile.crop.slices].to("cpu", sharp.dtype, copy=True)
             return np.asarray(core.contiguous().numpy())
 
@@ -121,14 +121,14 @@ def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> Til
     scene
         The pair.
     footprint
-        What the method asks for. If it has a window and the image is larger, the tiles are such that `TilePredictor`
-        can fuse window by window, and their footprint has no window any more.
+        The method's requirements. If it has a window and the image is larger, the tiles are chosen so that
+        `TilePredictor` can fuse window by window, and the footprint of the grid has no window.
     tile
-        Side in HR pixels, rounded up to what the method can do; ``"auto"`` to choose; None for the whole image at once,
+        Side in HR pixels, rounded up to the grid's step; ``"auto"`` to choose; None for the whole image at once,
         even where it is larger than the window.
     """
     shape = padded_shape(scene.shape, scene.factor, footprint.multiple)
-    # corners on multiples of the padding's step, too: no tile lies in the padding alone
+    # corners on multiples of the padding's step as well, so that no tile lies entirely in the padding
     footprint = dataclasses.replace(footprint, stride=math.lcm(footprint.stride, footprint.multiple))
     if footprint.window is not None:
         if tile is None or max(shape) <= footprint.window:
@@ -139,7 +139,7 @@ def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> Til
     if isinstance(tile, str):
         side = AUTO_SIDE if AUTO_SIDE**2 * scene.hsi.bands * 4 <= memory.TILE else AUTO_SIDE // 2
         grid = TileGrid(shape, scene.factor, footprint, side)
-        # what a tile with its halo takes, a small image may take as well
+        # an image no larger than a tile with its halo is fused in one piece
         return grid if math.prod(shape) > (side + 2 * grid.margin) ** 2 else TileGrid(shape, scene.factor, footprint)
     return TileGrid(shape, scene.factor, footprint, tile)
 
@@ -147,9 +147,9 @@ def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> Til
 def predict_tiles(
     predictor: Predictor, reader: TileReader, grid: TileGrid, *, device: str = "cpu"
 ) -> Iterator[tuple[Tile, Window, NDArray[Any]]]:
-    """Yield the tiles of a scene one after the other, with what was read and the core ``(bands, height, width)``.
+    """Yield the tiles of a scene in order, with their input and the core ``(bands, height, width)``.
 
-    For passes of their own over a scene; the engine reads ahead, and tells how far it is.
+    For extra passes over a scene; the engine has its own loop, which reads ahead and reports progress.
     """
     import torch
 

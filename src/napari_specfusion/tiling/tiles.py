@@ -1,4 +1,4 @@
-"""Tile geometry in pure Python: which pixels to read, which to write.
+"""Tile geometry: which pixels to read and which to write.
 
 Everything is counted in pixels of the high-resolution grid, the guide's::
 
@@ -68,7 +68,7 @@ class Box:
         Raises
         ------
         FusionError
-            If a corner is no multiple of the ratio.
+            If a corner is not a multiple of the ratio.
         """
         corners = [Fraction(v) / ratio for v in (self.y0, self.y1, self.x0, self.x1)]
         if any(c.denominator != 1 for c in corners):
@@ -81,12 +81,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a method needs around and under the pixels it predicts, in HR pixels.
+    """The requirements of a method on its tiles, in HR pixels.
 
     Attributes
     ----------
     halo
-        How far beyond its core a tile must be read for the core to come out as in the whole image.
+        How far beyond its core a tile must be read so that the core equals that of the whole image.
     stride
         Tile corners must be multiples of this (the period of the method's own patch grid).
     multiple
@@ -94,7 +94,7 @@ class Footprint:
     window
         Side of the square window a method with global operations was evaluated at; None for local methods.
     uses_grid
-        Whether the method wants the coordinates of its pixels in the whole image.
+        Whether the method needs the coordinates of its pixels in the whole image.
     """
 
     halo: int
@@ -136,7 +136,7 @@ class TileGrid:
     ratio
         HR pixels per LR pixel, exact.
     footprint
-        What the method asks for.
+                The method's requirements.
     core
         Side of a core in HR pixels; rounded up to the grid's step. None takes the whole image at once.
     """
@@ -151,7 +151,7 @@ class TileGrid:
             raise FusionError(f"The tile size is {self.core}; it must be at least 1 pixel, or None.")
         if any(n < 1 or (n / self.ratio).denominator != 1 for n in self.shape):
             raise FusionError(
-                f"An image of {self.shape} pixels is no multiple of the ratio {self.ratio}; pad it first."
+                f"The image has {self.shape} pixels, which is not a multiple of the ratio {self.ratio}; pad it first."
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Makes a method with global operations local: it sees windows of the image, and where they overlap they are blended.
+"""Blended windows, which make a method with global operations local.
 
 ::
 
@@ -10,8 +10,8 @@
     +--------+--+-----+--+-----+                         0 ------'    `------'    `--------
                 the last one is slid inward
 
-The result is a definite function of the image, however it is cut into tiles: a tile is read as far as the windows reach
-that touch its core. Windows that several tiles touch are kept until the engine, which goes row by row, is past them.
+The result depends only on the image, not on its tiles: a tile is read as far as the windows that touch its core reach.
+Windows that several tiles touch are kept until the engine, which works row by row, has passed them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = ["WindowedPredictor", "Windows"]
 
 MIN_OVERLAP = 64
 
-# This many windows are kept even where they take more than their share of memory. A tile touches four.
+# This many windows are kept even if they exceed the memory limit. A tile touches four.
 KEPT_WINDOWS = 6
 
 Index = tuple[int, int]
@@ -61,11 +61,11 @@ class Windows:
         Side of a window; where the image is smaller, its height or width. The last window of an axis may be up to a
         step longer, to end at the image's edge.
     overlap
-        How far a window reaches into the next; the last one more.
+        How far neighbouring windows overlap; the last two may overlap more.
     step
         Corners are multiples of this.
     margin
-        How much more is read on each side of a window, for what the method does locally.
+        Extra pixels read on each side of a window, for the method's local operations.
     """
 
     shape: tuple[int, int]
@@ -77,14 +77,14 @@ class Windows:
     def __post_init__(self) -> None:
         if self.side < 1 or self.side % self.step or self.overlap % self.step:
             raise FusionError(
-                f"Windows of {self.side} pixels that overlap by {self.overlap} do not fall on multiples of {self.step}."
+                f"Windows of {self.side} pixels overlap by {self.overlap}; both must be multiples of {self.step}."
             )
         if not 0 <= self.overlap <= self.side // 2:
             raise FusionError(f"The overlap is {self.overlap}; it must lie between 0 and {self.side // 2}.")
 
     @classmethod
     def of(cls, shape: tuple[int, int], ratio: Fraction, footprint: Footprint, overlap: int | None = None) -> Windows:
-        """Return the windows that a method with `footprint` asks for.
+        """Return the windows that a method with `footprint` needs.
 
         Parameters
         ----------
@@ -107,17 +107,17 @@ class Windows:
 
     @property
     def stride(self) -> int:
-        """From one window to the next; tiles of this side touch the fewest windows."""
+        """Distance from one window to the next; tiles of this side touch the fewest windows."""
         return self.side - self.overlap
 
     @property
     def footprint(self) -> Footprint:
-        """What the blended method needs around a tile: all of the windows that touch it."""
+        """The footprint of the blended method: all windows that touch a tile."""
         return Footprint(self.side + self.margin, stride=self.step)
 
     @cached_property
     def spans(self) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
-        """First and last row (past the end) of each window, and columns likewise."""
+        """Start and stop row of each window, and columns likewise."""
         rows, columns = (tuple(self._spans(size)) for size in self.shape)
         return rows, columns
 
@@ -144,7 +144,7 @@ class Windows:
                 weight[weight.size - self.overlap :] *= ramp[::-1]
             total[start:stop] += weight
             weights.append(weight)
-        # two neighbours' ramps add up to 1 already; where the last window was slid, more may meet
+        # two neighbours' ramps add up to 1 already; more than two may meet where the last window was slid
         return tuple(weight / total[start:stop] for weight, (start, stop) in zip(weights, spans, strict=True))
 
     def box(self, index: Index) -> Box:
@@ -152,7 +152,7 @@ class Windows:
         return Box(*self.spans[0][index[0]], *self.spans[1][index[1]])
 
     def touching(self, box: Box) -> list[Index]:
-        """Return the windows that hold some of `box`, row by row."""
+        """Return the windows that overlap `box`, row by row."""
         ranges = ((box.y0, box.y1), (box.x0, box.x1))
         rows, columns = (
             [i for i, (start, stop) in enumerate(spans) if start < end and stop > begin]
@@ -162,18 +162,18 @@ class Windows:
 
 
 class WindowedPredictor:
-    """A predictor that sees windows, as a local one.
+    """A local predictor made from one that works on whole windows.
 
     Parameters
     ----------
     inner
-        The predictor; its footprint tells the window.
+        The predictor; its footprint states the window.
     shape
         Height and width of the (padded) image in HR pixels.
     ratio
         HR pixels per LR pixel.
     overlap
-        How far neighbouring windows overlap, in HR pixels; None chooses.
+        How far neighbouring windows overlap, in HR pixels; None chooses automatically.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class WindowedPredictor:
     def __init__(self, inner: Predictor, shape: tuple[int, int], ratio: Fraction, overlap: int | None = None) -> None:
         self.inner, self.ratio = inner, ratio
         self.windows = Windows.of(shape, ratio, inner.footprint, overlap)
-        # in the order of their last use: which part of a window is kept, and its values
+        # in order of last use: the kept part of a window, and its values
         self._kept: OrderedDict[Index, tuple[Box, torch.Tensor]] = OrderedDict()
         self._squares, self._count = 0.0, 0
         self._low, self._high = math.inf, -math.inf
@@ -196,7 +196,7 @@ class WindowedPredictor:
 
     @property
     def footprint(self) -> Footprint:
-        """What it needs around a tile; it has no window any more."""
+        """The pixels that it needs around a tile; it has no window."""
         return dataclasses.replace(self.windows.footprint, multiple=self.inner.footprint.multiple)
 
     @property
@@ -210,11 +210,11 @@ class WindowedPredictor:
         return math.sqrt(self._squares / self._count) / (self._high - self._low)
 
     def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
-        """Fuse one tile, on the CPU; see `Predictor.predict`. Outside the core the values mean nothing."""
+        """Fuse one tile, on the CPU; see `Predictor.predict`. Values outside the core are undefined."""
         import torch
 
         core = tile.core
-        # not filled: of what is never touched, the system gives no memory
+        # not filled: the system allocates no memory for parts that are never touched
         fused = torch.empty((self.bands, *tile.read.shape), dtype=guide.dtype)
         target = fused[:, *tile.crop.slices].zero_()
         for index in self.windows.touching(core):
@@ -250,11 +250,11 @@ class WindowedPredictor:
 
     @property
     def kept_bytes(self) -> int:
-        """Memory that windows take which later tiles may want."""
+        """Memory in bytes of the windows kept for later tiles."""
         return sum(values.numel() * values.element_size() for _, values in self._kept.values())
 
     def _part(self, index: Index, part: Box) -> torch.Tensor | None:
-        """Return what is kept of a window in `part`; None if that is not all of it."""
+        """Return the kept values of a window in `part`; None unless all of it is kept."""
         if index not in self._kept:
             return None
         box, values = self._kept[index]
@@ -276,7 +276,7 @@ class WindowedPredictor:
         return torch.from_numpy(np.outer(rows, columns))
 
     def _measure(self, index: Index, values: torch.Tensor, part: Box) -> None:
-        """Compare a window in `part` with those above and to the left, where they are still at hand."""
+        """Compare a window in `part` with those above and to the left, if they are still kept."""
         for other in ((index[0] - 1, index[1]), (index[0], index[1] - 1)):
             if min(other) < 0:
                 continue
@@ -289,7 +289,7 @@ class WindowedPredictor:
             self._count += difference.numel()
 
     def _forget(self, core: Box) -> None:
-        """Give up what tiles to the right of `core` and below do not touch."""
+        """Drop what no tile to the right of `core` or below touches."""
         for index, (box, values) in list(self._kept.items()):
             top = core.y1 if box.x1 <= core.x1 else core.y0
             if top <= box.y0:
@@ -301,6 +301,6 @@ class WindowedPredictor:
 
 
 def _common(first: Box, second: Box) -> Box | None:
-    """Return the pixels of both, None where there are none."""
+    """Return the intersection of two boxes, None if it is empty."""
     box = Box(max(first.y0, second.y0), min(first.y1, second.y1), max(first.x0, second.x0), min(first.x1, second.x1))
     return box if box.y0 < box.y1 and box.x0 < box.x1 else None
