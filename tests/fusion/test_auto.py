@@ -75,7 +75,7 @@ def test_every_method_is_tried_and_the_best_one_chosen(scene: Scene, choice: Cho
     assert choice.method is METHODS["subspace"]
     assert choice.scores["subspace"].psnr == max(q.psnr for q in choice.scores.values())
     assert not choice.left_out
-    assert choice.reason.startswith("subspace was chosen in a trial one scale down, on 64 x 64 pixels: ")
+    assert choice.reason.startswith("subspace was chosen in a trial at reduced resolution, on 64 x 64 pixels: ")
     assert all(name in choice.reason for name in METHODS)
 
 
@@ -138,7 +138,7 @@ def test_a_candidate_that_does_not_fit_is_left_out(scene: Scene) -> None:
     assert "no method could be tried" in nothing.reason
 
 
-@pytest.mark.parametrize(("size", "words"), [(48, "too small to be degraded by 4 once more"), (64, "misleads")])
+@pytest.mark.parametrize(("size", "words"), [(48, "too small to degrade by 4 once more"), (64, "is unreliable")])
 def test_a_small_cube_gets_subspace_untried(size: int, words: str) -> None:
     found = choose(sample_scene(size), METHODS.values())
     assert found.method is METHODS["subspace"]
@@ -204,7 +204,7 @@ def test_a_result_on_disk_remembers_the_choice_and_is_continued_by_it_alone(
     assert ResultStore.open(out).cube().metadata["method"] == "subspace"
     # weights that turn up in between change the choice, and the job with it
     automatic.append(Oracle(1e-4, "trained"))
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match="holds another job"):
         fuse(scene, **job)
     automatic.clear()
     fuse(scene, **job)

@@ -370,9 +370,9 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
     before = int(ResultStore.open(out).done.sum())
     assert 2 <= before < 6
 
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match="holds another job"):
         fuse(scene, **(job | {"model": network(seed=1)}), out=out)
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match="holds another job"):
         fuse(pair(Fraction(4), 12, 13, seed=1), **job, out=out)
 
     events: list[FusionProgress] = []
@@ -529,7 +529,7 @@ def test_a_listener_that_raises_ends_the_run() -> None:
         ({"precision": "int8"}, FusionError, "precision is 'int8'"),
         ({"precision": "bfloat16"}, ModelError, "for networks"),
         ({"device": "abacus"}, FusionError, "'abacus' cannot be used"),
-        ({"guide": np.ones((3, 9, 9))}, SceneError, "leave them out"),
+        ({"guide": np.ones((3, 9, 9))}, SceneError, "leave the arguments out"),
         ({"out": "result.tif"}, OutputError, ".zarr"),
     ],
 )

@@ -187,13 +187,13 @@ def test_output_paths_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "folder.zarr").mkdir()
     (tmp_path / "folder.zarr" / "thesis.tex").write_text("precious", encoding="utf-8")
     for name in ("file.zarr", "folder.zarr"):
-        with pytest.raises(OutputError, match="no Zarr store"):
+        with pytest.raises(OutputError, match="not a Zarr store"):
             check(name, overwrite=True)
     (tmp_path / "empty.zarr").mkdir()
     assert check("empty.zarr") is False
 
     zarr.create_group(tmp_path / "foreign.zarr")
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match="holds another job"):
         check("foreign.zarr")
     assert check("foreign.zarr", overwrite=True) is False
 
@@ -201,7 +201,7 @@ def test_output_paths_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     store.write(0, Box(0, 32, 0, 40), image((3, 32, 40)))
     assert check("r.zarr") is True
     assert check("r.zarr", overwrite=True) is False
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match="holds another job"):
         check("r.zarr", key="b")
     store.write(1, Box(32, 40, 0, 40), image((3, 8, 40)))
     with pytest.raises(OutputError, match="finished"):
@@ -241,7 +241,7 @@ def test_a_disk_that_refuses_is_an_output_error(
 def test_what_is_no_result_cannot_be_opened(tmp_path: Path) -> None:
     zarr.create_group(tmp_path / "foreign.zarr")
     for name in ("foreign.zarr", "missing.zarr"):
-        with pytest.raises(OutputError, match="no result of this package"):
+        with pytest.raises(OutputError, match="not a result of this package"):
             ResultStore.open(tmp_path / name)
 
 

@@ -119,7 +119,7 @@ def test_pairs_that_do_not_fit_are_refused(name: str, small: Small) -> None:
     ):
         with pytest.raises(ModelError, match=words):
             module(torch.zeros(guide), torch.zeros(hsi))
-    with pytest.raises(ModelError, match="no multiple"):
+    with pytest.raises(ModelError, match="must be a multiple"):
         create_model(name, 3, 2, 4, width=10, heads=4)
     with pytest.raises(ModelError, match="features is 0"):
         create_model(name, 3, 2, 4, features=0)

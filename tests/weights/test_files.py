@@ -170,8 +170,8 @@ def opened(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     [
         ({"bands": 6}, "differ in their number of bands"),
         ({"bands": 6, "wavelengths": [], "response": []}, "for 9 bands, the card is for others"),
-        ({"directions": 6}, "bands is 5 by the tensors, 6"),
-        ({"guide_bands": 3}, "guide_bands is 2 by the tensors, 3"),
+        ({"directions": 6}, "bands is 5 in the tensors, 6"),
+        ({"guide_bands": 3}, "guide_bands is 2 in the tensors, 3"),
         ({"sizes": {"width": 16}}, "width is 8"),
         ({"sizes": {"depth": 3}}, "no size depth"),
         ({"sizes": {"patch": "4"}}, "patch is '4'"),

@@ -1,4 +1,4 @@
-"""Fusing a scene, and choosing how."""
+"""Fusing a scene, and choosing the method."""
 
 from __future__ import annotations
 

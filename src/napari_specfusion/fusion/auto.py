@@ -1,4 +1,4 @@
-"""Which method suits a scene: each is tried one scale down, where the answer is known."""
+"""Automatic choice of a method: each is tried at reduced resolution, where the reference is known."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "choose"]
 
-# pixels of the cube per side that are tried
+# largest side of the trial's cube, in pixels
 SIDE = 256
 # pixels per side below which a trial misleads: on 16 x 16 pixels of EnMAP it favours GLP, which is 4 dB worse there
 SMALLEST = 24
-# dB by which a method must be better than a simpler one, and a learned one than those that need no weights
+# dB by which a method must beat a simpler one, and a learned one those without weights
 MARGIN, LEARNED_MARGIN = 0.02, 0.1
-# a spectral angle larger by this factor is no worse yet; from there on it counts like PSNR, in dB
+# a spectral angle counts as worse only beyond this factor; from there on it counts like PSNR, in dB
 EQUAL_ANGLE = 1.1
-# dB of PSNR beyond which a band is as good as right: one that is constant has infinitely many
+# cap on a band's PSNR in dB: that of a constant band can be infinite
 ENOUGH = 80.0
 STOPPED = "The trial of methods was stopped; nothing was written."
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What `choose` found.
+    """The result of `choose`.
 
     Attributes
     ----------
     method
         The method to fuse with.
     scores
-        Quality of each candidate on the scene one scale down, by name, in the order they were tried.
+        Quality of each candidate at reduced resolution, by name, in the order of the trials.
     left_out
-        Why a candidate could not be tried, by name.
+        Reason why a candidate could not be tried, by name.
     reason
-        Why this method, in words.
+        Reason for the choice, in words.
     """
 
     method: Method
@@ -75,32 +75,32 @@ def choose(
     progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Choice:
-    """Try methods on the scene one scale down and choose the one that does best.
+    """Try methods on the scene at reduced resolution and choose the best.
 
-    Both images are degraded once more with the pair's own sampling; the cube is then what each method should return.
-    The highest PSNR wins. A method must be better by 0.02 dB than the simpler ones before it, a learned one by 0.1 dB,
-    than `subspace` too; where spectral angles differ by more than a tenth, they count as well, but a learned method is
-    never taken whose PSNR lies below that of `subspace`.
+    Both images are degraded once more with the pair's own sampling; the original cube is then the reference. The
+    highest PSNR wins. A method must beat the simpler ones before it by 0.02 dB; a learned one must beat them and
+    `subspace` by 0.1 dB. Spectral angles that differ by more than a tenth count as well, but a learned method with a
+    lower PSNR than `subspace` is never chosen.
 
     Parameters
     ----------
     scene
-        The pair; what it does not state about its sampling is calibrated.
+        The pair; PSF and shift are calibrated if it does not state them.
     candidates
-        The methods to try, simplest first. None takes all that need no weights and the shipped weights that fit.
+        The methods to try, simplest first. None takes all methods without weights, and the shipped weights that fit.
     side
-        Pixels of the cube per side to try them on, at most; its middle is taken where it has more.
+        Largest side of the cube for the trial, in pixels; a larger cube is cropped to its middle.
     device
         Where to compute.
     progress
         Called with a `Progress` while the pair is calibrated and before each method is tried.
     should_stop
-        Asked before every method and every tile; true ends the trial.
+        Called before every method and every tile; true stops the trial.
 
     Returns
     -------
     Choice
-        What `fuse` takes as a model: `subspace`, untried, where the cube is too small or nothing could be tried.
+        A model for `fuse`: `subspace`, untried, if the cube is too small or no method could be tried.
 
     Raises
     ------
@@ -123,8 +123,8 @@ def choose(
     if min(height, width) < SMALLEST:
         return Choice(
             METHODS[DEFAULT_METHOD],
-            reason=f"{DEFAULT_METHOD} was chosen untried: a trial on only {height} x {width} pixels misleads. "
-            f"It takes {SMALLEST} a side.",
+            reason=f"{DEFAULT_METHOD} was chosen untried: a trial on only {height} x {width} pixels is unreliable. "
+            f"It needs {SMALLEST} a side.",
         )
     if candidates is None:
         from napari_specfusion.weights.shipped import weights_for
@@ -169,10 +169,10 @@ def _score(method: Method, pair: CalibratedScene, device: str, should_stop: Call
             values[window.missing] = np.nan
         core = tile.core.clip(trial.shape)
         fused[:, *core.slices] = values[:, : core.shape[0], : core.shape[1]]
-    # Nobody knows what the border's pixels saw beyond the edge, and the published protocols wrap it round: it says more
-    # about that than about the methods (GLP won on CAVE training scenes where subspace is 3 to 5 dB better).
+    # Border pixels depend on unknown ground beyond the edge, which the published protocols wrap round. Scores there say
+    # more about that than about the methods (GLP won on CAVE training scenes where subspace is 3 to 5 dB better).
     border = min(math.ceil(trial.factor), min(trial.shape) // 4)
-    # no clipping: values below zero are measurements, too
+    # no clipping: negative values are measurements too
     return evaluate(trial.reference, fused, trial.factor, data_range=_peak(trial.reference), clip=False, border=border)
 
 
@@ -182,14 +182,14 @@ def _check(should_stop: Callable[[], bool] | None) -> None:
 
 
 def _peak(cube: Cube) -> float:
-    """Return the largest magnitude in the good bands, 1 where there is nothing."""
+    """Return the largest magnitude in the good bands, 1 if there is none."""
     magnitudes = np.abs(cube.read()[cube.good])
     return float(np.max(magnitudes, where=np.isfinite(magnitudes), initial=0.0)) or 1.0
 
 
 def _best(scores: Mapping[str, Quality]) -> str:
     """Return the name of the method to use; simpler ones come first."""
-    # whatever its angle, a learned method must not fall behind in PSNR
+    # a learned method must not have a lower PSNR, whatever its angle
     least = _level(scores[DEFAULT_METHOD]) if DEFAULT_METHOD in scores else -math.inf
     names = sorted(
         (n for n in scores if n in METHODS or _level(scores[n]) >= least),
@@ -215,22 +215,22 @@ def _level(quality: Quality) -> float:
 
 
 def _advantage(one: Quality, other: Quality) -> float:
-    """Return by how many dB `one` is better than `other`; a clear difference in angle counts, too."""
+    """Return by how many dB `one` is better than `other`; a clear difference in angle counts too."""
     return _level(one) - _level(other) + _lag(other, one) - _lag(one, other)
 
 
 def _lag(one: Quality, other: Quality) -> float:
-    """Return by how many dB the angle of `one` is larger than that of `other`, 0 where it is not clearly so."""
+    """Return by how many dB the angle of `one` is larger than that of `other`, 0 if it is not clearly larger."""
     share = one.sam / (EQUAL_ANGLE * other.sam) if other.sam > 0 else 1.0
     return 20 * math.log10(share) if share > 1 else 0.0
 
 
 def _reason(best: str, scores: Mapping[str, Quality], left_out: Mapping[str, str], shape: tuple[int, int]) -> str:
-    def told(name: str) -> str:
+    def score_text(name: str) -> str:
         return f"{name} {_level(scores[name]):.2f} dB, {scores[name].sam:.2f} degrees"
 
-    others = "; ".join(told(name) for name in scores if name != best)
-    text = f"{best} was chosen in a trial one scale down, on {shape[0]} x {shape[1]} pixels: {told(best)}"
+    others = "; ".join(score_text(name) for name in scores if name != best)
+    text = f"{best} was chosen in a trial at reduced resolution, on {shape[0]} x {shape[1]} pixels: {score_text(best)}"
     if others:
         text += f" ({others})"
     if left_out:

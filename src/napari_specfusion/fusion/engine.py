@@ -8,9 +8,9 @@
     two tiles ahead           the only one that touches     one tile waiting: a slow disk
                               the device                    holds the others back
 
-Everything that needs the whole scene is settled before, in ``Method.prepare``; tiles know nothing of each other, and
-each writes its own core once. With the halo that the method asks for, the result is the whole image's, up to rounding.
-The calling thread also reports progress and asks whether to stop, between two tiles.
+Everything that needs the whole scene is computed before, in ``Method.prepare``; tiles are independent, and each writes
+its own core once. With the halo of the method's footprint, the result equals that of the whole image up to rounding.
+Between two tiles, the calling thread also reports progress and checks whether to stop.
 """
 
 from __future__ import annotations
@@ -57,26 +57,26 @@ READ_AHEAD = 2
 
 @dataclass(frozen=True)
 class FusionProgress:
-    """How far a fusion is.
+    """Progress of a fusion.
 
     Attributes
     ----------
     done, total
-        Tiles that are written, and all of them.
+        Number of tiles written, and of all tiles.
     box
         The tile that was written last; None before the first.
     seconds
         Time since the first event.
     remaining
-        Seconds still to go, estimated; None before the first tile.
+        Estimated seconds to go; None before the first tile.
     cube
-        The result, the same in every event; it fills while the fusion runs and is NaN where it is still empty. None
-        while the pair is still calibrated and the method prepared.
+        The result, the same object in every event; it fills while the fusion runs and is NaN where still empty. None
+        while the pair is being calibrated and the method prepared.
     message
-        What else there is to say: in the first event which method was chosen, where it was left open; later, say, that
-        tiles were made smaller because memory ran out.
+        Further information: in the first event the automatic choice of the method, if there was one; later, for
+        example, that memory ran out and tiles were made smaller.
     step
-        What is done before the first tile, and how far that is; None once tiles are fused.
+        Progress of the steps before the first tile; None once tiles are being fused.
     """
 
     done: int
@@ -114,27 +114,27 @@ def fuse(
     guide
         The sharp image ``(guide bands, y, x)``, likewise.
     model
-        The name of a method, a network, what `fit` or `choose` returned, or ``"auto"``, which tries the methods and the
-        shipped weights that fit on the scene one scale down (see `choose`).
+        The name of a method, a network, a result of `fit` or `choose`, or ``"auto"``, which tries the methods and the
+        shipped weights that fit on the scene at reduced resolution (see `choose`).
     ratio
-        HR pixels per LR pixel; None takes it from the two sizes.
+        HR pixels per LR pixel; None derives it from the two sizes.
     wavelengths
-        Band centres of `hsi` in nm ``(bands,)``, where it does not carry them.
+        Band centres of `hsi` in nm ``(bands,)``, if it has none.
     tile
-        Side of a tile in HR pixels, rounded up to what the method can do; ``"auto"``; None for the whole image at once.
+        Side of a tile in HR pixels, rounded up to the method's step; ``"auto"``; None for the whole image at once.
     device
-        ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``, the fastest there is.
+        ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"`` for the fastest available.
     precision
         ``"float32"``, ``"float64"``, or, for networks, ``"bfloat16"`` or ``"float16"``.
     out
-        A ``.zarr`` folder to write; None keeps the result in memory. An unfinished one of the same job is continued.
+        A ``.zarr`` folder to write; None keeps the result in memory. An unfinished result of the same job is continued.
     overwrite
-        Start afresh in place of what lies at `out`.
+        Replace an existing result at `out` and start again.
     progress
         Called with a `FusionProgress` from this thread: while the pair is calibrated and the method prepared, then with
-        the empty result, then for every tile that is written.
+        the empty result, then after each tile.
     should_stop
-        Asked at least once a second until the first tile, then before every tile; true ends the run.
+        Called at least once a second until the first tile, then before every tile; true stops the run.
 
     Returns
     -------
@@ -229,7 +229,7 @@ def _run(
     should_stop: Callable[[], bool] | None,
     message: str = "",
 ) -> list[tuple[Box, Exception]]:
-    """Fuse every tile that is not done, the `message` told first; return those that failed twice, with the reason."""
+    """Fuse every tile that is not done, reporting `message` first; return those that failed twice, with the error."""
     todo = [t for t in predict.grid if not result.done[t.index]]
     report = _Report(result, progress, message)
     failures: list[tuple[Box, Exception]] = []
@@ -274,7 +274,7 @@ def _run(
 
 
 class _Writer:
-    """A thread that writes tiles; one more may wait, then `put` does."""
+    """A thread that writes tiles; one more tile may wait, then `put` blocks."""
 
     def __init__(self, result: Result) -> None:
         self.written: deque[Box] = deque()
@@ -291,12 +291,12 @@ class _Writer:
         self._close()
 
     def put(self, index: int, box: Box, values: NDArray[Any]) -> None:
-        """Hand a tile over; raise what went wrong with an earlier one."""
+        """Pass on a tile; raise the error of an earlier one."""
         self._raise()
         self._queue.put((index, box, values))
 
     def finish(self) -> None:
-        """Wait for the last tile; raise what went wrong."""
+        """Wait for the last tile; raise its error."""
         self._close()
         self._raise()
 
@@ -311,7 +311,7 @@ class _Writer:
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
-            # after an error the queue is still emptied, so that nobody waits for it forever
+            # after an error the queue is still emptied, so that `put` never blocks forever
             if self._error is None:
                 try:
                     self._result.write(*item)
@@ -322,7 +322,7 @@ class _Writer:
 
 
 class _Report:
-    """Tells the caller how far the run is."""
+    """Reports the progress of the run to the caller."""
 
     def __init__(self, result: Result, progress: Callable[[FusionProgress], None] | None, message: str = "") -> None:
         self._progress = progress
@@ -350,7 +350,7 @@ class _Report:
         self._progress(FusionProgress(self._done, self._total, box, seconds, remaining, self._cube, message))
 
 
-# --- what a run is made of ------------------------------------------------------
+# --- parts of a run -------------------------------------------------------------
 
 
 def _as_scene(
@@ -358,7 +358,9 @@ def _as_scene(
 ) -> CalibratedScene:
     if isinstance(hsi, Scene | CalibratedScene):
         if any(given is not None for given in (guide, ratio, wavelengths)):
-            raise SceneError("A scene brings its own guide, ratio and wavelengths; leave them out or change it.")
+            raise SceneError(
+                "A scene has its own guide, ratio and wavelengths; leave the arguments out, or change the scene."
+            )
         return CalibratedScene.of(hsi)
     if guide is None:
         raise SceneError("There is no guide; give the sharp image as the second argument, or a Scene as the first.")

@@ -1,4 +1,4 @@
-"""What `fuse(model=...)` accepts: the list of it, and the method that each stands for."""
+"""The models that `fuse(model=...)` accepts: their list, and the method behind each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["AUTO", "MethodInfo", "as_method", "list_methods"]
 
 AUTO = "auto"
-"""Stands for the method that does best on the scene one scale down; only `fuse` knows the scene."""
+"""Name of the automatic choice, which needs the scene and is resolved by `fuse`."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class MethodInfo:
     Attributes
     ----------
     name
-        What `fuse` knows it by.
+        The name that `fuse` accepts.
     title
-        What it is, in a few words.
+        Title in a few words.
     needs
-        What the pair must have beyond what every method needs.
+        Requirements on the pair beyond those of every method.
     reference
         The paper that describes it.
     summary
-        What it does, in a sentence.
+        Summary in one sentence.
     """
 
     name: str
@@ -49,16 +49,16 @@ class MethodInfo:
 
 
 def list_methods() -> Listing[MethodInfo]:
-    """Return all that ``fuse(model=...)`` accepts by name; prints as a table.
+    """Return every name that ``fuse(model=...)`` accepts; prints as a table.
 
     These are ``"auto"``, the methods that need no training, and the networks whose weights come with the package.
-    `fuse` also takes what `load_weights`, `train` or `fit` return.
+    `fuse` also takes the results of `load_weights`, `train` and `fit`.
     """
     auto = MethodInfo(
         AUTO,
         "Automatic choice",
         "nothing",
-        summary="Tries the methods, and the trained networks that fit, on the pair itself one scale down.",
+        summary="Tries the methods, and the trained networks that fit, on the pair itself at reduced resolution.",
     )
     free = [MethodInfo(name, m.title, "nothing", m.reference, m.summary) for name, m in METHODS.items()]
     return Listing([auto, *free, *(_info(name, shipped_card(name)) for name in list_weights())])
@@ -75,17 +75,17 @@ def _info(name: str, card: ModelCard) -> MethodInfo:
         f"{spec.title}, trained",
         f"{bands}; ratio {card.ratio}",
         spec.reference,
-        "A trained network. It also takes the guide of another camera, which is adapted.",
+        "A trained network. It also accepts the guide of another camera and adapts it.",
     )
 
 
 def as_method(model: ModelLike) -> Method:
-    """Return the method that `model` stands for: a name, a network with weights, what `choose` returned, a method.
+    """Return the method for `model`: a name, a network with weights, a result of `choose`, or a method.
 
     Raises
     ------
     ModelError
-        If there is no such method, or a network is named that comes without weights.
+        If the name is unknown, or names a network without weights.
     """
     if isinstance(model, str):
         if model in METHODS:
@@ -97,7 +97,7 @@ def as_method(model: ModelLike) -> Method:
             return shipped_weights(model)
         if model in NETWORKS:
             raise ModelError(
-                f"The network {model!r} needs weights: give load_weights(...) or what fit(scene, {model!r}) returned."
+                f"The network {model!r} needs weights: give the result of load_weights(...) or fit(scene, {model!r})."
             )
         raise ModelError(f"There is no method {model!r}; choose one of {', '.join((AUTO, *METHODS, *shipped))}.")
     if isinstance(model, Choice):
@@ -108,6 +108,6 @@ def as_method(model: ModelLike) -> Method:
     if callable(given) and hasattr(given, "footprint"):
         return NetworkMethod(given)
     raise ModelError(
-        f"The model is of type {type(model).__name__}; give a name of list_methods(), or what load_weights or fit "
-        "returned."
+        f"The model is of type {type(model).__name__}; give a name of list_methods(), or a result of "
+        "load_weights or fit."
     )

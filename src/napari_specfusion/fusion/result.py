@@ -1,13 +1,13 @@
-"""Where a fused cube goes, tile by tile: an OME-Zarr folder, or memory.
+"""Stores of a fused cube, written tile by tile: an OME-Zarr folder, or memory.
 
 ::
 
-    result.zarr/      group attributes: "ome" (multiscales, version 0.5), "specfusion" (what the numbers mean)
+    result.zarr/      group attributes: "ome" (multiscales, version 0.5), "specfusion" (the description)
       0/              (c, y, x); a shard is all bands of one tile, so that it has one writer
       1/  2/  ...     each half as large as the one before: means of 2 x 2 pixels, filled as the tiles land
       done/           one byte per tile, written after its data: an interrupted run starts again from here
 
-Pixels nobody has written yet are NaN, like those without data. The folder can be opened while it grows.
+Pixels that are not written yet are NaN, like those without data. The folder can be opened while it grows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ JOB_KEY = "specfusion_job"
 
 
 class Result(Protocol):
-    """What the engine writes tiles to."""
+    """A store that the engine writes tiles to."""
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -52,10 +52,10 @@ class Result(Protocol):
         """Keep the `values` ``(bands, height, width)`` of tile `index`, which covers `box`."""
 
     def levels(self) -> list[da.Array]:
-        """Return the image lazily, ``(bands, y, x)``, at full size and, where there are any, at halved ones."""
+        """Return the image lazily, ``(bands, y, x)``, at full size and, if there are any, at halved sizes."""
 
     def cube(self) -> Cube:
-        """Return the result as a cube; it shows what is written so far, whenever it is looked at."""
+        """Return the result as a cube; it always shows the tiles written so far."""
 
     def discard(self) -> None:
         """Remove what was written."""
@@ -100,11 +100,11 @@ class MemoryStore:
         return [self._cube.data]
 
     def cube(self) -> Cube:
-        """Return the result as a cube; it shows what is written so far."""
+        """Return the result as a cube; it shows the tiles written so far."""
         return self._cube
 
     def discard(self) -> None:
-        """Do nothing: memory goes with its last user."""
+        """Do nothing: the memory is freed with its last reference."""
 
 
 class ResultStore:
@@ -148,7 +148,7 @@ class ResultStore:
         fields
             Fields of the `Cube` it holds, all but the data.
         key
-            What identifies the job that fills it.
+            Identifies the job that fills it.
         dtype
             Floating type of the values.
 
@@ -187,7 +187,7 @@ class ResultStore:
         Raises
         ------
         OutputError
-            If the folder is no such store.
+            If the folder is not such a store.
         """
         import zarr
 
@@ -197,11 +197,11 @@ class ResultStore:
             attributes: Any = group.attrs[OWN_KEY]
             return cls(path, group, from_attributes(dict(attributes)))
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise OutputError(f"{path} is no result of this package ({error!r}); fuse to a new folder.") from error
+            raise OutputError(f"{path} is not a result of this package ({error!r}); fuse to a new folder.") from error
 
     @classmethod
     def resume(cls, path: str | Path, *, key: str, core: tuple[int, int], tiles: int) -> Self:
-        """Open an unfinished store to go on with the same job.
+        """Open an unfinished store to continue the same job.
 
         Raises
         ------
@@ -230,7 +230,7 @@ class ResultStore:
         Raises
         ------
         OutputError
-            If the disk is full or refuses.
+            If the disk is full or cannot be written.
         """
         with explained(self.path):
             self._arrays[0][:, *box.slices] = values
@@ -239,7 +239,7 @@ class ResultStore:
                 half = Box(box.y0 // 2, -(-box.y1 // 2), box.x0 // 2, -(-box.x1 // 2))
                 parents = Box(2 * half.y0, 2 * half.y1, 2 * half.x0, 2 * half.x1).clip(finer.shape[1:])
                 if parents != covered:
-                    # a coarse pixel that lies on several tiles is computed anew by each of them, the last one right
+                    # a coarse pixel over several tiles is computed again by each of them; the last one is correct
                     block = finer[:, *parents.slices]
                 block = halve(block)
                 array[:, *half.slices] = block
@@ -258,7 +258,7 @@ class ResultStore:
         ]
 
     def cube(self) -> Cube:
-        """Return the result as a cube; it shows what is written so far, whenever it is looked at."""
+        """Return the result as a cube; it always shows the tiles written so far."""
         fields = self._fields | {"metadata": {**self._fields.get("metadata", {}), "store": str(self.path)}}
         return Cube(self.levels()[0], source=ArraySource(self._arrays[0]), **fields)
 
@@ -268,7 +268,7 @@ class ResultStore:
 
 
 def check_output(path: str | Path, size: int, *, key: str, overwrite: bool = False) -> bool:
-    """Check, before any work, that a result can be written; return whether there is one to go on with.
+    """Check, before any work, that a result can be written; return whether there is one to continue.
 
     Parameters
     ----------
@@ -277,14 +277,14 @@ def check_output(path: str | Path, size: int, *, key: str, overwrite: bool = Fal
     size
         Bytes of the result.
     key
-        What identifies the job; an unfinished store with the same key is continued.
+        Identifies the job; an unfinished store with the same key is continued.
     overwrite
-        Replace what is there, whatever it holds, as long as it is a Zarr store.
+        Replace any existing Zarr store.
 
     Raises
     ------
     OutputError
-        If the path will not do, or the disk has not enough room.
+        If the path cannot be used, or the disk does not have enough room.
     """
     path = Path(path)
     if path.suffix != ".zarr":
@@ -298,7 +298,7 @@ def check_output(path: str | Path, size: int, *, key: str, overwrite: bool = Fal
         tempfile.TemporaryDirectory(dir=parent).cleanup()
     except OSError as error:
         raise OutputError(f"The folder {parent} cannot be written to ({error}); choose another one.") from error
-    # the pyramid adds a third, compression takes a little off
+    # the pyramid adds a third, compression saves a little
     needed = 1.2 * size
     if resumed:
         needed *= 1 - float(ResultStore.open(path).done.mean())
@@ -312,7 +312,7 @@ def check_output(path: str | Path, size: int, *, key: str, overwrite: bool = Fal
 
 
 class _Live:
-    """An array that dask slices when it computes; it would copy a plain one at once, and miss what comes later."""
+    """An array that dask slices when it computes; it would copy a plain one at once, and miss later writes."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         self._array = array
@@ -323,16 +323,16 @@ class _Live:
 
 
 def _member(group: zarr.Group, name: str) -> Any:
-    """Return an array of a group; its types say that it could be a group as well."""
+    """Return an array of a group; zarr's types also allow a group here."""
     return group[name]
 
 
 def _check_existing(path: Path, key: str, overwrite: bool) -> bool:
-    """Return whether what lies at `path` is to be continued; raise unless it may be replaced."""
+    """Return whether to continue the store at `path`; raise unless it may be replaced."""
     if path.is_dir() and not any(path.iterdir()):
         return False
     if not (path / "zarr.json").is_file():
-        raise OutputError(f"{path} exists and is no Zarr store; move it away, or write elsewhere.")
+        raise OutputError(f"{path} exists and is not a Zarr store; move it away, or write elsewhere.")
     if overwrite:
         return False
     try:
@@ -340,9 +340,7 @@ def _check_existing(path: Path, key: str, overwrite: bool) -> bool:
     except OutputError:
         store = None
     if store is None or store.job.get("key") != key:
-        raise OutputError(
-            f"{path} exists and holds something else than this job; give another path, or overwrite=True to replace it."
-        )
+        raise OutputError(f"{path} exists and holds another job; give another path, or overwrite=True to replace it.")
     if store.done.all():
         raise OutputError(f"{path} holds this result already, finished; open it, or give overwrite=True to redo it.")
     return True

@@ -1,4 +1,4 @@
-"""What makes two fusions the same job, so that the second may go on where the first was interrupted."""
+"""The key that identifies a job, so that a second run can continue an interrupted one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGE = __name__.partition(".")[0]
 
 
 def job_key(scene: Scene, method: Any, settings: tuple[Any, ...]) -> str:
-    """Return what identifies a job: the method with its weights, the inputs by a few of their pixels, the settings."""
+    """Return a hash of a job: the method with its weights, a few pixels of the inputs, and the settings."""
     digest = hashlib.sha256()
     for part in (method, settings, scene.factor, scene.shift, scene.psf, scene.srf):
         _add(digest, part)
@@ -34,7 +34,7 @@ def job_key(scene: Scene, method: Any, settings: tuple[Any, ...]) -> str:
 
 
 def _add(digest: Any, value: Any) -> None:
-    """Add plain values, arrays, networks, and what objects of this package consist of; pass over anything else."""
+    """Add plain values, arrays, networks and the fields of objects of this package; ignore anything else."""
     if hasattr(value, "state_dict"):
         value = sorted(value.state_dict().items())
     if hasattr(value, "detach"):
@@ -55,7 +55,7 @@ def _add(digest: Any, value: Any) -> None:
 
 
 def _parts(value: Any) -> tuple[str, dict[str, Any]]:
-    """Return what an object of this package is called and consists of; it may say so itself, to keep old keys valid."""
+    """Return the name and the fields of an object of this package; it can define them itself to keep old keys valid."""
     if hasattr(value, "resume_parts"):
         parts: tuple[str, dict[str, Any]] = value.resume_parts()
         return parts

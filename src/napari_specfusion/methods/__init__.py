@@ -1,4 +1,4 @@
-"""Training-free methods, and what wraps a network."""
+"""Training-free methods, and wrappers around other methods."""
 
 from __future__ import annotations
 

@@ -21,10 +21,10 @@ __all__ = ["Bicubic", "Glp", "Gsa"]
 
 @dataclass(frozen=True)
 class Bicubic:
-    """Bicubic interpolation, blind to the guide: the baseline of the literature.
+    """Bicubic interpolation, which ignores the guide: the baseline of the literature.
 
     The kernel and the alignment are those of ``torch.nn.functional.interpolate(mode="bicubic", align_corners=False)``,
-    which takes an LR pixel to cover its cell, whatever the pair's shift.
+    which assumes that an LR pixel covers its cell, whatever the pair's shift.
     """
 
     name: str = "bicubic"
@@ -37,7 +37,7 @@ class Bicubic:
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> BicubicPredictor:
-        """Nothing to settle but the sizes."""
+        """Return the predictor; only the sizes matter."""
         scene = calibrated.stated
         return BicubicPredictor(scene.hsi.bands, -(-3 * scene.factor.numerator // scene.factor.denominator))
 
@@ -88,7 +88,7 @@ class Gsa:
         """
         moments = calibrated.moments
         power, directions = moments.principal_directions()
-        # no more directions than the pixels can carry, and none that single precision would drown
+        # no more directions than the pixels support, and none below the rounding of single precision
         count = min(max(1, moments.count // 10), int(np.sum(power > 1e-8 * power[0])))
         directions = directions[:, :count]
         weights, offset = moments.guide_from_cube(directions)
@@ -112,8 +112,8 @@ class Gsa:
 class Glp:
     """GLP hypersharpening (Selva et al. 2015) with a calibrated low-pass.
 
-    Each band is regressed on the degraded guide; the sharp guide gives the synthetic sharp band, and what the
-    regression left over at low resolution is interpolated and added.
+    Each band is regressed on the degraded guide; the sharp guide gives the synthetic sharp band, and the residual of
+    the regression at low resolution is interpolated and added.
     """
 
     name: str = "glp"

@@ -1,8 +1,8 @@
-"""Lets any guide stand in for the camera that weights were trained with.
+"""Adapts any guide to the camera that weights were trained with.
 
-A trained network expects the bands of one camera. What that camera would have recorded is known at low resolution: its
-response applied to the cube. So the guide, degraded as the cube sees it, is regressed on that (affine least squares),
-and the same map turns the sharp guide into the camera's picture. U2K (arXiv 2503.14892) puts the idea to the same use.
+A trained network expects the bands of one camera. Its image is known at low resolution: it is the camera's response
+applied to the cube. An affine least-squares fit maps the guide, degraded to the cube's grid, to that image, and the
+same map turns the sharp guide into the camera's image. U2K (arXiv 2503.14892) uses the same idea.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Adapted", "AdaptedPredictor", "GuideAdapter"]
 
-# Shares of the camera's contrast that a guide may fail to tell. In simulated pairs of laboratory, aerial and satellite
-# scenes another RGB camera or five bands stay below the first; one panchromatic band lies above it, in colourful
-# scenes above the second.
+# Shares of the camera's contrast that a guide may leave unexplained. In simulated pairs of laboratory, aerial and
+# satellite scenes another RGB camera or five bands stay below the first; one panchromatic band lies above it, in
+# colourful scenes above the second.
 GOOD, POOR = 0.08, 0.2
 
 
@@ -45,9 +45,10 @@ class GuideAdapter:
     matrix
         ``(K, G)``: K bands of the camera out of G of the guide.
     offset
-        ``(K,)``, in the units of the cube as the camera's response weighs them.
+        ``(K,)``, in the units of the cube weighted by the camera's response.
     residual
-        Share (0 to 1) of the camera's contrast that the guide does not tell, root mean square over the camera's bands.
+        Share (0 to 1) of the camera's contrast that the guide does not explain, root mean square over the camera's
+        bands.
     """
 
     matrix: NDArray[np.float64]
@@ -61,7 +62,7 @@ class GuideAdapter:
         Parameters
         ----------
         moments
-            Those of the pair.
+                        The moments of the pair.
         response
             The camera's response ``(K, B)`` at the cube's bands.
 
@@ -75,15 +76,15 @@ class GuideAdapter:
                 f"The camera's response has {response.bands} columns, the cube {moments.bands} bands; "
                 "sample it at the cube's wavelengths."
             )
-        # least squares is linear in its target: the cube's regression, seen by the camera, is the camera's
+        # least squares is linear in its target: the camera's response applied to the cube's regression is the camera's
         weights, constant = moments.cube_from_guide()
         camera = response.matrix
         matrix = camera @ weights
         contrast = np.einsum("kb,bc,kc->k", camera, moments.covariance, camera)
         shared = np.einsum("kg,bg,kb->k", matrix, moments.cross, camera)
-        told = 2 * shared - np.einsum("kg,gh,kh->k", matrix, moments.guide_covariance, matrix)
+        explained = 2 * shared - np.einsum("kg,gh,kh->k", matrix, moments.guide_covariance, matrix)
         seen = contrast > 0
-        left = (contrast - told)[seen] / contrast[seen]
+        left = (contrast - explained)[seen] / contrast[seen]
         residual = math.sqrt(float(np.clip(left, 0, 1).mean())) if seen.any() else 1.0
         return cls(matrix, camera @ constant + response.offset, residual)
 
@@ -93,7 +94,7 @@ class GuideAdapter:
         return len(self.matrix)
 
     def apply(self, guide: torch.Tensor) -> torch.Tensor:
-        """Return the camera's picture ``(..., K, H, W)`` for a guide ``(..., G, H, W)``, in its precision."""
+        """Return the camera's image ``(..., K, H, W)`` for a guide ``(..., G, H, W)``, in its precision."""
         import torch
 
         matrix, offset = (
@@ -102,7 +103,7 @@ class GuideAdapter:
         return torch.einsum("kg,...gyx->...kyx", matrix, guide) + offset[:, None, None]
 
     def picture(self, guide: Cube) -> Cube:
-        """Return the camera's picture ``(K, y, x)`` for a whole guide, lazily; NaN where a guide band has no data."""
+        """Return the camera's image ``(K, y, x)`` for a whole guide, lazily; NaN where a guide band has no data."""
         values = guide.values.rechunk({0: -1})
         dtype = values.dtype
         matrix, offset = self.matrix.astype(dtype), self.offset.astype(dtype)[:, None, None]
@@ -111,7 +112,7 @@ class GuideAdapter:
             return np.asarray(np.tensordot(matrix, pixels, axes=1) + offset)
 
         data = da.map_blocks(block, values, dtype=dtype, chunks=((self.bands,), *values.chunks[1:]))
-        # what describes single bands of the guide, or its file, does not describe these
+        # metadata about single bands of the guide, or about its file, do not apply here
         return guide.replace(
             data=data,
             wavelengths=None,
@@ -125,27 +126,28 @@ class GuideAdapter:
         )
 
     def finding(self) -> Finding:
-        """Say in words how well the guide can stand for the camera."""
-        told = f"The guide tells {1 - self.residual**2:.1%} of what the camera of the weights would have seen"
+        """Return how well the guide can replace the camera."""
+        explained = f"The guide explains {1 - self.residual**2:.1%} of the image of the camera of the weights"
         if self.residual <= GOOD:
-            return Finding("info", "camera", f"{told}: it can stand for that camera.")
+            return Finding("info", "camera", f"{explained}: it can replace that camera.")
         if self.residual <= POOR:
-            return Finding("info", "camera", f"{told}; the result may fall behind what the weights can do.")
+            return Finding("info", "camera", f"{explained}; the result may be worse than these weights allow.")
         return Finding(
             "warning",
             "camera",
-            f"{told}: too little for these weights. Choose weights for this sensor, fit a network, or use subspace.",
+            f"{explained}, too little for these weights. Choose weights for this sensor, fit a network, or "
+            "use subspace.",
         )
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """A method behind a guide adapter: it sees the picture of the camera it was made for, whatever the guide.
+    """A method with a guide adapter: it gets the image of the camera it was made for, whatever the guide.
 
     Attributes
     ----------
     method
-        What fuses, such as a network with weights.
+        The method that fuses, such as a network with weights.
     response
         Response ``(K, B)`` of its camera at the cube's bands.
     """
@@ -166,7 +168,7 @@ class Adapted:
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> AdaptedPredictor:
-        """Fit the adapter and prepare the inner method for the pair with the camera's picture.
+        """Fit the adapter and prepare the inner method for the pair with the camera's image.
 
         Raises
         ------
@@ -182,7 +184,7 @@ class Adapted:
 
 @dataclass(frozen=True, eq=False)
 class AdaptedPredictor:
-    """A predictor that is given the camera's picture in the guide's place."""
+    """A predictor that gets the camera's image in place of the guide."""
 
     inner: Predictor
     adapter: GuideAdapter
@@ -194,7 +196,7 @@ class AdaptedPredictor:
 
     @property
     def footprint(self) -> Footprint:
-        """The inner one's: the map works pixel by pixel."""
+        """The inner predictor's footprint: the map works pixel by pixel."""
         return self.inner.footprint
 
     def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:

@@ -1,9 +1,9 @@
-"""The common shape of all training-free methods here: linear in the guide and in images on the low-resolution grid.
+"""The common form of all training-free methods here: linear in the guide and in images on the low-resolution grid.
 
 ``fused = A @ guide + c + up(R) + E @ spread(Q)``
 
-with ``up`` a cubic interpolation that knows the pair's shift and ``spread`` the transpose of its blur and decimation.
-`A`, `c` and `E` are settled once for the scene, and so are the small images `R` and `Q`; what is left is local, so
+with ``up`` a cubic interpolation that respects the pair's shift and ``spread`` the transpose of its blur and
+decimation. `A`, `c` and `E` and the small images `R` and `Q` are computed once for the scene. The rest is local, so
 tiles agree with the whole image to rounding.
 """
 
@@ -36,17 +36,17 @@ class LinearPredictor:
     sampling
         The pair's calibrated sampling.
     mixing, constant
-        `A` ``(B, G)`` and `c` ``(B,)``: what of each band follows the guide pixel by pixel.
+        `A` ``(B, G)`` and `c` ``(B,)``: the part of each band that follows the guide pixel by pixel.
     coarse_mixing
-        ``(B, B)``: applied to the cube less what the guide explains, before it is interpolated; None is the identity.
+        ``(B, B)``: applied to the cube minus the guide's part, before it is interpolated; None is the identity.
     coarse_guide, coarse_constant
-        The guide's part ``(B, G)`` and the constant ``(B,)`` to be taken off the cube; None takes nothing off.
+        The guide's part ``(B, G)`` and the constant ``(B,)`` to subtract from the cube; None subtracts nothing.
     sharp
         Height and width of the guide that the sampling refers to.
     guide
         The degraded guide ``(G, h, w)``.
     valid
-        Boolean ``(h, w)``: LR pixels that were measured; the others add nothing.
+        Boolean ``(h, w)``: measured LR pixels; the others contribute nothing.
     basis, detail
         `E` ``(B, p)`` and `Q` ``(p, h, w)``, or None.
     """
@@ -70,7 +70,7 @@ class LinearPredictor:
 
     @property
     def footprint(self) -> Footprint:
-        """Cubic interpolation reaches two LR pixels and a half, moved by the shift; `detail` is at hand everywhere."""
+        """Cubic interpolation reaches two and a half LR pixels, moved by the shift; `detail` covers the whole image."""
         return Footprint(halo=math.ceil(3 * float(self.sampling.ratio) + max(map(abs, self.sampling.shift))))
 
     def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
@@ -81,7 +81,7 @@ class LinearPredictor:
             return torch.as_tensor(np.ascontiguousarray(array), dtype=guide.dtype, device=guide.device)
 
         coarse = tile.read.divide(self.sampling.ratio)
-        # beyond the cube's border stands its last pixel, and there is nothing of it in the result
+        # beyond the cube's border its last pixel is repeated; nothing of that is in the result
         rows, columns = (
             np.arange(start, stop).clip(0, count - 1)
             for start, stop, count in zip((coarse.y0, coarse.x0), (coarse.y1, coarse.x1), self.valid.shape, strict=True)
@@ -119,7 +119,7 @@ class LinearPredictor:
 def seen_from(
     sampling: Sampling, axis: int, coarse: int, sharp: int, pixels: slice
 ) -> tuple[slice, NDArray[np.float64]]:
-    """Return which of `coarse` LR pixels see some of the sharp `pixels` along `axis`, and how.
+    """Return which of `coarse` LR pixels see some of the sharp `pixels` along `axis`, and their weights.
 
     The block ``(LR pixels, pixels)`` of the blur matrix is dense, and zero for pixels beyond the image's `sharp` ones.
     """

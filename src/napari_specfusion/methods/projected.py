@@ -1,9 +1,9 @@
-"""Makes any result agree with both images: `subspace` with that result as its prior image.
+"""Projection of any result onto agreement with both images: `subspace` with that result as its prior image.
 
-A network may be off where its training data were unlike the scene, and nothing in it holds it to the pair. Least
-squares in the spectral subspace do (see `models.subspace`, after FUSE, Wei et al. 2015): here the prior image is what
-another method returns, in GLP's place. All that the solver has to know of it is how the cube would have seen it, a
-small image, to which each tile of the other method's result adds its share.
+A network may be wrong where its training data differ from the scene, and nothing in it enforces agreement with the
+pair. Least squares in the spectral subspace do (see `methods.subspace`, after FUSE, Wei et al. 2015): here the result
+of another method is the prior image instead of GLP. The solver only needs that image degraded to the cube's grid, a
+small image that is summed up over the tiles of the other method's result.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ __all__ = ["Projected", "ProjectedPredictor"]
 
 @dataclass(frozen=True)
 class Projected:
-    """A method whose result is corrected until it agrees with the pair.
+    """A method whose result is corrected to agree with the pair.
 
-    What it returns minimises, in the cube's spectral subspace,
+    The result minimises, in the cube's spectral subspace,
 
         |Y E - D(Z)|^2 + sum_k lm_k |M_k - R_k E Z - o_k|^2 + mu |Z - X E|^2
 
-    with X the other method's result; what of X lies outside the subspace is kept, shrunk by the cube's noise.
+    with X the other method's result; the part of X outside the subspace is kept, shrunk by the cube's noise.
 
     The weights are those of `subspace`, and suit other prior images as well: mu = 0.003 + 0.04 noise / gap, and more
     where the guide stays unexplained, grows as X, seen from the cube, comes as near to it as the noise allows. On parts
@@ -65,7 +65,7 @@ class Projected:
 
     @property
     def name(self) -> str:
-        """The other method's name, and that it was corrected."""
+        """The other method's name, marked as projected."""
         return f"{self.method.name}, projected"
 
     @property
@@ -76,7 +76,7 @@ class Projected:
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> ProjectedPredictor:
-        """Run the other method over the scene, tile by tile, and solve for what it lacks.
+        """Run the other method over the scene, tile by tile, and solve for its correction.
 
         Raises
         ------
@@ -106,20 +106,20 @@ class Projected:
 
 @dataclass(frozen=True, eq=False)
 class ProjectedPredictor:
-    """Another method and its correction, ready for one scene.
+    """Another method and its correction, prepared for one scene.
 
     Attributes
     ----------
     inner
         The other method.
     correction
-        What is done to its result.
+        The correction of its result.
     sampling
         The pair's calibrated sampling.
     sharp
         Height and width of the fused image.
     kept
-        The other method's result over the padded image ``(B, H, W)``, or None where it is too large to be kept.
+        The other method's result over the padded image ``(B, H, W)``, or None if it is too large to keep.
     """
 
     inner: Predictor
@@ -135,7 +135,7 @@ class ProjectedPredictor:
 
     @property
     def footprint(self) -> Footprint:
-        """The correction needs nothing around a tile; the other method may, unless its result is at hand."""
+        """The correction needs nothing around a tile; the other method may, unless its result is kept."""
         own = self.inner.footprint
         return own if self.kept is None else Footprint(0, multiple=own.multiple)
 
@@ -169,9 +169,9 @@ def _first_pass(
     device: str,
     dtype: np.dtype[Any],
 ) -> tuple[NDArray[np.float64], NDArray[Any] | None]:
-    """Return D of the result's coefficients ``(p, h, w)``, summed up over the tiles, and the result where it is small.
+    """Return D of the result's coefficients ``(p, h, w)``, summed up over the tiles, and the result if it is small.
 
-    The tiles are the method's own, whatever the later ones, so that the correction does not depend on those.
+    The tiles are always of the automatic size, so that the correction does not depend on the tiles of the run.
     """
     scene, sampling = calibrated.scene, calibrated.sampling
     low = scene.hsi.shape[1:]

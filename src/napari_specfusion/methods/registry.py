@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from napari_specfusion.tiling.contract import Method
 
     class TrainingFree(Method, Protocol):
-        """A method of the registry, which says what it is."""
+        """A method of the registry, with its description."""
 
         @property
         def title(self) -> str:
-            """What it is called in full."""
+            """The full name."""
 
         @property
         def summary(self) -> str:
-            """What it does, in a sentence."""
+            """The method in one sentence."""
 
         @property
         def reference(self) -> str:
-            """The paper that describes it."""
+            """The paper that describes the method."""
 
 
 __all__ = ["DEFAULT_METHOD", "METHODS"]
@@ -37,4 +37,4 @@ METHODS: Mapping[str, TrainingFree] = MappingProxyType(
 """Methods that need no weights, simplest first."""
 
 DEFAULT_METHOD = "subspace"
-"""What does best on the whole where nothing is known about a scene."""
+"""The method with the best results overall when nothing is known about a scene."""

@@ -4,7 +4,7 @@ With E the leading p spectral directions and G the GLP result, the coefficients 
 
     |Y E - D(Z)|^2 + sum_k lm_k |M_k - R_k E Z - o_k|^2 + mu |Z - G E|^2
 
-(after FUSE, Wei et al. 2015) with one weight lm_k for each guide band, and the part of G outside the subspace is kept,
+(after FUSE, Wei et al. 2015) with one weight lm_k for each guide band; the part of G outside the subspace is kept,
 shrunk by its noise. Directions in which the guide sees the subspace are uncorrelated with the others once R E is
 diagonalised, and with ``V = Z - G E`` the normal equations of each become an equation on the LOW-resolution grid alone:
 
@@ -45,14 +45,14 @@ __all__ = ["Correction", "LowResolution", "Split", "Subspace", "coefficients"]
 MODEL_ERROR = 6e-3
 MIN_MU = 0.003
 MAX_LM = 4.0
-# how the tie to GLP grows with the cube's noise and with the share of the guide that the cube leaves unexplained; the
-# second was chosen on real pairs degraded once more
+# how mu, the weight of GLP, grows with the cube's noise and with the share of the guide that the cube leaves
+# unexplained; the second was chosen on real pairs degraded once more
 MU_OF_NOISE, MU_OF_UNEXPLAINED = 0.04, 0.6
 
 
 @dataclass(frozen=True)
 class Subspace:
-    """Subspace least squares on GLP, its weights following the estimated noise.
+    """Subspace least squares on GLP, with weights from the estimated noise.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Subspace:
     iterations
         Conjugate gradient steps, at most.
     tolerance
-        Relative residual at which the steps end.
+        Relative residual at which the steps stop.
     """
 
     directions: int = 10
@@ -78,7 +78,7 @@ class Subspace:
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> LinearPredictor:
-        """Fit everything that is global.
+        """Compute everything global for a scene.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Subspace:
             If the pair cannot be calibrated.
         """
         split = Split.of(calibrated.moments, self.directions)
-        # before GLP, which needs of the same pass only what was measured
+        # before GLP, which needs only the measured pixels from the same pass
         cube = coefficients(calibrated, split.leading)
         base = glp(calibrated)
         system = LowResolution.of(calibrated, base, cube, split.leading)
@@ -108,18 +108,18 @@ class Subspace:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A cube's spectral subspace, and what is noise in and beside it.
+    """A cube's spectral subspace, and the noise inside and outside it.
 
     Attributes
     ----------
     leading
         Orthonormal spectral directions E ``(B, p)``.
     keep
-        ``(B, B)``: leaves the subspace as it is and shrinks what lies outside by its noise.
+        ``(B, B)``: leaves the subspace unchanged and shrinks the rest by its noise.
     noise
         Variance of the cube's noise along a typical direction.
     slack
-        What calibration and interpolation add to it.
+        Variance that calibration and interpolation errors add to it.
     """
 
     leading: NDArray[np.float64]
@@ -129,7 +129,7 @@ class Split:
 
     @classmethod
     def of(cls, moments: PairMoments, directions: int) -> Split:
-        """Take the first `directions`, or fewer where the cube does not carry as many."""
+        """Take the first `directions`, or fewer if the cube supports fewer."""
         power, axes = moments.principal_directions()
         noise = _noise_floor(moments, axes)
         count = min(directions, max(1, moments.count // 8), int(np.sum(power > 1e-12 * power[0])))
@@ -145,12 +145,12 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Correction:
-    """What least squares make of a prior image G and the guide M: ``image @ G + mixing @ M + constant + E D^T q``.
+    """The least-squares result for a prior image G and the guide M: ``image @ G + mixing @ M + constant + E D^T q``.
 
     Attributes
     ----------
     image, mixing, constant
-        ``(B, B)``, ``(B, G)`` and ``(B,)``: what acts pixel by pixel.
+        ``(B, B)``, ``(B, G)`` and ``(B,)``: the parts that act pixel by pixel.
     basis, detail
         E ``(B, p)`` and q ``(p, h, w)``.
     """
@@ -163,7 +163,7 @@ class Correction:
 
     @classmethod
     def of(cls, system: LowResolution, split: Split, iterations: int, tolerance: float) -> Correction:
-        """Weigh the terms by the noise that the pair shows, and solve."""
+        """Weight the terms by the noise of the pair, and solve."""
         moments, leading = system.moments, split.leading
         view = _GuideView.of(moments, leading)
         misfit = system.misfit(view)
@@ -191,7 +191,7 @@ class Correction:
 class _GuideView:
     """How the guide's G bands see the p coefficients: ``guide / unit = response @ coefficients + offset``.
 
-    `response` is ``(G, p)``, `offset` and `unit` ``(G,)``. A unit is infinite where a band sees nothing of them.
+    `response` is ``(G, p)``, `offset` and `unit` ``(G,)``. The unit of a band that sees none of them is infinite.
     """
 
     response: NDArray[np.float64]
@@ -213,12 +213,12 @@ class _GuideView:
         return np.asarray(np.diag(moments.guide_covariance) / self.unit**2)
 
     def weighed(self, weights: NDArray[np.float64]) -> _GuideView:
-        """Return the view whose squared errors count `weights` ``(G,)`` times as much."""
+        """Return the view with squared errors weighted by `weights` ``(G,)``."""
         root = np.sqrt(weights)
         return _GuideView(self.response * root[:, None], self.offset * root, self.unit / root)
 
     def error(self, guide: NDArray[np.float32], coefficients: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what of `guide` ``(G, ...)`` the `coefficients` ``(p, ...)`` do not explain, in the view's units."""
+        """Return what `coefficients` ``(p, ...)`` do not explain of `guide` ``(G, ...)``, in the view's units."""
         shape = (-1,) + (1,) * (guide.ndim - 1)
         unit, offset = (v.astype(np.float32).reshape(shape) for v in (self.unit, self.offset))
         left = guide / unit - offset
@@ -228,20 +228,20 @@ class _GuideView:
 
 @dataclass(frozen=True, eq=False)
 class _Prior:
-    """The terms that act on each pixel of the sharp grid by itself: ``|M - R Z - o|^2 + mu |Z - G E|^2``."""
+    """The terms that act on single pixels of the sharp grid: ``|M - R Z - o|^2 + mu |Z - G E|^2``."""
 
     view: _GuideView
     mu: float
 
     @cached_property
     def eigen(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The weights lambda ``(p,)`` of these terms, and the directions ``(p, p)`` they belong to."""
+        """The weights lambda ``(p,)`` of these terms, and their directions ``(p, p)``."""
         spectrum, turn = np.linalg.eigh(self.view.response.T @ self.view.response)
         return spectrum.clip(0) + self.mu, turn
 
     @cached_property
     def share(self) -> NDArray[np.float64]:
-        """What of the guide's error ``(p, G)`` goes to the coefficients: c / lambda."""
+        """Map ``(p, G)`` from the guide's error to the coefficients: c / lambda."""
         weight, turn = self.eigen
         return np.asarray((turn / weight) @ turn.T @ self.view.response.T)
 
@@ -251,7 +251,7 @@ class LowResolution:
     """The pair seen from the low-resolution grid, in coefficients of the subspace.
 
     `cube` is ``Y E`` and `start` ``D(G E)``, both ``(p, h, w)``; `guide` is the degraded guide, `weight` W, `sharp` the
-    size of the image that D sees, and `sampling` what D is made of.
+    size of the image that D acts on, and `sampling` defines D.
     """
 
     cube: NDArray[np.float32]
@@ -271,7 +271,7 @@ class LowResolution:
         cube: NDArray[np.float32],
         leading: NDArray[np.float64],
     ) -> LowResolution:
-        """Bring the pair and its GLP result, `base`, to the coefficients along `leading`, `cube` being the cube's."""
+        """Express the pair and its GLP result, `base`, in coefficients along `leading`; `cube` holds the cube's."""
         _, height, width = calibrated.stated.hsi.shape
         sharp = base.sharp
         assert base.coarse_guide is not None
@@ -299,16 +299,16 @@ class LowResolution:
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """Boolean ``(h, w)``: the pixels that count."""
+        """Boolean ``(h, w)``: the pixels that are used."""
         return self.weight > 0
 
     @property
     def gap(self) -> float:
-        """Mean square by which GLP misses the cube at low resolution."""
+        """Mean squared difference of GLP and the cube at low resolution."""
         return float(np.mean(np.square((self.cube - self.start)[:, self.valid], dtype=np.float64)))
 
     def misfit(self, view: _GuideView) -> NDArray[np.float64]:
-        """Mean square error ``(G,)`` of each guide band as the coefficients see it."""
+        """Mean squared error ``(G,)`` of each guide band predicted from the coefficients."""
         ok = self.valid
         left = view.error(self.guide[:, ok], self.cube[:, ok])
         return np.asarray(np.mean(np.square(left, dtype=np.float64), axis=1))

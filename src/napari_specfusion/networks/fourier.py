@@ -1,4 +1,4 @@
-"""SpecSolver's Fourier branch: half spectra of real images, and what magnitudes and phases go through."""
+"""SpecSolver's Fourier branch: half spectra of real images, and the layers for magnitudes and phases."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from napari_specfusion.networks.layers import by_strips
 
 __all__ = ["MagnitudeNet", "PhaseNet", "channel_groups", "mirrored", "polar"]
 
-# Below this magnitude a frequency's phase says nothing, and its derivative overflows.
+# Below this magnitude a frequency's phase is meaningless, and its derivative overflows.
 FAINT = 1e-15
 
-# So many channels are transformed at a time: small beside the feature maps, and a cache line of each pixel's channels.
+# Channels transformed at a time: few compared with the feature maps, and one cache line per pixel.
 SPECTRUM_CHANNELS = 16
 
 
@@ -57,12 +57,12 @@ def channel_groups(x: Tensor) -> list[slice]:
 
 
 def polar(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return magnitudes and phases ``(N, H, W // 2 + 1, F)`` of real images ``(N, F, H, W)``; the rest mirrors them."""
+    """Return magnitudes and phases ``(N, H, W // 2 + 1, F)`` of real images ``(N, F, H, W)``; the rest mirrors it."""
     count, channels, height, width = features.shape
     magnitude, phase = (features.new_empty(count, height, width // 2 + 1, channels) for _ in range(2))
     for part in channel_groups(features):
         wave = torch.fft.rfft2(features[:, part].contiguous())
-        # These are real; what rounding leaves of their imaginary parts would decide between a phase of pi and -pi.
+        # These are real; rounding errors in their imaginary parts would decide between a phase of pi and -pi.
         torch.view_as_real(wave)[..., :: height // 2, :: width // 2, 1] = 0
         size = wave.abs()
         angle = wave.masked_fill(size < FAINT, 1).angle()
@@ -73,6 +73,6 @@ def polar(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mirrored(half: Tensor, columns: int, sign: int) -> Tensor:
-    """Return the full spectrum ``(N, H, columns, F)``: at -k, `sign` times what is at k."""
+    """Return the full spectrum ``(N, H, columns, F)``: the value at -k is `sign` times the value at k."""
     rest = half[:, :, 1 : columns - half.shape[2] + 1].flip(1, 2).roll(1, 1)
     return torch.cat([half, rest * sign if sign != 1 else rest], 2)

@@ -1,4 +1,4 @@
-"""What every network asks of an image pair, and how the pair becomes two images of one size."""
+"""Checks of the image pair for every network, and padding to two images of one size."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Grid = tuple[Tensor, Tensor]
 
 
 def check_sizes(network: str, sizes: Mapping[str, int]) -> None:
-    """Raise a ModelError where one of the `sizes` of `network` is below 1."""
+    """Raise a ModelError if one of the `sizes` of `network` is below 1."""
     for key, value in sizes.items():
         if value < 1:
             raise ModelError(f"{key} is {value}; {network} needs at least 1.")
 
 
 def check_ratio(network: str, ratio: int) -> None:
-    """Raise a ModelError where `network` cannot work at `ratio`."""
+    """Raise a ModelError if `network` cannot work at `ratio`."""
     if ratio not in RATIOS:
         raise ModelError(f"The ratio is {ratio}; {network} takes {RATIOS[0]} to {RATIOS[-1]} HR pixels per LR pixel.")
 
@@ -42,7 +42,7 @@ def check_pair(network: str, bands: tuple[int, int], guide: Tensor, hsi: Tensor,
     Parameters
     ----------
     network
-        What to call the network that is to fuse it.
+        Name of the network, for messages.
     bands
         The network's bands and guide bands.
     guide, hsi, base
@@ -51,7 +51,7 @@ def check_pair(network: str, bands: tuple[int, int], guide: Tensor, hsi: Tensor,
     Raises
     ------
     ModelError
-        If the images do not belong together, or not to the network.
+        If the images do not match each other, or the network.
     """
     if guide.ndim != 4 or hsi.ndim != 4 or len(guide) != len(hsi):
         raise ModelError(
@@ -80,7 +80,7 @@ def check_pair(network: str, bands: tuple[int, int], guide: Tensor, hsi: Tensor,
 
 
 def padded_pair(guide: Tensor, hsi: Tensor, base: Tensor | None, ratio: int, multiple: int) -> tuple[Tensor, Tensor]:
-    """Return the guide and `base`, or else the cube's bicubic enlargement, of a size that lcm(multiple, ratio) divides.
+    """Return the guide and `base` (or the cube's bicubic enlargement), padded to multiples of lcm(multiple, ratio).
 
     The last row and column are repeated; the cube is padded before it is enlarged.
     """
@@ -100,7 +100,7 @@ def extended(given: Tensor, size: int, inside: int) -> Tensor:
     Raises
     ------
     ModelError
-        If another number of coordinates is given.
+        If the number of coordinates is wrong.
     """
     if given.shape != (inside,):
         raise ModelError(f"The grid holds {tuple(given.shape)} coordinates for {inside} pixels; give one per pixel.")

@@ -1,4 +1,4 @@
-"""What the networks share: the EDSR encoder, small layers, and running a local network strip by strip."""
+"""Shared parts of the networks: the EDSR encoder, small layers, and running a local network strip by strip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Encoder(nn.Module):
     Attributes
     ----------
     reach
-        How many pixels to each side its features depend on.
+        Number of pixels to each side that its features depend on.
     """
 
     def __init__(self, channels: int, features: int, blocks: int) -> None:
@@ -83,9 +83,9 @@ def by_strips(
     step: int = 1,
     pixels: int | None = None,
 ) -> Tensor:
-    """Return ``compute(all rows)``, plus `plus`, worked out strip by strip where that saves memory.
+    """Return ``compute(all rows)``, plus `plus`, computed strip by strip where that saves memory.
 
-    With autograd everything is kept anyway, and a GPU wants large pieces: both take the image at once.
+    With autograd everything is kept anyway, and a GPU is faster on large pieces: both take the image at once.
 
     Parameters
     ----------
@@ -95,11 +95,11 @@ def by_strips(
     shape
         ``(N, any, H, W)``.
     on
-        Where it is computed.
+                The device.
     halo
         Rows around a strip that its results depend on.
     plus
-        ``(N, any, H, W)``, added to the result; it also makes the result's bands lie one behind the other.
+        ``(N, any, H, W)``, added to the result; it also makes the result contiguous band by band.
     step
         Strips begin at multiples of this row.
     pixels
@@ -141,12 +141,12 @@ def strips(shape: torch.Size, halo: int, on: torch.device, *, step: int = 1, pix
 
 
 def pad_to(x: Tensor, height: int, width: int) -> Tensor:
-    """Repeat the last row and column until the image has the wanted size."""
+    """Repeat the last row and column until the image has the given size."""
     down, right = height - x.shape[-2], width - x.shape[-1]
     return functional.pad(x, (0, right, 0, down), mode="replicate") if down or right else x
 
 
 def _drop_unused(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Take the mean shifts out of a state dict: EDSR has them, neither network calls them."""
+    """Remove the mean shifts from a state dict: EDSR has them, but neither network uses them."""
     for key in [k for k in state if k.startswith((f"{prefix}sub_mean.", f"{prefix}add_mean."))]:
         del state[key]

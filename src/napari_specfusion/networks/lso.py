@@ -1,8 +1,8 @@
-"""LSO, latent spectral operators (ICML 2026): a fusion network that is local in all but its pixel coordinates.
+"""LSO, latent spectral operators (ICML 2026): a fusion network that is local except for its pixel coordinates.
 
-The modules are named as in the authors' checkpoints, so that their state dicts load as they are. Without autograd the
-network runs in strips of rows, each read with as many rows around it as its convolutions reach: the result is the same,
-the widest feature maps never exist as a whole, and the buffers stay small enough for the allocator to use again.
+The modules are named as in the authors' checkpoints, so that their state dicts load unchanged. Without autograd the
+network runs in strips of rows, each with the rows around it that its convolutions reach. The result is the same, the
+widest feature maps are never held as a whole, and the buffers stay small enough for the allocator to reuse.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class LSO(nn.Module):
 
     An EDSR encoder reads the guide and the upsampled cube; a three-level U-Net refines its features, on each level
     with a latent spectral block: every small patch attends to a few learned tokens, a sine series moves the tokens, and
-    the pixels attend to them. The network predicts what is missing in the upsampled cube. The defaults are the released
-    sizes.
+    the pixels attend to them. The network predicts the detail that the upsampled cube lacks. The defaults are the
+    released sizes.
 
     Parameters
     ----------
     bands, guide_bands
         Number of bands of the cube and of the guide.
     ratio
-        HR pixels per LR pixel the weights are meant for, 2 to 32. It only describes them: a call takes the ratio from
-        the sizes of its images.
+        HR pixels per LR pixel that the weights are meant for, 2 to 32. It is only descriptive: a call derives the ratio
+        from the sizes of its images.
     width
         Channels of the U-Net; a multiple of `heads`.
     heads, tokens
@@ -82,7 +82,7 @@ class LSO(nn.Module):
         check_sizes("LSO", {"bands": bands, "guide_bands": guide_bands, **self.sizes})
         check_ratio("LSO", ratio)
         if width % heads:
-            raise ModelError(f"The width {width} is no multiple of the {heads} heads; choose one that is.")
+            raise ModelError(f"The width is {width}; it must be a multiple of the {heads} heads.")
         joined = 2 * width + guide_bands
         self.spatial_encoder = Encoder(guide_bands + bands, features, blocks)
         self.inc = _DoubleConv(features + 2, width, width)
@@ -96,7 +96,7 @@ class LSO(nn.Module):
         self.outc = _Out(width, bands)
 
     def footprint(self, ratio: int | None = None) -> Footprint:
-        """Return what the network needs around a tile at `ratio` (its own by default), in HR pixels."""
+        """Return the network's requirements on tiles at `ratio` (its own by default), in HR pixels."""
         ratio = self.ratio if ratio is None else ratio
         patch, blocks = self.sizes["patch"], self.sizes["blocks"]
         # Bicubic interpolation reads two LR pixels to each side, which reach this far beyond an LR pixel's own cell.
@@ -113,10 +113,10 @@ class LSO(nn.Module):
         hsi
             ``(N, B, h, w)`` with H = ratio h and W = ratio w, likewise.
         grid
-            Coordinates of the rows ``(H,)`` and columns ``(W,)``: what ``linspace(0, 1, size)`` over the whole image,
-            padded to a multiple of lcm(4, ratio), has there. None takes the given image for the whole one.
+            Coordinates of the rows ``(H,)`` and columns ``(W,)``: the part of ``linspace(0, 1, size)`` over the whole
+            image, padded to a multiple of lcm(4, ratio). None treats the given image as the whole one.
         base
-            ``(N, B, H, W)``, stands in for the bicubic enlargement of `hsi` both as an input and as what the network's
+            ``(N, B, H, W)``, replaces the bicubic enlargement of `hsi` as an input and as the image that the network's
             output is added to. None takes the bicubic enlargement.
 
         Returns
@@ -127,7 +127,7 @@ class LSO(nn.Module):
         Raises
         ------
         ModelError
-            If the images do not belong together, or not to this network.
+            If the images do not match each other, or this network.
         """
         ratio = check_pair("LSO", (self.bands, self.guide_bands), guide, hsi, base)
         height, width = guide.shape[-2:]
@@ -169,7 +169,7 @@ class LSO(nn.Module):
 
 
 class _DoubleConv(nn.Module):
-    """Twice conv3 and Leaky ReLU."""
+    """conv3 and Leaky ReLU, twice."""
 
     def __init__(self, channels: int, middle: int, out: int) -> None:
         super().__init__()
@@ -254,8 +254,8 @@ class _LatentBlock(nn.Module):
     def _projections(self) -> tuple[Tensor, Tensor]:
         """Return one linear map (its weight, its bias) to a pixel's scores per token, its values and its queries.
 
-        The tokens' queries are learned and the same everywhere, so that the keys need not be computed: their product
-        with a query is a linear function of the pixel.
+        The tokens' queries are learned and the same everywhere, so the keys need not be computed: their product with a
+        query is a linear function of the pixel.
         """
         heads, _, size = self.latent.shape
         width = heads * size
@@ -277,7 +277,7 @@ class _LatentBlock(nn.Module):
         return torch.complex(cosine, -sine)
 
     def _transform(self, pixels: Tensor, weight: Tensor, bias: Tensor, series: Tensor) -> Tensor:
-        """Return what the block adds to the pixels ``(patches, pixels, width)`` of some patches."""
+        """Return the block's update of the pixels ``(patches, pixels, width)`` of some patches."""
         patches, count, width = pixels.shape
         heads, tokens, size = self.latent.shape
         projected = functional.linear(pixels, weight, bias)
@@ -293,7 +293,7 @@ class _LatentBlock(nn.Module):
         z = math.pi * torch.sigmoid(tokens.to(series.real.dtype))
         angle = math.pi * z
         step = torch.complex(angle.cos(), angle.sin())
-        # Horner's rule in exp(i pi z) needs one sine and one cosine; the plain sum, one of each per frequency.
+        # Horner's rule in exp(i pi z) needs one sine and one cosine; the plain sum needs one of each per frequency.
         value = series[-1] * step
         for coefficient in reversed(series[:-1].unbind()):
             value = (value + coefficient) * step if torch.is_grad_enabled() else value.add_(coefficient).mul_(step)
@@ -301,17 +301,17 @@ class _LatentBlock(nn.Module):
 
 
 def _coordinates(given: Tensor | None, size: int, inside: int, like: Tensor) -> Tensor:
-    """Return the coordinates of `size` rows or columns, of which `inside` belong to the image and may be given."""
+    """Return the coordinates of `size` rows or columns, of which `inside` belong to the image and can be given."""
     if given is None:
         return torch.linspace(0, 1, size, dtype=like.dtype, device=like.device)
     return extended(given.to(like), size, inside)
 
 
 def _reach(patch: int, blocks: int) -> int:
-    """Return how many pixels of its images a result depends on to each side, wherever it lies in the patches.
+    """Return how many pixels to each side a result depends on, at any position within the patches.
 
-    The network is walked backwards, asking each stage for the first pixel that it reads for pixel 0; the bilinear steps
-    between levels and the patches shift that by their own grids, so that every position within a period is tried.
+    The stages are traced backwards, each giving the first pixel that it reads. The bilinear steps between levels and
+    the patches have grids of their own, so every position within a period is tried.
     """
 
     def first(pixel: int) -> int:

@@ -1,4 +1,4 @@
-"""A torch network as a method: what it may be given, in which range of values, and the coordinates of its pixels."""
+"""A torch network as a method: checks of the scene, the range of values, and the pixel coordinates."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class NetworkMethod:
     Parameters
     ----------
     module
-        A torch module: called with ``(N, G, H, W)`` and ``(N, B, h, w)``, and, if its footprint wants a grid, with
-        ``grid=(rows, columns)``, it returns ``(N, B, H, W)``. It tells ``bands``, ``guide_bands``, ``ratio`` and
-        ``footprint()``. It is copied, never changed.
+        A torch module: called with ``(N, G, H, W)`` and ``(N, B, h, w)``, and, if its footprint uses a grid, with
+        ``grid=(rows, columns)``, it returns ``(N, B, H, W)``. It has the attributes ``bands``, ``guide_bands``,
+        ``ratio`` and ``footprint()``. It is copied, never changed.
     name
-        What to call the method; None takes the module's class name.
+        Name of the method; None takes the module's class name.
     """
 
     mixed_precision = True
@@ -51,14 +51,14 @@ class NetworkMethod:
     ) -> NetworkPredictor:
         """Check the scene against the network, decide on the range of values and move a copy to `device`.
 
-        Networks are trained on values of about 0 to 1, and so are scenes in that range passed on, untouched. If the
-        99.9th percentile of the cube or of the guide lies above 1.5 or below 0.02, both are divided by their own, and
-        the result is multiplied by the cube's.
+        Networks are trained on values of about 0 to 1, and scenes in that range are used unchanged. If the 99.9th
+        percentile of the cube or of the guide is above 1.5 or below 0.02, each is divided by its own, and the result is
+        multiplied by the cube's.
 
         Raises
         ------
         ModelError
-            If bands or ratio are not the network's.
+            If bands or ratio differ from the network's.
         """
         import torch
 
@@ -86,18 +86,18 @@ class NetworkMethod:
 
 @dataclass(frozen=True, eq=False)
 class NetworkPredictor:
-    """A network, ready for one scene.
+    """A network prepared for one scene.
 
     Attributes
     ----------
     module
         The network, on its device.
     footprint
-        What it needs around a tile.
+        Its requirements on tiles.
     cube_scale, guide_scale
-        What the values are divided by.
+        Divisors of the values.
     half
-        Type of reduced precision to compute in where that does no harm, or None.
+        Reduced precision to compute in where that is safe, or None.
     """
 
     module: torch.nn.Module
@@ -117,7 +117,7 @@ class NetworkPredictor:
 
         keywords: dict[str, Any] = {}
         if self.footprint.uses_grid:
-            # cut out of the whole image's, and computed like it: other formulas round differently
+            # a slice of the whole image's coordinates: computed otherwise, they would round differently
             whole = (torch.linspace(0, 1, n, dtype=guide.dtype, device=guide.device) for n in shape)
             keywords["grid"] = tuple(line[part] for line, part in zip(whole, tile.read.slices, strict=True))
         if self.guide_scale != 1:
@@ -131,7 +131,7 @@ class NetworkPredictor:
 
 
 def value_scales(scene: Scene) -> tuple[float, float]:
-    """Return what to divide the cube and the guide by to bring them to about 0 to 1: (1, 1) if they are there."""
+    """Return the divisors that bring the cube and the guide to about 0 to 1; (1, 1) if they already are."""
     levels = tuple(_bright_level(cube) for cube in (scene.hsi, scene.guide))
     if all(DARKEST <= level <= BRIGHTEST for level in levels):
         return 1.0, 1.0
@@ -139,7 +139,7 @@ def value_scales(scene: Scene) -> tuple[float, float]:
 
 
 def _bright_level(cube: Cube) -> float:
-    """Return the 99.9th percentile of a sample of the good bands' magnitudes; 0 where nothing is valid."""
+    """Return the 99.9th percentile of a sample of the good bands' magnitudes; 0 if no value is valid."""
     rows, columns = (slice(None, None, max(1, n // 128)) for n in cube.shape[1:])
     good = np.flatnonzero(cube.good) if cube.good.any() else np.arange(cube.bands)
     chosen = good[np.unique(np.linspace(0, len(good) - 1, 8).astype(int))]

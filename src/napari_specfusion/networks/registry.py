@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_NETWORK", "NETWORKS", "NetworkInfo", "NetworkSpec", "create_model", "list_networks"]
 
 DEFAULT_NETWORK = "lso-s"
-"""The network that `train` and `fit` take where none is named."""
+"""The default network of `train` and `fit`."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -29,9 +29,9 @@ class NetworkInfo:
     Attributes
     ----------
     name
-        What `train`, `fit` and `create_model` know it by.
+        The name that `train`, `fit` and `create_model` accept.
     title
-        What it is, in a few words.
+        Title in a few words.
     reference
         The paper that describes it.
     """
@@ -43,12 +43,12 @@ class NetworkInfo:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network that can be made or recognised.
+    """A network that can be created or recognised.
 
     Attributes
     ----------
     title
-        What it is, in a few words.
+        Title in a few words.
     factory
         ``"module:class"``; called with (bands, guide_bands, ratio) and the sizes as keywords.
     sizes
@@ -58,7 +58,7 @@ class NetworkSpec:
     landmark
         A key that only the state dicts of this architecture hold.
     read_sizes
-        Reads bands, guide bands and sizes off the shapes of a state dict.
+        Reads bands, guide bands and sizes from the shapes of a state dict.
     """
 
     title: str
@@ -166,7 +166,7 @@ def create_model(name: str, bands: int, guide_bands: int, ratio: int, **size: in
     ratio
         HR pixels per LR pixel, a whole number from 2 to 32.
     **size
-        Sizes other than the named ones, such as ``width=48``.
+        Sizes that differ from the named network's, such as ``width=48``.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def create_model(name: str, bands: int, guide_bands: int, ratio: int, **size: in
     Raises
     ------
     ModelError
-        If there is no such network, or it does not exist in this size.
+        If the network is unknown, or not possible in this size.
     """
     if name not in NETWORKS:
         raise ModelError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")

@@ -1,4 +1,4 @@
-"""A network on a base: it predicts, along a few spectral directions, what the result of another method still lacks."""
+"""A network on a base: it predicts, along a few spectral directions, the residual of another method's result."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ NUMBERS = ("basis", "centre", "spread", "guide_centre", "guide_spread", "size")
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """A network in the subspace and the numbers that bring images into its range.
+    """A network in the subspace, with the numbers that bring images into its range.
 
     Attributes
     ----------
     module
-        Takes ``(N, G, H, W)``, ``(N, p, h, w)`` and ``base=(N, p, H, W)``; what it adds to the base is the residual.
+        Takes ``(N, G, H, W)``, ``(N, p, h, w)`` and ``base=(N, p, H, W)``; its output minus the base is the residual.
     basis
         Spectral directions ``(B, p)``.
     centre, spread
-        Of the base's coefficients ``(p,)``.
+        Centre and spread of the base's coefficients ``(p,)``.
     guide_centre, guide_spread
-        Of the guide's bands ``(G,)``.
+        Centre and spread of the guide's bands ``(G,)``.
     size
-        Size of the residual in each coefficient ``(p,)``: the network's output is in these units, since one that has to
-        produce values of a hundredth is not moved by an optimiser's steps.
+        Size of the residual in each coefficient ``(p,)``: the network's output is in these units, because an optimiser
+        trains outputs near 0.01 too slowly.
     """
 
     module: torch.nn.Module
@@ -72,7 +72,8 @@ class Residual:
         low = start[..., :: module.ratio, :: module.ratio]
         keywords: dict[str, Any] = {"base": start}
         if module.footprint().uses_grid:
-            # the same coordinates everywhere: what is learned on a crop holds at any place of an image of any size
+            # the same coordinates everywhere, so that training on crops carries over to any position in an image of any
+            # size
             keywords["grid"] = tuple(torch.full((n,), 0.5).to(base) for n in base.shape[-2:])
         moved: torch.Tensor = module(seen, low, **keywords)
         return column(self.size) * (moved - start)
@@ -94,22 +95,22 @@ class Residual:
 
 @dataclass(frozen=True, eq=False)
 class ResidualPredictor:
-    """The base and the network on top, ready for one scene.
+    """A base method with the network on top, prepared for one scene.
 
     Attributes
     ----------
     base
-        The method below.
+                The predictor of the base method.
     residual
         The network with its numbers, on its device.
     strength
         Share of the residual that is added.
     adapter
-        Maps the guide for the network; the base gets it as it is.
+        Maps the guide for the network; the base gets it unchanged.
     cube_scale, guide_scale
-        What values are divided by before the network sees them.
+        Divisors of the values before the network gets them.
     half
-        Type of reduced precision to run the network in, or None.
+        Reduced precision to run the network in, or None.
     """
 
     base: Predictor
@@ -127,7 +128,7 @@ class ResidualPredictor:
 
     @property
     def footprint(self) -> Footprint:
-        """The network needs the base right as far as it reaches."""
+        """The network's reach plus the base's: the network needs a correct base as far as it reaches."""
         module: Any = self.residual.module
         own, below = module.footprint(), self.base.footprint
         return Footprint(
@@ -149,7 +150,7 @@ class ResidualPredictor:
 
 
 def start_at_zero(network: torch.nn.Module) -> None:
-    """Zero the last layer, so that training begins at the base."""
+    """Zero the last layer, so that training starts from the base."""
     import torch
 
     last = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)][-1]

@@ -1,11 +1,11 @@
 """SpecSolver (ACM MM 2025): a fusion network that joins a spatial, a Fourier and an attention branch.
 
-The modules are named as in the authors' checkpoints, so that their state dicts load as they are. Channel pooling, the
-Fourier transform and the attention's slice tokens look at the whole image, so that a result depends on the window it is
-computed on; the footprint says how large a window the weights are meant for.
+The modules are named as in the authors' checkpoints, so that their state dicts load unchanged. Channel pooling, the
+Fourier transform and the attention's slice tokens use the whole image, so a result depends on the window it is computed
+on; the footprint states the window size that the weights are meant for.
 
-Without autograd whatever is local runs in strips of rows, and the transforms in groups of channels: of the widest maps
-(three branches, complex spectra, slice weights) only a part exists at a time, and the result is the same.
+Without autograd the local parts run in strips of rows, and the transforms in groups of channels: only a part of the
+widest maps (three branches, complex spectra, slice weights) exists at a time, and the result is the same.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["SpecSolver"]
 
 MULTIPLE = 4
 
-# Up to here the order of axes makes little difference in time. As given, sums are added up as in the released code, and
-# phases close to pi come out on the same side of their jump.
+# Up to this many pixels the order of axes makes little difference in time. Unchanged, it sums as the released code
+# does, and phases close to pi come out on the same side of their jump.
 SMALL = 1 << 13
 
 
@@ -34,17 +34,16 @@ class SpecSolver(nn.Module):
     """SpecSolver, the network of the ACM MM 2025 paper of that name.
 
     An EDSR encoder reads the upsampled cube and the guide. A spatial branch refines its features at three scales, a
-    Fourier branch their magnitudes and phases; on the sum of the two, pixels exchange what they hold through a few
-    slice tokens. The network predicts what is missing in the upsampled cube. The defaults are the sizes released for
-    CAVE.
+    Fourier branch their magnitudes and phases; on the sum of the two, pixels exchange information through a few slice
+    tokens. The network predicts the detail that the upsampled cube lacks. The defaults are the sizes released for CAVE.
 
     Parameters
     ----------
     bands, guide_bands
         Number of bands of the cube and of the guide.
     ratio
-        HR pixels per LR pixel the weights are meant for, 2 to 32. It only describes them: a call takes the ratio from
-        the sizes of its images.
+        HR pixels per LR pixel that the weights are meant for, 2 to 32. It is only descriptive: a call derives the ratio
+        from the sizes of its images.
     features, blocks
         Channels and residual blocks of the encoder.
     width
@@ -52,12 +51,12 @@ class SpecSolver(nn.Module):
     heads, slices
         Attention heads, and tokens of each head.
     magnitude, phase
-        Linear layers that the magnitudes go through, and convolution stages that the phases do.
+        Number of linear layers for the magnitudes, and of convolution stages for the phases.
     straight
-        1 keeps each magnitude at its channel and frequency. The released weights want 0: their magnitudes are re-read
-        in another order of axes.
+        1 keeps each magnitude at its channel and frequency. The released weights need 0: they re-read the magnitudes in
+        another order of axes.
     window
-        Side in HR pixels of the images that the weights are meant for; larger images are better done in windows.
+        Side in HR pixels of the images that the weights are meant for; larger images are better fused in windows.
 
     Raises
     ------
@@ -100,7 +99,7 @@ class SpecSolver(nn.Module):
         if straight not in (0, 1):
             raise ModelError(f"straight is {straight}; give 1, or 0 for the released weights' order of axes.")
         if width % heads:
-            raise ModelError(f"The width {width} is no multiple of the {heads} heads; choose one that is.")
+            raise ModelError(f"The width is {width}; it must be a multiple of the {heads} heads.")
         self.spatial_encoder = Encoder(bands + guide_bands, features, blocks)
         self.spa1 = _SpatialNet(features)
         self.imnet1 = MagnitudeNet(features, magnitude)
@@ -112,9 +111,9 @@ class SpecSolver(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
 
     def footprint(self, ratio: int | None = None) -> Footprint:
-        """Return how the network wants its images: windows with corners on multiples of 4 HR pixels, whatever `ratio`.
+        """Return the network's requirements: windows with corners on multiples of 4 HR pixels, at any `ratio`.
 
-        Its halo is 0: no halo makes up for what it sees of the whole image.
+        Its halo is 0: the network uses the whole image, and no halo can replace that.
         """
         del ratio
         return Footprint(0, stride=MULTIPLE, multiple=MULTIPLE, window=self.window)
@@ -130,9 +129,9 @@ class SpecSolver(nn.Module):
             ``(N, B, h, w)`` with H = ratio h and W = ratio w, likewise.
         grid
             Coordinates of the rows ``(H,)`` and columns ``(W,)``, 0 at the image's first edge and 1 at its last. None
-            takes those of the given image's pixel centres.
+            takes the pixel centres of the given image.
         base
-            ``(N, B, H, W)``, stands in for the bicubic enlargement of `hsi` both as an input and as what the network's
+            ``(N, B, H, W)``, replaces the bicubic enlargement of `hsi` as an input and as the image that the network's
             output is added to. None takes the bicubic enlargement.
 
         Returns
@@ -143,7 +142,7 @@ class SpecSolver(nn.Module):
         Raises
         ------
         ModelError
-            If the images do not belong together, or not to this network.
+            If the images do not match each other, or this network.
         """
         ratio = check_pair("SpecSolver", (self.bands, self.guide_bands), guide, hsi, base)
         height, width = guide.shape[-2:]
@@ -156,7 +155,7 @@ class SpecSolver(nn.Module):
         return self.blocks[0](pixels, base)[..., :height, :width]  # type: ignore[no-any-return]
 
     def _pixels(self, images: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        """Return what the attention works on, ``(N, width, H, W)``."""
+        """Return the input of the attention, ``(N, width, H, W)``."""
         if images.numel() > SMALL * images.shape[1]:
             images = images.contiguous(memory_format=torch.channels_last)
 
@@ -176,7 +175,7 @@ class SpecSolver(nn.Module):
         return by_strips(project, joined.shape, 0, joined.device)
 
     def _frequencies(self, features: Tensor, plus: Tensor) -> Tensor:
-        """Return `plus` and what becomes of the features ``(N, F, H, W)`` in the Fourier domain."""
+        """Return `plus` with the Fourier branch of the features ``(N, F, H, W)`` added."""
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(torch.promote_types(features.dtype, torch.float32))
             columns = features.shape[-1]
@@ -274,7 +273,7 @@ class _Block(nn.Module):
         self.mlp2 = nn.Linear(width, bands)
 
     def forward(self, x: Tensor, plus: Tensor) -> Tensor:
-        """Return `plus` ``(N, bands, H, W)`` and what the pixels ``(N, width, H, W)`` add to it."""
+        """Return `plus` ``(N, bands, H, W)`` with the block's output for the pixels ``(N, width, H, W)`` added."""
 
         def project(rows: slice) -> Tensor:
             part = self.ln_1(x[:, :, rows].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -293,7 +292,7 @@ class _Block(nn.Module):
 
 
 class _SliceAttention(nn.Module):
-    """Attention among a few tokens, each a weighted mean of all pixels; the same weights bring them back."""
+    """Attention among a few tokens, each a weighted mean of all pixels; the same weights map them back to pixels."""
 
     def __init__(self, width: int, heads: int, slices: int) -> None:
         super().__init__()
@@ -309,7 +308,7 @@ class _SliceAttention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(width, width))
 
     def project(self, x: Tensor) -> Tensor:
-        """Return what slice weights are made of, and the values behind: ``(N, 2 width, H, W)``."""
+        """Return the keys for the slice weights, followed by the values: ``(N, 2 width, H, W)``."""
         pair = self.in_project_x, self.in_project_fx
         assert pair[0].bias is not None and pair[1].bias is not None
         bias = torch.cat([pair[0].bias, pair[1].bias])
@@ -330,7 +329,7 @@ class _SliceAttention(nn.Module):
         return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1) @ v  # type: ignore[no-any-return]
 
     def spread(self, keys: Tensor, tokens: Tensor) -> Tensor:
-        """Return what pixels ``(N, H, W, width)`` get from the tokens."""
+        """Return the tokens mapped back to pixels ``(N, H, W, width)``."""
         back = torch.einsum("nphs,nhsd->nphd", self._weights(keys), tokens)
         return self.to_out(back.reshape(keys.shape))  # type: ignore[no-any-return]
 
@@ -357,7 +356,7 @@ def _enlarged(coarse: Tensor, rows: slice, size: tuple[int, int] | torch.Size) -
 
 
 def _coordinates(given: Tensor | None, size: int, inside: int, like: Tensor) -> Tensor:
-    """Return the coordinates, -1 to 1, of `size` rows or columns, of which `inside` may be given, 0 to 1."""
+    """Return the coordinates, -1 to 1, of `size` rows or columns, of which `inside` can be given, 0 to 1."""
     if given is not None:
         return 2 * extended(given.to(like), size, inside) - 1
     return (2 * torch.arange(size, dtype=like.dtype, device=like.device) + 1) / size - 1

@@ -1,4 +1,4 @@
-"""Weight files: ours, the authors', and those that come with the package."""
+"""Weight files: our own, other authors', and those that come with the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model card: what a weight file says about itself, as plain data."""
+"""The model card: the description of a weight file as plain data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Kind = Literal["network", "trained", "fitted"]
 
 # The key of the header that holds the card.
 KEY = "specfusion.card"
-# Earlier releases wrote one dialect for each kind of file, under its own key.
+# Earlier releases wrote a different card for each kind of file, under its own key.
 OLD_KEYS: Mapping[str, Kind] = {
     "specfusion": "network",
     "specfusion.trained": "trained",
@@ -28,24 +28,24 @@ OLD_KEYS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a weight file holds and where it comes from. Fields that do not apply are empty.
+    """The content and the origin of a weight file. Fields that do not apply are empty.
 
     Attributes
     ----------
     kind
-        ``"network"``, a bare network; ``"trained"``, what `train` writes; or ``"fitted"``, what `fit` writes.
+        ``"network"`` for a bare network, ``"trained"`` for a file of `train`, ``"fitted"`` for one of `fit`.
     network
         Name of the network; one of `list_networks`.
     bands, guide_bands
         Number of bands of the cube and of the guide.
     directions
-        Number of spectral directions that the network sees in place of the bands; 0 if it sees the bands.
+        Number of spectral directions that the network uses in place of the bands; 0 if it uses the bands.
     ratio
         HR pixels per LR pixel.
     sizes
         Sizes of the network, such as its width.
     window
-        Side in HR pixels of the windows that a network with global operations sees; None for a local one.
+        Side in HR pixels of the windows for a network with global operations; None for a local one.
     base
         Method whose result the network corrects: ``"subspace"`` or ``"bicubic"``.
     wavelengths
@@ -63,7 +63,7 @@ class ModelCard:
     steps
         Optimiser steps taken.
     scores
-        Figures on what was held out of the training: PSNR in dB, SAM in degrees, and those of the base.
+        Scores on held-out data: PSNR in dB, SAM in degrees, and those of the base.
     strength
         Share of the network's correction that is added.
     message
@@ -91,7 +91,7 @@ class ModelCard:
     message: str = ""
 
     def resume_parts(self) -> tuple[str, dict[str, Any]]:
-        """Return the names under which `job_key` knows a card; earlier releases wrote them into results."""
+        """Return the names that `job_key` uses for a card; results of earlier releases hold them."""
         same = ("base", "data", "protocols", "response", "scores", "steps", "wavelengths")
         return "Training", {"model": self.network, **{name: getattr(self, name) for name in same}}
 
@@ -99,15 +99,15 @@ class ModelCard:
 def card_to_metadata(card: ModelCard) -> dict[str, str]:
     """Return the header of a safetensors file; fields that are empty are left out."""
     empty = ModelCard()
-    told = {f.name: getattr(card, f.name) for f in fields(card)}
-    kept = {name: value for name, value in told.items() if name == "kind" or value != getattr(empty, name)}
+    values = {f.name: getattr(card, f.name) for f in fields(card)}
+    kept = {name: value for name, value in values.items() if name == "kind" or value != getattr(empty, name)}
     return {KEY: json.dumps({name: dict(v) if isinstance(v, Mapping) else v for name, v in kept.items()})}
 
 
 def card_from_metadata(metadata: Mapping[str, str]) -> ModelCard:
     """Read the header of a safetensors file of this release or of an earlier one.
 
-    A file without a card is a bare network that says nothing about itself.
+    A file without a card is a bare network without a description.
 
     Raises
     ------
@@ -118,32 +118,32 @@ def card_from_metadata(metadata: Mapping[str, str]) -> ModelCard:
     if key is None:
         return ModelCard()
     try:
-        told = json.loads(metadata[key])
+        stored = json.loads(metadata[key])
     except RecursionError as error:
         raise ValueError("the card is nested too deeply") from error
-    if not isinstance(told, dict):
-        raise ValueError(f"the card is a {type(told).__name__}, not a dictionary")
-    return _card(told if key == KEY else _from_old(told, OLD_KEYS[key]))
+    if not isinstance(stored, dict):
+        raise ValueError(f"the card is a {type(stored).__name__}, not a dictionary")
+    return _card(stored if key == KEY else _from_old(stored, OLD_KEYS[key]))
 
 
-def _from_old(told: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
-    """Translate the words of earlier releases."""
+def _from_old(stored: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """Translate a card of an earlier release."""
     if kind == "network":
-        # what else they say is free text
-        same = {name: told[name] for name in ("bands", "guide_bands", "ratio", "sizes") if name in told}
-        return {**same, "kind": kind, "network": told.get("model", "")}
+        # their other entries are free text
+        same = {name: stored[name] for name in ("bands", "guide_bands", "ratio", "sizes") if name in stored}
+        return {**same, "kind": kind, "network": stored.get("model", "")}
     # they counted the spectral directions as bands; the number of bands follows from the tensors
-    card = {**told, "kind": kind, "network": told.get("model", ""), "directions": told.get("bands", 0)}
+    card = {**stored, "kind": kind, "network": stored.get("model", ""), "directions": stored.get("bands", 0)}
     card.pop("bands", None)
     if kind == "trained":
         return {**card, "value_range": (0.0, 1.0)}
-    scores = {"psnr": told.get("score"), "base_psnr": told.get("base_score")}
+    scores = {"psnr": stored.get("score"), "base_psnr": stored.get("base_score")}
     return {**card, "base": "subspace", "scores": scores}
 
 
-def _card(told: Mapping[str, Any]) -> ModelCard:
-    """Check the types of a card that came out of a file. Names that a later release may add are passed over."""
-    card = ModelCard(**{f.name: CHECKS[f.name](f.name, told[f.name]) for f in fields(ModelCard) if f.name in told})
+def _card(stored: Mapping[str, Any]) -> ModelCard:
+    """Check the types of a card from a file. Unknown names, which a later release may add, are ignored."""
+    card = ModelCard(**{f.name: CHECKS[f.name](f.name, stored[f.name]) for f in fields(ModelCard) if f.name in stored})
     if card.kind != "network" and card.base not in BASES:
         raise ValueError(f"base is {reprlib.repr(card.base)}, not one of {', '.join(BASES)}")
     bands = card.bands or len(card.wavelengths) or len(card.response[0] if card.response else ())

@@ -1,4 +1,4 @@
-"""The checkpoints of other authors: PyTorch files, which are never unpickled freely."""
+"""Checkpoints of other authors: PyTorch files, read without running any code in them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def read_checkpoint(file: Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
     Returns
     -------
     state
-        The tensors, without the prefixes that wrappers of torch put before their names.
+        The tensors, without the name prefixes that torch's wrappers add.
     card
-        What the options beside them say.
+        The description in the options stored with them.
 
     Raises
     ------
     CheckpointError
-        If the file is damaged, or holds anything but tensors and plain values.
+        If the file is damaged, or holds more than tensors and plain values.
     """
     import torch
 
@@ -82,7 +82,7 @@ def read_checkpoint(file: Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
 
 
 def _check_zip(file: Path, size: int) -> None:
-    """Refuse a PyTorch file whose parts are compressed: PyTorch never does that, and they may unpack to any size."""
+    """Refuse a PyTorch file with compressed parts: PyTorch writes none, and they may unpack to any size."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             if sum(part.file_size for part in archive.infolist()) > size:
@@ -90,6 +90,6 @@ def _check_zip(file: Path, size: int) -> None:
 
 
 def _card_of(config: Mapping[str, Any]) -> ModelCard:
-    """Return what the authors' options say about the weights."""
+    """Return the card from the authors' options."""
     ratio, patch = config.get("sf"), config.get("patch_size")
     return ModelCard(ratio=ratio if type(ratio) is int else None, sizes={"patch": patch} if type(patch) is int else {})

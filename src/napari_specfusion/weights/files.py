@@ -1,4 +1,4 @@
-"""Reading and writing weight files: one writer, and one reader for all that there is."""
+"""Reading and writing weight files: one writer, and one reader for every kind."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Numbers = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class WeightFile:
-    """What a weight file holds.
+    """The content of a weight file.
 
     Attributes
     ----------
     card
-        What it says about itself.
+        Its description.
     module
         The network, in evaluation mode, on the CPU.
     numbers
@@ -55,11 +55,11 @@ def write_weights(path: str | Path, module: torch.nn.Module, card: ModelCard, nu
     Parameters
     ----------
     path
-        Where to; ends in ``.safetensors``. What lies there is replaced.
+        File to write, ending in ``.safetensors``. An existing file is replaced.
     module
         A network of `create_model`.
     card
-        What to say about it. Bands, ratio, sizes and window are filled in.
+        Its description. Bands, ratio, sizes and window are filled in.
     numbers
         Arrays that bring images into the network's range, see `Residual`; None for a bare network.
 
@@ -82,7 +82,7 @@ def write_weights(path: str | Path, module: torch.nn.Module, card: ModelCard, nu
 
 
 def complete_card(card: ModelCard, module: torch.nn.Module, numbers: Numbers) -> ModelCard:
-    """Return a card with what the network and its numbers say themselves filled in."""
+    """Return a card with the values of the network and its numbers filled in."""
     network: Any = module
     return replace(
         card,
@@ -102,16 +102,16 @@ def read_weights(path: str | Path, ratio: int | Fraction | None = None) -> Weigh
     ----------
     path
         A ``.safetensors`` file of this package or of others, or a PyTorch checkpoint of a network's authors. The
-        network and its sizes are read off the tensors.
+        network and its sizes are derived from the tensors.
     ratio
-        HR pixels per LR pixel to use a bare network at. None takes what the file says, and 4 where it says nothing:
-        the tensors do not tell.
+        HR pixels per LR pixel to use a bare network at. None takes the file's, or 4 if the file does not state it: it
+        cannot be derived from the tensors.
 
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, contradicts itself, holds code, belongs to a network that is not known here,
-        or to another ratio.
+        If the file is missing, damaged, contradicts itself, holds code, belongs to an unknown network, or to another
+        ratio.
     """
     file = Path(path)
     if not file.is_file():
@@ -219,7 +219,7 @@ def _network(
 
 
 def _closest(names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """Return which of the networks of one architecture has most of the sizes that the tensors tell."""
+    """Return the network of one architecture whose sizes match the tensors best."""
     try:
         read = NETWORKS[names[0]].read_sizes(shapes)
     except (KeyError, IndexError, TypeError, ValueError):
@@ -228,17 +228,17 @@ def _closest(names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> str
 
 
 def _all_sizes(read: Mapping[str, int], card: ModelCard) -> dict[str, int]:
-    """Return the sizes that the tensors tell and, where they do not, the card."""
+    """Return the sizes from the tensors and, where they do not show them, from the card."""
     inputs = {"bands": card.bands if card.kind == "network" else card.directions, "guide_bands": card.guide_bands}
-    told = {**card.sizes, **{key: value for key, value in inputs.items() if value}}
-    for key, value in told.items():
+    stated = {**card.sizes, **{key: value for key, value in inputs.items() if value}}
+    for key, value in stated.items():
         if read.get(key, value) != value:
-            raise ValueError(f"{key} is {read[key]} by the tensors, {value} by the card")
-    return {**told, **read}
+            raise ValueError(f"{key} is {read[key]} in the tensors, {value} on the card")
+    return {**stated, **read}
 
 
-def _check(complete: ModelCard, told: ModelCard, numbers: Numbers) -> None:
-    """Check that the numbers fit the network, and the card both."""
+def _check(complete: ModelCard, stated: ModelCard, numbers: Numbers) -> None:
+    """Check that the numbers match the network, and the card matches both."""
     if not numbers:
         return
     basis, others = numbers["basis"], [name for name in NUMBERS if name != "basis"]
@@ -249,7 +249,7 @@ def _check(complete: ModelCard, told: ModelCard, numbers: Numbers) -> None:
         if numbers[name].shape != wanted[name]:
             raise ValueError(f"{name} has the shape {numbers[name].shape}, not {wanted[name]}")
     bands, guide_bands = complete.bands, complete.guide_bands
-    if {told.bands or bands, len(told.wavelengths) or bands, *map(len, told.response)} != {bands}:
+    if {stated.bands or bands, len(stated.wavelengths) or bands, *map(len, stated.response)} != {bands}:
         raise ValueError(f"the numbers are for {bands} bands, the card is for others")
-    if len(told.response) not in (0, guide_bands):
-        raise ValueError(f"the network takes {guide_bands} guide bands, the card describes {len(told.response)}")
+    if len(stated.response) not in (0, guide_bands):
+        raise ValueError(f"the network takes {guide_bands} guide bands, the card describes {len(stated.response)}")

@@ -1,4 +1,4 @@
-"""A network fitted on one scene: it predicts, in the spectral subspace, what the `subspace` result still lacks."""
+"""A network fitted on one scene: it predicts, in the spectral subspace, the residual of the `subspace` result."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ __all__ = ["Fitted"]
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What `fit` returns: a method for the scene it was fitted on, and for others by the same sensors.
+    """The result of `fit`: a method for the scene it was fitted on, and for others by the same sensors.
 
     Attributes
     ----------
     residual
-        The network and its numbers; None where it was not worth keeping.
+        The network and its numbers; None if the network was no improvement and was not kept.
     strength
         Share of the residual that is added.
     base_score, score
         PSNR in dB of base and result on the part of the low-resolution scene that was held out.
     message
-        What came of it, in words.
+        The outcome of the fit, in words.
     """
 
     residual: Residual | None
@@ -60,7 +60,7 @@ class Fitted:
 
     @classmethod
     def of(cls, residual: Residual, card: ModelCard) -> Fitted:
-        """Return what a weight file holds."""
+        """Return the fitted network of a weight file."""
         base_score, score = (card.scores.get(key, math.nan) for key in ("base_psnr", "psnr"))
         return cls(residual, card.strength, base_score, score, card.message, card.network)
 
@@ -92,7 +92,7 @@ class Fitted:
         Raises
         ------
         ModelError
-            If there is no network, since it was not kept.
+            If no network was kept.
         OutputError
             If the file cannot be written.
         """

@@ -1,4 +1,4 @@
-"""Opening a weight file as something that `fuse` takes."""
+"""Opening a weight file as a model for `fuse`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["load_weights"]
 
 
 def load_weights(path: str | Path, ratio: Fraction | int | None = None) -> Any:
-    """Open a weight file of any kind: what `train` or `fit` wrote, a bare network, or an authors' checkpoint.
+    """Open a weight file of any kind: from `train` or `fit`, a bare network, or an authors' checkpoint.
 
     Parameters
     ----------
@@ -25,12 +25,12 @@ def load_weights(path: str | Path, ratio: Fraction | int | None = None) -> Any:
         A ``.safetensors`` file, or a PyTorch checkpoint (``.pth``, ``.pth.tar``) of the authors of LSO or SpecSolver.
         Nothing in it is ever run.
     ratio
-        HR pixels per LR pixel to use a bare network at. None takes what the file says, and 4 where it says nothing.
+        HR pixels per LR pixel to use a bare network at. None takes the file's, or 4 if the file does not state it.
 
     Returns
     -------
     Method or torch.nn.Module
-        To be given to ``fuse(..., model=...)``: a `Trained`, a `Fitted`, or the bare network, in evaluation mode and on
+        A model for ``fuse(..., model=...)``: a `Trained`, a `Fitted`, or the bare network, in evaluation mode and on
         the CPU.
 
     Raises

@@ -1,4 +1,4 @@
-"""The weights that come with the package, and which of them fit a scene."""
+"""The weights that come with the package, and the choice of those that fit a scene."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def shipped_weights(name: str) -> Trained:
     Raises
     ------
     ModelError
-        If there are none of this name.
+        If no weights have this name.
     """
     _check(name)
     with as_file(FOLDER / f"{name}{SUFFIX}") as path:
@@ -54,7 +54,7 @@ def shipped_card(name: str) -> ModelCard:
     Raises
     ------
     ModelError
-        If there are none of this name.
+        If no weights have this name.
     """
     _check(name)
     with as_file(FOLDER / f"{name}{SUFFIX}") as path:
@@ -64,7 +64,7 @@ def shipped_card(name: str) -> ModelCard:
 def weights_for(scene: Scene) -> list[Trained]:
     """Return the shipped weights that fit a scene: its bands, their wavelengths, and the ratio.
 
-    The guide may come from another camera; it is adapted. Nothing fits a cube without wavelengths.
+    The guide may come from another camera; it is adapted. No weights fit a cube without wavelengths.
     """
     if scene.hsi.wavelengths is None:
         return []

@@ -1,4 +1,4 @@
-"""Networks trained by this package, and which scenes they fit."""
+"""Networks trained by this package, and the check of whether they fit a scene."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Trained"]
 
-# share of the spacing of a camera's bands by which a cube's may differ
+# largest difference of the band centres, as a share of the spacing of the trained bands
 WAVELENGTH_TOLERANCE = 0.5
-# relative error up to which a guide passes for the one the weights were trained with
+# relative error up to which a guide counts as one of the camera that the weights were trained with
 SAME_CAMERA = 0.02
 
 
@@ -43,13 +43,14 @@ class Trained:
     Attributes
     ----------
     residual
-        The network, along spectral directions of the scenes it was trained on; copied, never changed.
+        The network, in spectral directions of the scenes it was trained on; copied, never changed.
     card
-        What it was trained for and on.
+        The model card: sensors, ratio and training data.
     name
-        What to call it.
+        Name of the weights.
     adapt
-        Whether a guide of another camera is mapped onto the one the weights know. False refuses one of other bands.
+        Whether to map a guide of another camera to the camera of the weights. False refuses a guide with another number
+        of bands.
     """
 
     residual: Residual
@@ -71,7 +72,7 @@ class Trained:
         Raises
         ------
         ModelError
-            If the network takes no such ratio.
+            If the network cannot work at this ratio.
         """
         from napari_specfusion.networks.inputs import check_ratio
 
@@ -113,12 +114,12 @@ class Trained:
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> ResidualPredictor:
-        """Prepare the base, and map the guide where it comes from another camera.
+        """Prepare the base, and map the guide if it comes from another camera.
 
         Raises
         ------
         ModelError
-            If the cube's bands, wavelengths or ratio are not those of the weights; or the guide's bands, where it may
+            If the cube's bands, wavelengths or ratio differ from those of the weights; or the guide's bands, if it may
             not be adapted.
         """
         import torch
@@ -141,7 +142,7 @@ class Trained:
         )
 
     def _adapter(self, calibrated: CalibratedScene) -> GuideAdapter | None:
-        """Return what maps the guide onto the trained camera's; None where it is of that camera already."""
+        """Return the map from the guide to the trained camera; None if the guide comes from that camera already."""
         bands, known = calibrated.stated.guide.bands, len(self.residual.guide_centre)
         response = np.array(self.card.response)
         if not self.adapt or not response.size:
@@ -165,7 +166,7 @@ class Trained:
         write_weights(path, self.residual.module, dataclasses.replace(self.card, kind="trained"), self.residual.numbers)
 
     def resume_parts(self) -> tuple[str, dict[str, Any]]:
-        """Return the names under which `job_key` knows these weights; earlier releases wrote them into results."""
+        """Return the names that `job_key` uses for these weights; results of earlier releases hold them."""
         fields = {"adapt": self.adapt, "name": self.name, "residual": self.residual, "training": self.card}
         return "Trained", fields
 
