@@ -108,7 +108,7 @@ def test_bad_input_is_named_before_the_time_is_spent(scenes: Path, weights: Path
     empty = tmp_path / "empty"
     empty.mkdir()
     out = tmp_path / "out"
-    with pytest.raises(ReadError, match="no cube in"):
+    with pytest.raises(ReadError, match="holds no cube"):
         cave.bench_cave(empty, out)
     with pytest.raises(ModelError, match="tiny was made for ratio 4, the benchmark runs at 8"):
         cave.bench_cave(scenes, out, ratios=[8], weights=[weights])

@@ -71,7 +71,7 @@ def test_the_report_tells_everything() -> None:
     assert "| one | 40.00 / 3.00 / 0.33 / - | 44.00 / 3.00 / 0.33 / 0.9900 |" in text
     assert "net, made for x4: It is too coarse" in text
     assert "other test scenes" in text
-    assert "keeps 4 at x8" in text
+    assert "uses 4 at x8" in text
 
 
 def test_published_figures_stay_away_from_other_protocols_and_noise() -> None:

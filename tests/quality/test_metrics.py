@@ -282,7 +282,7 @@ def test_parameters_out_of_range_are_named(keywords, words):
 
 def test_images_without_a_common_value_are_refused():
     image = np.ones((2, 12, 12))
-    with pytest.raises(SceneError, match="share no value"):
+    with pytest.raises(SceneError, match="no valid value in common"):
         evaluate(image, np.full_like(image, np.nan), 4)
 
 

@@ -198,7 +198,7 @@ def test_a_full_disk_leaves_the_last_state(scenes: list[Cube], tmp_path: Path, m
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written(scenes: list[Cube], tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be created"):
         train(scenes, tmp_path / "run", SHORT, validation=1)
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark compares: methods, and networks with their weights, each at the ratios that it runs at."""
+"""The candidates of a benchmark: methods, and networks with their weights, each at its ratios."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CROSS_FROM", "FITTED", "Contender", "NetworkCost", "contenders", "network_cost", "open_model"]
 
 FITTED = DEFAULT_NETWORK
-# the ratio whose weights are tried at other ratios
+# weights for this ratio also run at other ratios
 CROSS_FROM = 4
 SMALLEST_SIDE = 64
 
@@ -39,15 +39,15 @@ class Contender:
     Attributes
     ----------
     name
-        What to call it.
+                Name in the table.
     model
-        What `fuse` takes.
+                Model for `fuse`.
     source
-        A method, weights that come with the package, or a file: what `open_model` takes in another process.
+        A method, weights that come with the package, or a file, for `open_model` in another process.
     made_for
         Ratio that its weights were trained for; None without weights.
     minutes
-        How long it is fitted on each pair; None where it is not.
+        Time to fit it on each pair; None if it is not fitted.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Contender:
     minutes: float | None = None
 
     def ready(self, pair: Scene) -> Any:
-        """Return what `fuse` takes for `pair`, fitted on it if need be."""
+        """Return the model for `fuse`, fitted on `pair` if needed."""
         if self.minutes is None:
             return self.model
         return fitting.fit(pair, self.model, minutes=self.minutes)
@@ -70,9 +70,9 @@ class NetworkCost:
     Attributes
     ----------
     parameters
-        Numbers that are trained.
+        Number of trained parameters.
     operations
-        Multiply-accumulates for each HR pixel, the base's not counted.
+        Multiply-accumulates per HR pixel, without those of the base.
     """
 
     parameters: int
@@ -87,24 +87,24 @@ def contenders(
     cross: Sequence[int] = (),
     minutes: float = FIT_MINUTES,
 ) -> dict[int, list[Contender]]:
-    """Return what is to be compared at each ratio.
+    """Return the contenders at each ratio.
 
     Parameters
     ----------
     names
         Methods, weights that come with the package, or ``"lso-s"``, which is fitted on each pair. None takes every
-        method, and those of the weights that fit.
+        method, and the weights that fit.
     files
-        Weight files; a bare network that tells no ratio counts as made for 4.
+        Weight files; a bare network without a ratio counts as made for 4.
     pairs
-        For each ratio a pair, however small, of the sensors.
+        A pair of the same sensors for each ratio, of any size.
     cross
-        Ratios at which the weights made for 4 run too.
+        Ratios at which the weights made for 4 run as well.
 
     Raises
     ------
     ModelError
-        If weights that were asked for fit none of the ratios, or not the sensors.
+        If requested weights match none of the ratios, or not the sensors.
     CheckpointError
         If a file cannot be opened.
     """
@@ -136,7 +136,7 @@ def contenders(
 
 
 def open_model(source: str, ratio: int) -> Any:
-    """Return what `fuse` takes for the `source` of a contender, at `ratio`."""
+    """Return the model for `fuse` from the `source` of a contender, at `ratio`."""
     if source in METHODS:
         return source
     return _at(shipped_weights(source) if source in list_weights() else load_weights(source), ratio)
@@ -144,10 +144,10 @@ def open_model(source: str, ratio: int) -> Any:
 
 @cache
 def network_cost(model: Any) -> NetworkCost | None:
-    """Return the size of a network, or of the one in a method with weights; None where there is none.
+    """Return the size of a network, or of the network in a method with weights; None if there is no network.
 
-    The operations are those of convolutions and matrix products, the projections onto spectral directions included.
-    They are counted on a small image: one that is not cut into strips, whose overlaps would be counted twice.
+    The operations are those of convolutions and matrix products, including the projections onto spectral directions.
+    They are counted on a small image, which is not cut into strips with overlaps that would count twice.
     """
     module, residual = _module_of(model), getattr(model, "residual", None)
     if module is None:
@@ -181,7 +181,7 @@ def _ratio_of(model: Any) -> int:
 
 
 def _crosses(model: Any) -> bool:
-    """Whether weights may run at another ratio: not those of one scene."""
+    """Whether weights may run at another ratio; weights fitted on one scene may not."""
     return _ratio_of(model) == CROSS_FROM and not isinstance(model, Fitted)
 
 
@@ -196,7 +196,7 @@ def _at(model: Any, ratio: int) -> Any:
 
 
 def _misfit(name: str, model: Any, pair: Scene) -> str:
-    """Return why weights do not fit the sensors of a pair, its ratio aside; an empty string if they do."""
+    """Return why weights do not fit the sensors of a pair, apart from its ratio; an empty string if they do."""
     if isinstance(model, Trained):
         return model.at(int(pair.factor)).misfit(pair)
     wants = (
@@ -214,7 +214,7 @@ def _misfit(name: str, model: Any, pair: Scene) -> str:
 
 
 def _short_names(files: Sequence[str | Path]) -> dict[str, Path]:
-    """Name files by their last parts, as many as it takes to tell them apart from each other and from the rest."""
+    """Name files by as many of their last parts as make the names unique."""
     paths = list(dict.fromkeys(Path(file).absolute() for file in files))
     taken = {*METHODS, *list_weights(), FITTED}
     names: list[str] = []

@@ -1,6 +1,6 @@
-"""Quality, time and memory of the methods on sharp cubes that are degraded by the published protocols.
+"""Quality, time and memory of the methods on pairs simulated from sharp cubes by the published protocols.
 
-Made for the CAVE scenes (31 bands, 400-700 nm), each a file in one folder; it takes any cubes that carry wavelengths.
+Made for the CAVE scenes (31 bands, 400-700 nm), one file each in a folder; any cubes with wavelengths work.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ RATIOS, CROSS = (4, 8), (8, 16, 32)
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What a benchmark found.
+    """The result of a benchmark.
 
     Attributes
     ----------
     scores
         One for each method, scene, ratio and protocol.
     files
-        The tables that were written and, where matplotlib is installed, the picture.
+        The tables that were written and, if matplotlib is installed, the plot.
     """
 
     scores: list[Score]
@@ -71,9 +71,9 @@ def bench_cave(
     white: float = WHITE,
     memory: bool = True,
 ) -> Benchmark:
-    """Fuse simulated pairs of every sharp cube by every method, print the scores, and write the table.
+    """Fuse simulated pairs of every sharp cube with every method, print the scores, and write the table.
 
-    The table is written after each part: a run that is stopped leaves what it has.
+    The table is written after each part, so a stopped run keeps its scores so far.
 
     Parameters
     ----------
@@ -86,19 +86,19 @@ def bench_cave(
     ratios
         Guide pixels per cube pixel; None takes 4 and 8.
     cross
-        Ratios at which the weights made for 4 run too; None takes 8, 16 and 32, and none where `ratios` are given.
+        Ratios at which the weights made for 4 run as well; None takes 8, 16 and 32, or no ratio if `ratios` is given.
     protocols
-        How pairs are simulated: keys of `PROTOCOLS`.
+        Protocols that simulate the pairs: keys of `PROTOCOLS`.
     methods
-        What to compare, see `contenders`; None takes all that are not fitted on each scene.
+        Methods to compare, see `contenders`; None takes all that are not fitted on each scene.
     weights
         More weight files.
     minutes
-        How long a network is fitted on each scene.
+        Time to fit a network on each scene.
     noise
         Noise to add to cube and guide, SNR in dB.
     white
-        Stored integer that stands for reflectance 1, for files that do not say so themselves.
+        Stored integer for reflectance 1 in files that do not state it.
     memory
         Whether to measure memory.
 
@@ -110,8 +110,8 @@ def bench_cave(
     if cross is None:
         cross = CROSS if ratios is None else ()
     everywhere = sorted({*(ratios or RATIOS), *cross})
-    references = open_sharp_cubes(data, white)
-    small = {ratio: simulate(_corner(references[0], ratio), ratio, srf=srf) for ratio in everywhere}
+    cubes = open_sharp_cubes(data, white)
+    small = {ratio: simulate(_corner(cubes[0], ratio), ratio, srf=srf) for ratio in everywhere}
     table = contenders(methods, weights, small, cross=cross, minutes=minutes)
     folder = prepare_folder(out)
     setting = _setting(srf, noise)
@@ -123,10 +123,10 @@ def bench_cave(
             print(f"\nx{ratio}, protocol {protocol}, blind" + (f", noise {setting.noise} dB" if noise else ""))
             print(f"{'scene':<24} {'method':<24} {'PSNR':>6} {'SAM':>6} {'ERGAS':>6} {'SSIM':>7} {'s':>6}", flush=True)
             found: list[Score] = []
-            for reference in references:
-                scene = simulate(reference, ratio, srf=srf, protocol=protocol, noise=noise)
+            for cube in cubes:
+                scene = simulate(cube, ratio, srf=srf, protocol=protocol, noise=noise)
                 for contender, score in zip(
-                    table[ratio], bench_scene(scene, reference.name, table[ratio], protocol), strict=True
+                    table[ratio], bench_scene(scene, cube.name, table[ratio], protocol), strict=True
                 ):
                     key = (contender.name, ratio)
                     if memory and key not in grown:
@@ -140,18 +140,18 @@ def bench_cave(
 
 
 def bench_scene(scene: Scene, name: str, methods: Iterable[Contender], protocol: str = "") -> Iterator[Score]:
-    """Fuse a simulated pair by each method, blind, and score the result.
+    """Fuse a simulated pair with each method, blind, and score the result.
 
     Parameters
     ----------
     scene
-        A pair with its reference; what else it knows is kept from the methods.
+        A pair with its reference; its PSF, shift and SRF are hidden from the methods.
     name
-        What to call it.
+                Name of the scene.
     methods
-        What to fuse by; one that fails is recorded, and the others go on.
+        Methods to fuse with; one that fails is recorded, and the others continue.
     protocol
-        How the pair was simulated.
+        Protocol that simulated the pair.
 
     Yields
     ------
@@ -188,29 +188,29 @@ def bench_scene(scene: Scene, name: str, methods: Iterable[Contender], protocol:
 
 
 def bench_memory(scene: Scene, contender: Contender) -> float:
-    """Return by how much a process of its own grows at its highest while it fuses a pair, blind, in GB.
+    """Return the peak growth in GB of a separate process while it fuses a pair, blind.
 
     Raises
     ------
     ModelError
-        If it cannot be measured, or the contender is one that is fitted on the pair.
+        If it cannot be measured, or the contender is fitted on the pair.
     """
     import torch
 
     if contender.minutes is not None:
-        raise ModelError(f"The memory of {contender.name} would take another fit; leave it out.")
+        raise ModelError(f"Measuring the memory of {contender.name} needs another fit; leave it out.")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pair.npz"
         known: dict[str, Any] = {} if scene.hsi.wavelengths is None else {"wavelengths": scene.hsi.wavelengths}
         np.savez(file, hsi=scene.hsi.read(), guide=scene.guide.read(), **known)
         task = {"pair": str(file), "source": contender.source, "ratio": int(scene.factor)}
         what, remedy = f"The memory of {contender.name}", "leave it out with --no-memory"
-        told = run_apart("napari_specfusion.bench.cave:_measure", task, torch.get_num_threads(), what, remedy)
-    return float(told["growth"])
+        measured = run_apart("napari_specfusion.bench.cave:_measure", task, torch.get_num_threads(), what, remedy)
+    return float(measured["growth"])
 
 
 def _measure(task: dict[str, Any]) -> dict[str, float]:
-    """Measure in this process what `bench_memory` asks for."""
+    """Measure the memory for `bench_memory` in this process."""
     from napari_specfusion.samples.scene import sample_scene
 
     with np.load(task["pair"]) as stored:
@@ -240,7 +240,7 @@ def _blind(scene: Scene) -> Scene:
 
 
 def _corner(cube: Cube, ratio: int) -> Cube:
-    """Return enough of a cube to make a pair that shows its sensors."""
+    """Return a corner of a cube, large enough to simulate a small pair."""
     if min(cube.shape[1:]) < ratio:
         raise SceneError(
             f"{cube.name} has {cube.shape[1]} x {cube.shape[2]} pixels, less than one at x{ratio}; "
@@ -258,7 +258,7 @@ def _known(quality: Quality | None, key: str) -> float | None:
 def _setting(response: str, noise: Sequence[float] | None) -> Setting:
     import torch
 
-    # without what follows the plus sign: how torch was built
+    # without the build tag after the plus sign
     return Setting(
         version("napari-specfusion"),
         torch.__version__.partition("+")[0],

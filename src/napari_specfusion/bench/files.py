@@ -1,4 +1,4 @@
-"""How fast large files open, are read and converted, and how much memory that takes."""
+"""Speed and memory of opening, reading and converting large files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _AXES = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}
 
 
 def rows(bands: int = 224, side: int = 2160) -> list[dict[str, Any]]:
-    """Return one row of figures per interleave for a uint16 image of `bands` x `side` x `side`, 2.1 GB as given."""
+    """Return one row of figures per interleave for a uint16 image of `bands` x `side` x `side`, 2.1 GB by default."""
     return [bench_envi(interleave, bands, side) for interleave in INTERLEAVES]
 
 
@@ -42,8 +42,8 @@ def bench_envi(interleave: str, bands: int, side: int, spectra: int = 50) -> dic
     Returns
     -------
     dict
-        Times in s (``spectrum_ms`` in ms, the median of `spectra` random pixels) and the growth of this process's
-        highest memory use in MB while opening and finding contrast limits (NaN on Windows).
+        Times in s (``spectrum_ms`` in ms, the median of `spectra` random pixels) and the growth of this process's peak
+        memory in MB while opening and finding contrast limits (NaN on Windows).
     """
     with tempfile.TemporaryDirectory() as folder:
         header = Path(folder) / "scene.hdr"
@@ -72,7 +72,7 @@ def bench_envi(interleave: str, bands: int, side: int, spectra: int = 50) -> dic
 
 
 def bench_open(bands: int, side: int, folder: Path) -> dict[str, float]:
-    """Return the seconds that opening takes for sparse files of uint16 ``(bands, side, side)``, format by format."""
+    """Return the seconds to open sparse files of uint16 ``(bands, side, side)``, by format."""
     import tifffile
     import zarr
 
@@ -104,23 +104,23 @@ def bench_files(interleave: str, bands: int, side: int, folder: Path, repeats: i
     Parameters
     ----------
     interleave
-        Of `INTERLEAVES`.
+                One of `INTERLEAVES`.
     bands, side
         The image is uint16 of `bands` x `side` x `side`.
     folder
-        On the disk to be measured; what is written there is removed.
+        Folder on the disk to measure; files written there are removed.
     repeats
-        How often each figure is taken, by turns with what it is compared with; the best counts.
+        Repeats of each measurement, alternating with its baseline; the best counts.
 
     Returns
     -------
     dict
-        ``open_s``; ``band`` and ``spectrum``, warm and cold: the time through a cube over that through a memory map of
-        numpy, both for stored values in memory, where cold means that the system was told to forget the file (NaN
-        where it takes no such orders), and in ms that of the cube alone; ``copy_s``, a plain copy of the file, and
-        ``convert_s``, saving it as OME-Zarr in a process of its own, both from a cold file until the disk
-        has all; ``cpu_s`` and ``memory_mb`` of the conversion, libraries included; and ``speed``, the speed of the
-        conversion over that of the copy.
+        ``open_s``; ``band`` and ``spectrum``, warm and cold: the time through a cube divided by that through a numpy
+        memory map, both for stored values in memory, where cold means that the file was dropped from the system's cache
+        (NaN where that is not possible), and the time in ms of the cube alone; ``copy_s``, a plain copy of the file,
+        and ``convert_s``, saving it as OME-Zarr in a separate process, both from a cold file until everything is on the
+        disk; ``cpu_s`` and ``memory_mb`` of the conversion, libraries included; and ``speed``, the speed of the
+        conversion relative to the copy.
     """
     header = folder / f"{interleave}.hdr"
     data = header.with_suffix(".img")
@@ -166,7 +166,7 @@ def bench_files(interleave: str, bands: int, side: int, folder: Path, repeats: i
         _forget(data)
         task = {"header": str(header), "out": str(folder / "x.zarr")}
         threads = os.cpu_count() or 1
-        saves.append(run_apart(f"{__name__}:_convert", task, threads, "converting", "look at the disk's free room"))
+        saves.append(run_apart(f"{__name__}:_convert", task, threads, "converting", "check the free space on the disk"))
         shutil.rmtree(folder / "x.zarr")
     os.remove(data)
     best = min(saves, key=lambda save: float(save["convert_s"]))
@@ -180,7 +180,7 @@ def _compared(what: str, seconds: NDArray[Any]) -> dict[str, float]:
 
 
 def _convert(task: dict[str, str]) -> dict[str, float]:
-    """Save in this process what `bench_files` asks for, until the disk has it."""
+    """Convert the file of `bench_files` in this process, until everything is on the disk."""
     start, before = time.perf_counter(), time.process_time()
     save_cube(open_cube(task["header"]), task["out"])
     used = time.process_time() - before
@@ -199,7 +199,7 @@ def _sync() -> None:
 
 
 def _forget(file: Path) -> bool:
-    """Have the system drop a file from its cache; False where it does not take such orders."""
+    """Drop a file from the system's cache; False where that is not possible."""
     _sync()
     if sys.platform != "linux":
         return False
@@ -209,7 +209,7 @@ def _forget(file: Path) -> bool:
 
 
 def _write_ground(file: Path, bands: int, side: int, interleave: str) -> None:
-    """Write an image that packs as real ones do: smooth in space and wavelength, with noise of a few counts."""
+    """Write an image that compresses like a real one: smooth in space and wavelength, with noise of a few counts."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 25, max(1 << 22, 2 * bands * side)).astype("u2")
     place = np.linspace(0, 1, side)

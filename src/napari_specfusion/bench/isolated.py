@@ -1,4 +1,4 @@
-"""Measuring in a process of its own: its memory is that of one task, and not of what ran before."""
+"""Measuring in a separate process, so that its memory is that of one task alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["peak_memory", "run_apart"]
 
 
 def run_apart(function: str, task: Mapping[str, Any], threads: int, what: str, remedy: str) -> dict[str, Any]:
-    """Call a function in a fresh process and return what it returns.
+    """Call a function in a new process and return its result.
 
     Parameters
     ----------
@@ -30,16 +30,16 @@ def run_apart(function: str, task: Mapping[str, Any], threads: int, what: str, r
     threads
         Threads to compute with.
     what, remedy
-        What is measured, and what to do if that fails, for the error.
+        The quantity being measured, and the remedy if that fails, for the error.
 
     Raises
     ------
     ModelError
-        If the process fails; with the last line that it wrote on its way out.
+        If the process fails; the message holds the last line of its output.
     """
     module, name = function.split(":")
     script = f"import json; from {module} import {name} as run; print(json.dumps(run({dict(task)!r})))"
-    # a thread that spins while it waits measures the other programs on the machine
+    # threads that spin while they wait would make the timing depend on other programs
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(threads)}
     environment["PYTHONIOENCODING"] = "utf-8"
     command = [sys.executable, "-c", script]
@@ -49,17 +49,17 @@ def run_apart(function: str, task: Mapping[str, Any], threads: int, what: str, r
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise ModelError(f"{what} could not be measured ({reason}); {remedy}.")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def peak_memory(*, fresh: bool = False) -> float:
-    """Return this process's highest memory use in GB; NaN on Windows.
+    """Return this process's peak memory in GB; NaN on Windows.
 
     Parameters
     ----------
     fresh
-        Forget earlier peaks first, where the system can (Linux).
+        Reset earlier peaks first, where the system allows it (Linux).
     """
     if sys.platform == "win32":
         return math.nan
@@ -67,7 +67,7 @@ def peak_memory(*, fresh: bool = False) -> float:
     if status.exists():
         if fresh:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        # unlike getrusage, this forgets the process that started this one
+        # unlike getrusage, this does not include the parent process
         lines = status.read_text(encoding="utf-8", errors="replace").splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
     import resource

@@ -23,16 +23,16 @@ REPEATS = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """What one pass of a network takes.
+    """The cost of one pass of a network.
 
     Attributes
     ----------
     seconds
         The fastest of a few passes in one process.
     memory
-        The process's highest memory use in GB, libraries included.
+        The process's peak memory in GB, libraries included.
     growth
-        How far that is above its use once everything is imported, in GB.
+        The peak above its memory after the imports, in GB.
     """
 
     seconds: float
@@ -51,27 +51,27 @@ def bench_network(
     plain: str | Path | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> Cost:
-    """Measure passes of a network over one image, in a process of its own.
+    """Measure passes of a network over one image, in a separate process.
 
     Parameters
     ----------
     name
-        A network of `list_models`.
+        A network of `list_networks`.
     size
         Rows and columns of the guide.
     bands, guide_bands, ratio
-        Of the image pair.
+                Sizes of the image pair.
     threads
         Threads to compute with.
     plain
-        A Python file with a function ``lso(state, guide, hsi)`` to measure in the network's place, with its weights.
+        A Python file with a function ``lso(state, guide, hsi)`` to measure instead of the network, with its weights.
     sizes
-        Sizes other than the named ones.
+        Sizes that differ from the named network's.
 
     Raises
     ------
     ModelError
-        If the network cannot be made or run.
+        If the network cannot be created or run.
     """
     task = {
         "name": name,
@@ -88,7 +88,7 @@ def bench_network(
 
 
 def _measure(task: dict[str, Any]) -> dict[str, float]:
-    """Measure in this process what `bench_network` asks for."""
+    """Measure the passes for `bench_network` in this process."""
     import torch
 
     from napari_specfusion.networks.registry import create_model
@@ -99,7 +99,7 @@ def _measure(task: dict[str, Any]) -> dict[str, float]:
     compute: Callable[..., Any] = network
     if task["plain"] is not None:
         state, function = network.state_dict(), _load(task["plain"])
-        compute = lambda guide, hsi: function(state, guide, hsi)  # noqa: E731 - a name would say no more
+        compute = lambda guide, hsi: function(state, guide, hsi)  # noqa: E731 - a named function would be no clearer
     before = peak_memory()
     guide = torch.rand(1, task["guide_bands"], side, side)
     hsi = torch.rand(1, task["bands"], side // ratio, side // ratio)

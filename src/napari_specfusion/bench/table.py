@@ -1,4 +1,4 @@
-"""The table of a benchmark: as Markdown beside published figures, as CSV, and as a picture."""
+"""The table of a benchmark: as Markdown with published figures, as CSV, and as a plot."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class Score:
     Attributes
     ----------
     protocol, ratio, scene, method
-        What was fused, and by what.
+        The pair and the method.
     made_for
         Ratio that the weights were trained for; None without weights.
     psnr, sam, ergas, ssim
-        As `evaluate` has them; None where there is none.
+        As in `Quality`; None without a result.
     seconds
-        From the pair to the fused cube in memory.
+        Time from the pair to the fused cube in memory.
     memory
-        By how much a process grows at its highest, in GB; measured on one scene.
+        Peak growth of a process in GB, measured on one scene.
     parameters, operations
-        Of the network: numbers trained, multiply-accumulates for each HR pixel.
+        Size of the network: trained parameters, and multiply-accumulates per HR pixel.
     failure
-        Why there is no result, in words.
+        Reason for a missing result, in words.
     """
 
     protocol: str
@@ -60,22 +60,22 @@ class Score:
 
     @property
     def label(self) -> str:
-        """The method, and the ratio of its weights where that is another."""
+        """The method, with the ratio of its weights if that differs."""
         return self.method + (f", made for x{self.made_for}" if self.made_for not in (None, self.ratio) else "")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all scores have in common.
+    """Settings shared by all scores.
 
     Attributes
     ----------
     version, torch, threads, device
-        What they were computed with.
+        Software and hardware of the run.
     response
-        Of the guide.
+                Spectral response of the guide.
     noise
-        Added to cube and guide, SNR in dB; empty for none.
+        Noise added to cube and guide, SNR in dB; empty for none.
     """
 
     version: str
@@ -98,7 +98,7 @@ class Published(NamedTuple):
     operations: float | None = None
 
 
-# Operations: the papers' figures for 32 patches of 64 x 64, for one pixel.
+# Operations: the papers' figures for 32 patches of 64 x 64, divided by the number of pixels.
 PUBLISHED = (
     Published("bicubic", 4, 31.18),
     Published("SpecSolver", 4, 50.57, parameters=3_099_519, operations=364.75e9 / (32 * 64**2)),
@@ -108,18 +108,18 @@ PUBLISHED = (
     Published("LSO", 8, 48.12, 2.96, 1.68, 1_942_703, 222.85e9 / (32 * 64**2)),
 )
 NOTES = (
-    "Published figures (*in italics*) are not of these scenes: the papers drew other test scenes out of CAVE's 32. How "
-    "far the two bicubic lines are apart tells what the draw alone does.",
-    "ERGAS is divided by the ratio at hand. The LSO paper keeps 4 at x8 too: its 1.68 is 0.84 by the definition here.",
-    "All methods are blind: nothing is given but the pair, and calibration is part of the time.",
-    "Operations are multiply-accumulates of the network's convolutions and matrix products for each pixel of the "
-    "guide, without the method that it corrects. Time is a mean over the scenes. Memory is by how much a process of "
-    "its own grows while it fuses the first scene, libraries not counted.",
+    "Published figures (*in italics*) are for other scenes: the papers chose other test scenes out of CAVE's 32. The "
+    "difference of the two bicubic lines shows the effect of that choice alone.",
+    "ERGAS is divided by the ratio of the pair. The LSO paper uses 4 at x8 too: its 1.68 is 0.84 here.",
+    "All methods are blind: they get only the pair, and the time includes calibration.",
+    "Operations are multiply-accumulates of the network's convolutions and matrix products per pixel of the "
+    "guide, without the method that it corrects. Time is the mean over the scenes. Memory is the peak growth of "
+    "a separate process while it fuses the first scene, without the libraries.",
 )
 
 
 class _Column(NamedTuple):
-    """A column of the table of means: how a value is shown, and whether more (1) or less (-1) of it is better."""
+    """A column of the table of means: its format, and whether higher (1) or lower (-1) is better."""
 
     key: str
     title: str
@@ -145,7 +145,7 @@ def section(scores: Sequence[Score], *, published: bool = True) -> str:
     Parameters
     ----------
     scores
-        Of one protocol and one ratio.
+                Scores of one protocol and one ratio.
     published
         Whether to add the papers' figures for this ratio, if there are any.
     """
@@ -160,13 +160,13 @@ def section(scores: Sequence[Score], *, published: bool = True) -> str:
         rows.append([name, *(f"**{text}**" if text == winner else text for text, winner in shown)])
     for line in PUBLISHED if published else ():
         if line.ratio == scores[0].ratio:
-            told = [_shown(column, getattr(line, column.key, None)) for column in _COLUMNS]
-            rows.append([f"*{line.method}, published*", *(text if text == "-" else f"*{text}*" for text in told)])
+            figures = [_shown(column, getattr(line, column.key, None)) for column in _COLUMNS]
+            rows.append([f"*{line.method}, published*", *(text if text == "-" else f"*{text}*" for text in figures)])
     return _grid(["method", *(column.title for column in _COLUMNS)], rows)
 
 
 def markdown(scores: Sequence[Score], setting: Setting) -> str:
-    """Return the whole report: the means, every scene, and what to know about the figures."""
+    """Return the whole report: the means, every scene, and notes."""
     scenes = list(dict.fromkeys(score.scene for score in scores))
     noise = f"noise {setting.noise} dB" if setting.noise else "no noise"
     parts = [
@@ -183,18 +183,18 @@ def markdown(scores: Sequence[Score], setting: Setting) -> str:
         parts += [f"### x{ratio}, protocol {protocol}", _scene_table(found)]
     failures = [f"- x{s.ratio}, {s.protocol}, {s.scene}, {s.label}: {s.failure}" for s in scores if s.failure]
     if failures:
-        parts += ["## What failed", "\n".join(failures)]
+        parts += ["## Failures", "\n".join(failures)]
     parts += ["## Notes", "\n".join(f"- {note}" for note in NOTES)]
     return "\n\n".join(parts) + "\n"
 
 
 def prepare_folder(folder: str | Path) -> Path:
-    """Make the folder for the table and check, before the time is spent, that files can be written there.
+    """Create the folder for the table and check, before the benchmark runs, that files can be written there.
 
     Raises
     ------
     OutputError
-        If they cannot.
+                If files cannot be written there.
     """
     path = Path(folder)
     try:
@@ -208,12 +208,12 @@ def prepare_folder(folder: str | Path) -> Path:
 
 
 def save_table(folder: Path, scores: Sequence[Score], setting: Setting) -> list[Path]:
-    """Write the report, the CSV file and, where matplotlib is installed, the picture; return what was written.
+    """Write the report, the CSV file and, if matplotlib is installed, the plot; return the paths.
 
     Raises
     ------
     OutputError
-        If a file cannot be written; an older one is then left as it was.
+        If a file cannot be written; an older one is then left unchanged.
     """
     written = [_replace(folder / MARKDOWN, markdown(scores, setting).encode())]
     written.append(_replace(folder / CSV, _csv(scores, setting).encode()))
@@ -227,7 +227,7 @@ def save_table(folder: Path, scores: Sequence[Score], setting: Setting) -> list[
 
 
 def _csv(scores: Sequence[Score], setting: Setting) -> str:
-    """Return one line per score with all digits; what is not known is empty."""
+    """Return one line per score with all digits; unknown values are empty."""
     text = io.StringIO()
     table = csv.DictWriter(text, [f.name for kind in (Score, Setting) for f in fields(kind)], lineterminator="\n")
     table.writeheader()
@@ -244,7 +244,7 @@ def _scene_table(scores: Sequence[Score]) -> str:
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table, its first column to the left, the others to the right."""
+    """Return a Markdown table with its first column aligned left and the others right."""
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -259,7 +259,7 @@ def _shown(column: _Column, value: float | None) -> str:
 
 
 def _best(column: _Column, means: Iterable[Mapping[str, float | None]]) -> str | None:
-    """Return how the best value of a column is shown: what looks the same is as good."""
+    """Return the best value of a column as text, so that values that look the same count as equal."""
     known = [value for value in (mean[column.key] for mean in means) if value is not None]
     return column.show(max(known, key=lambda value: column.better * value)) if known and column.better else None
 
@@ -311,7 +311,7 @@ def _draw(axes: Any, scores: Sequence[Score], *, published: bool) -> None:
 
 
 def _comparable(protocol: str, setting: Setting) -> bool:
-    """Whether the papers' figures are of this protocol: their bicubic line fits LSO's, without noise, alone."""
+    """Whether the papers' figures apply: their bicubic line matches only LSO's protocol without noise."""
     return protocol == "lso" and not setting.noise
 
 
@@ -330,7 +330,7 @@ def _by_method(scores: Iterable[Score]) -> dict[str, list[Score]]:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean; None where one is missing, since a mean over fewer scenes would not compare."""
+    """Return the mean; None if one is missing, because a mean over fewer scenes would not be comparable."""
     known = list(values)
     return None if not known or None in known else fmean(value for value in known if value is not None)
 

@@ -1,4 +1,4 @@
-"""Measures of quality, and maps of them."""
+"""Quality metrics, and maps of errors."""
 
 from __future__ import annotations
 

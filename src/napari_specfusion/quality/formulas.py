@@ -1,4 +1,4 @@
-"""Quality measures as formulas over arrays; nothing here knows of files, cubes or blocks."""
+"""Quality metrics as formulas over plain arrays."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def psnr(mse: Floats, peak: float) -> Floats:
 
 
 def relative_error(mse: Floats, mean: Floats, ratio: float) -> Floats:
-    """One band's part in ERGAS; a band that is zero and predicted as zero has none."""
+    """One band's contribution to ERGAS; 0 for a band that is zero and predicted as zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(mse == 0, 0.0, 100 / ratio * np.sqrt(mse) / np.abs(mean))
 
 
 def spectral_angle(truth: Floats, guess: Floats) -> Floats:
-    """Spectral angle in degrees ``(y, x)``; NaN where a spectrum is as good as zero."""
+    """Spectral angle in degrees ``(y, x)``; NaN where a spectrum is practically zero."""
     norms = [np.sqrt(np.einsum("byx,byx->yx", v, v)) for v in (truth, guess)]
     with np.errstate(divide="ignore", invalid="ignore"):
         a, b = truth / norms[0], guess / norms[1]
@@ -51,9 +51,9 @@ def spectral_angle(truth: Floats, guess: Floats) -> Floats:
 
 
 def similarity(truth: Floats, guess: Floats, taps: Floats, peak: float) -> tuple[Floats, Floats]:
-    """SSIM and UIQI of one band ``(y, x)`` at every place where the window fits.
+    """SSIM and UIQI of one band ``(y, x)`` at every position where the window fits.
 
-    UIQI is 0/0 where both images are flat; there it is its luminance factor, as its authors have it.
+    UIQI is 0/0 where both images are flat; there it is its luminance factor, as in the authors' code.
     """
     x, y, squares, product = (windowed(v, taps) for v in (truth, guess, truth * truth + guess * guess, truth * guess))
     means, cross = x * x + y * y, x * y
@@ -77,13 +77,13 @@ def error_maps(truth: Floats, guess: Floats) -> Floats:
 
 
 def gaussian_taps() -> Floats:
-    """One axis of the separable window that SSIM and UIQI look through."""
+    """One axis of the separable window of SSIM and UIQI."""
     taps = np.exp(-0.5 * (np.arange(-HALF_WINDOW, HALF_WINDOW + 1) / SIGMA) ** 2)
     return np.asarray(taps / taps.sum())
 
 
 def windowed(image: Floats, taps: Floats) -> Floats:
-    """Weighted sum around every pixel at which the whole window lies inside the image."""
+    """Weighted sum around every pixel where the whole window lies inside the image."""
     cut = slice(HALF_WINDOW, -HALF_WINDOW)
     rows = ndimage.correlate1d(image, taps, axis=0, mode="nearest")[cut]
     return np.asarray(ndimage.correlate1d(rows, taps, axis=1, mode="nearest")[:, cut])

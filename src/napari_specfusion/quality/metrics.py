@@ -1,8 +1,8 @@
-"""How good a fused cube is: the usual measures, summed block by block, and maps of where it errs.
+"""Quality of a fused cube: the usual metrics, summed block by block, and maps of the errors.
 
-Each measure is a formula over a few sums, and the sums of two blocks add up to those of both. Nothing larger than a
-few blocks is ever held, and how the image is cut makes no difference: the windows of SSIM and UIQI are read across
-block borders, and each is counted once.
+Each metric is a formula over a few sums, which add up over blocks. Only a few blocks are in memory at a time, and the
+result does not depend on how the image is cut: the windows of SSIM and UIQI are read across block borders, and each is
+counted once.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MOST_WORKERS = 4
 
 
 class Measure(NamedTuple):
-    """A quality measure as a table shows it."""
+    """A quality metric, with its label and format in tables."""
 
     key: str
     label: str
@@ -84,12 +84,12 @@ MEASURES = (
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes
     ----------
     psnr
-        Peak signal-to-noise ratio in dB, mean over the bands; infinite where nothing differs.
+        Peak signal-to-noise ratio in dB, mean over the bands; infinite if the images are equal.
     sam
         Spectral angle in degrees, mean over the pixels.
     ergas
@@ -101,17 +101,17 @@ class Quality:
         NaN where no window of 11 x 11 pixels fits.
     bands
         ``"psnr"``, ``"ergas"``, ``"rmse"``, ``"ssim"`` and ``"uiqi"`` band by band, each ``(bands,)``; NaN for a band
-        that was left out. The quadratic mean of ``"ergas"`` is the overall one.
+        that was left out. The overall ERGAS is the quadratic mean of ``"ergas"``.
     wavelengths
         Band centres ``(bands,)`` in `spectral_unit`, or None.
     spectral_unit
         ``"nm"`` or ``"cm-1"``.
     ratio
-        High-resolution pixels per low-resolution pixel, as ERGAS took it.
+        High-resolution pixels per low-resolution pixel, as used for ERGAS.
     data_range
-        The peak that PSNR and SSIM took, and the upper end of the clipping.
+        The peak value for PSNR and SSIM, and the upper limit of the clipping.
     coverage
-        Share of the values that were compared; the others were missing.
+        Share of the values that were compared; the rest were missing.
     """
 
     psnr: float
@@ -128,7 +128,7 @@ class Quality:
     coverage: float
 
     def table(self) -> list[Row]:
-        """Return name, value, unit and the better direction of every overall measure."""
+        """Return name, value, unit and better direction of every overall metric."""
         return [Row(m.label, float(getattr(self, m.key)), m.unit, m.better) for m in MEASURES]
 
 
@@ -142,15 +142,15 @@ def evaluate(
     border: int = 0,
     block: int | None = None,
 ) -> Quality:
-    """Compare a cube with the truth, block by block.
+    """Compare a cube with its reference, block by block.
 
-    PSNR, SAM and ERGAS follow the CAVE benchmarks: the estimate is clipped to ``[0, data_range]``; PSNR is taken band
-    by band and averaged; SAM over the pixels whose norms' product exceeds 1e-8; ERGAS is
-    ``100 / ratio * sqrt(mean over bands of MSE / mean^2)`` (Wald 2000). SSIM (Wang et al. 2004) and UIQI (Wang and
-    Bovik 2002) look through a Gaussian of 11 x 11 pixels, sigma 1.5, at every place where it fits into the image.
+    PSNR, SAM and ERGAS follow the CAVE benchmarks: the estimate is clipped to ``[0, data_range]``; PSNR is computed
+    band by band and averaged; SAM is averaged over the pixels whose norms' product exceeds 1e-8; ERGAS is ``100 / ratio
+    * sqrt(mean over bands of MSE / mean^2)`` (Wald 2000). SSIM (Wang et al. 2004) and UIQI (Wang and Bovik 2002) use a
+    Gaussian window of 11 x 11 pixels, sigma 1.5, at every position where it fits into the image.
 
-    Values missing (NaN or no-data) in either image are left out, and with them the windows that touch them; so are the
-    bands that a cube calls bad.
+    Values missing (NaN or no-data) in either image are left out, with the windows that touch them, and so are bad
+    bands.
 
     Parameters
     ----------
@@ -165,12 +165,12 @@ def evaluate(
     border
         Pixels left out along each edge of the image.
     block
-        Side of the blocks in pixels; None chooses it by the number of bands. The result does not depend on it.
+        Side of the blocks in pixels; None chooses it from the number of bands. The result does not depend on it.
 
     Raises
     ------
     SceneError
-        If the two differ in shape, share no value, or a parameter is out of its range.
+        If the two differ in shape or have no valid value in common, or a parameter is out of range.
     """
     if not ratio > 0:
         raise SceneError(f"The ratio is {ratio}; give the number of high-resolution pixels per low-resolution pixel.")
@@ -182,9 +182,7 @@ def evaluate(
         operator.add, _blockwise(pair, block, lambda box, core: _sums(*pair.read(box, limit), core, taps, peak))
     )
     if sums.count.sum() == 0:
-        raise SceneError(
-            "The two images share no value: every pixel is missing in one of them; check the no-data value."
-        )
+        raise SceneError("The two images have no valid value in common; check their no-data values and their crop.")
     return _quality(sums, pair, float(ratio), peak)
 
 
@@ -196,7 +194,7 @@ def quality_maps(
     clip: bool = True,
     block: int | None = None,
 ) -> dict[str, da.Array]:
-    """Return lazy maps of where the estimate errs.
+    """Return lazy maps of the estimate's errors.
 
     Parameters
     ----------
@@ -207,7 +205,7 @@ def quality_maps(
     -------
     dict
         ``"sam"``, degrees; ``"rmse"`` over the bands and ``"error"``, the mean over the bands of estimate minus
-        reference, both in the cube's own units. Each is float32 ``(y, x)``; NaN where nothing can be said.
+        reference, both in the cube's own units. Each is float32 ``(y, x)``; NaN where values are missing.
 
     Raises
     ------
@@ -253,7 +251,7 @@ def format_table(rows: Mapping[str, Quality]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """What the formulas need of a block, per band ``(bands,)`` but for the last two; blocks add up."""
+    """Sums over a block for the formulas, per band ``(bands,)`` except the last two; blocks add up."""
 
     count: NDArray[np.int64]
     squared_error: Floats
@@ -269,7 +267,7 @@ class _Sums:
 
 
 def _sums(truth: Floats, guess: Floats, core: Box, taps: Floats, peak: float) -> _Sums:
-    """Sum up a block that was read with a margin around its `core` for the windows."""
+    """Return the sums of a block, read with a margin around its `core` for the windows."""
     missing = np.isnan(truth)
     truth, guess = np.where(missing, 0, truth), np.where(missing, 0, guess)
     windows, ssim, uiqi = np.zeros(len(truth), np.int64), np.zeros(len(truth)), np.zeros(len(truth))
@@ -332,7 +330,7 @@ def _mean(values: Floats) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """Two images of one shape, of which blocks are read."""
+    """Two images of the same shape, read in blocks."""
 
     reference: Cube
     estimate: Cube
@@ -347,7 +345,7 @@ class _Pair:
 
     @property
     def described(self) -> Cube:
-        """The image that tells the wavelengths."""
+        """The image that states the wavelengths."""
         return self.estimate if self.reference.wavelengths is None else self.reference
 
     def truth(self, box: Box) -> Floats:
@@ -355,7 +353,7 @@ class _Pair:
         return self._values(self.reference, box)
 
     def read(self, box: Box, limit: float | None) -> tuple[Floats, Floats]:
-        """Return both images in `box`, NaN in both where one of them misses a value."""
+        """Return both images in `box`, NaN in both where a value is missing in either."""
         truth, guess = self.truth(box), self._values(self.estimate, box)
         if limit is not None:
             np.clip(guess, 0, limit, out=guess)
@@ -380,12 +378,14 @@ def _pair(reference: CubeLike, estimate: CubeLike, border: int) -> _Pair:
         )
     _, height, width = truth.shape
     if not 0 <= 2 * border < min(height, width):
-        raise SceneError(f"A border of {border} pixels leaves nothing of an image of {height} x {width}; choose less.")
+        raise SceneError(
+            f"A border of {border} pixels leaves nothing of an image of {height} x {width}; choose a smaller one."
+        )
     return _Pair(truth, guess, truth.good & guess.good, border)
 
 
 def _peak(pair: _Pair, data_range: float | None, block: int | None) -> float:
-    """Return the data range: the one given, or what the reference suggests."""
+    """Return the given data range, or derive it from the reference."""
     if data_range is None:
         largest = max(_blockwise(pair, block, lambda box, _: float(np.fmax.reduce(pair.truth(box), axis=None))))
         data_range = 1.0 if not largest > UNIT_RANGE_LIMIT else largest

@@ -1,4 +1,4 @@
-"""A scene made by the package itself."""
+"""A sample scene, generated in code."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A canvas to paint scenes on: which material is where, how strong it is and how it is lit.
+"""A canvas to paint scenes on, with the material, its strength and the light at every point.
 
-Coordinates run from 0 to 1, x to the right and y down; the light comes from the upper left. The canvas is twice as fine
-as the picture that is made of it, so that edges come out anti-aliased.
+Coordinates run from 0 to 1, x to the right and y down; the light comes from the upper left. The canvas has twice the
+resolution of the final image, so that edges are anti-aliased.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Patch:
 
 
 class Canvas:
-    """What a renderer needs to know of every point.
+    """The material and the light at every point, for the renderer.
 
     Attributes
     ----------
@@ -61,13 +61,13 @@ class Canvas:
     mix
         Share of the second one, 0 to 1.
     strength
-        How much pigment there is: the exponent of the reflectance.
+        Amount of pigment: the exponent of the reflectance.
     light
         Shading, 0 to 1.
     gloss
-        Mirrored light that is added.
+                Specular reflection that is added.
     hue
-        Noise about 0, by which the pigments vary in colour from point to point.
+        Noise about 0 that varies the colour of the pigments from point to point.
     """
 
     def __init__(self, size: int, materials: Mapping[str, int], seed: int) -> None:
@@ -89,14 +89,14 @@ class Canvas:
         return Patch((slice(y0, y1), slice(x0, x1)), self._axis[None, x0:x1], self._axis[y0:y1, None])
 
     def grain(self, patch: Patch, number: int = 0) -> Field:
-        """Return natural-looking noise about 0; each `number` gives another one."""
+        """Return natural-looking noise about 0; each `number` gives a different pattern."""
         rows, columns = (
             np.arange(s.start, s.stop) + number * step for s, step in zip(patch.slices, (311, 173), strict=True)
         )
         return np.asarray(self._grain[np.ix_(rows % self.side, columns % self.side)])
 
     def ripple(self, coordinate: Field, period: float = 4.0) -> Field:
-        """Return a sine along `coordinate`, `period` pixels of the final picture long: as fine as it can show."""
+        """Return a sine along `coordinate` with a period of `period` pixels of the final image."""
         return np.asarray(np.sin(coordinate * np.float32(2 * np.pi / (period * self.pixel))))
 
     def paint(
@@ -111,7 +111,7 @@ class Canvas:
         light: Field | float | None = None,
         gloss: Field | float = 0.0,
     ) -> None:
-        """Cover a mask or a shape with a mixture of two materials; without `light`, it is lit as what it covers."""
+        """Cover a mask or a shape with a mixture of two materials; `light` is kept if None."""
         layers = {"mix": np.clip(mix, 0, 1), "strength": strength, "light": light, "gloss": gloss}
         shape = tuple(s.stop - s.start for s in patch.slices)
         mask = np.broadcast_to(where(patch.x, patch.y) if callable(where) else where, shape)
@@ -123,7 +123,7 @@ class Canvas:
                 np.copyto(target, np.broadcast_to(np.asarray(value, np.float32), shape), where=mask)
 
     def shadow(self, box: Box, shape: Shape, move: Point, softness: float, depth: float) -> Patch:
-        """Darken what lies under a shape's soft shadow, displaced by `move` (x, y); return the patch of `box`."""
+        """Darken the canvas under a shape's soft shadow, displaced by `move` (x, y); return the patch of `box`."""
         reach = 3 * softness
         x0, y0, x1, y1 = box
         patch = self.patch((x0 + move[0] - reach, y0 + move[1] - reach, x1 + move[0] + reach, y1 + move[1] + reach))
@@ -140,7 +140,7 @@ def turned(x: Field, y: Field, centre: Point, degrees: float) -> tuple[Field, Fi
 
 
 def ellipse(centre: Point, radii: Point, degrees: float = 0) -> Shape:
-    """Return an ellipse, turned about its centre."""
+    """Return an ellipse, rotated about its centre."""
 
     def shape(x: Field, y: Field) -> Mask:
         u, v = turned(x, y, centre, degrees)
@@ -150,7 +150,7 @@ def ellipse(centre: Point, radii: Point, degrees: float = 0) -> Shape:
 
 
 def rectangle(centre: Point, sides: Point, degrees: float = 0) -> Shape:
-    """Return a rectangle, turned about its centre."""
+    """Return a rectangle, rotated about its centre."""
 
     def shape(x: Field, y: Field) -> Mask:
         u, v = turned(x, y, centre, degrees)
@@ -160,7 +160,7 @@ def rectangle(centre: Point, sides: Point, degrees: float = 0) -> Shape:
 
 
 def around(centre: Point, radius: float) -> Box:
-    """Return the box that holds a circle."""
+    """Return the box around a circle."""
     return centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius
 
 
@@ -177,8 +177,8 @@ def stroke(start: Point, end: Point, width: float) -> Shape:
 
 
 def blur(image: Field, sigma: float) -> Field:
-    """Blur softly, about as a Gaussian of `sigma` pixels."""
-    # Three running means come close to a Gaussian and cost the same at any width.
+    """Blur approximately like a Gaussian of `sigma` pixels."""
+    # Three running means approximate a Gaussian and cost the same at any width.
     width = max(1, round(1.6 * sigma)) | 1
     for _ in range(3):
         image = ndimage.uniform_filter(image, width, mode="nearest")
@@ -186,7 +186,7 @@ def blur(image: Field, sigma: float) -> Field:
 
 
 def _fractal_noise(side: int, seed: int) -> Field:
-    """Return periodic noise with detail at every scale; a finer canvas adds detail to the same coarse forms."""
+    """Return periodic noise with detail at every scale; a larger canvas adds detail to the same coarse pattern."""
     field = np.zeros((side, side), np.float32)
     for octave, cells in enumerate(2**k for k in range(2, 12)):
         if cells > side // OVERSAMPLING:

@@ -34,7 +34,7 @@ def paint_still_life(size: int, materials: Mapping[str, int], seed: int = 0) -> 
     Parameters
     ----------
     size
-        Side of the final picture in pixels.
+        Side of the final image in pixels.
     materials
         Number of each material.
     seed
@@ -53,7 +53,7 @@ def paint_still_life(size: int, materials: Mapping[str, int], seed: int = 0) -> 
     return canvas
 
 
-# --- things -----------------------------------------------------------------------
+# --- objects ----------------------------------------------------------------------
 
 
 def _wall(canvas: Canvas) -> None:
@@ -371,7 +371,7 @@ def _letter(canvas: Canvas, rng: np.random.Generator) -> None:
 def _writing(
     canvas: Canvas, start: Point, direction: Point, height: float, letters: int, ink: str, rng: np.random.Generator
 ) -> None:
-    """Strokes that look like letters, in a line from `start`; the lines are two pixels wide or less."""
+    """Paint strokes that look like letters, in a line from `start`; the strokes are at most two pixels wide."""
     (ex, ey), (nx, ny) = direction, (-direction[1], direction[0])
     nodes = [(a, b) for a in (0.0, 0.5) for b in (-0.5, 0.0, 0.5)]
     strokes = ((0, 1), (1, 2), (3, 4), (4, 5), (0, 3), (1, 4), (2, 5), (0, 4), (1, 5))

@@ -1,4 +1,4 @@
-"""Scenes made by the package itself: something to fuse, and a truth to score against, without a download."""
+"""Sample scenes with a known reference, generated in code without a download."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ MATERIALS: dict[str, tuple[float, Terms, Terms]] = {
 
 
 def sample_reference(size: int = 256, *, bands: int = 31, seed: int = 0) -> Cube:
-    """Paint a still life and return its reflectance, as a sharp hyperspectral camera would see it.
+    """Paint a still life and return its reflectance as a sharp cube.
 
     Flowers, fruit, books, a letter and test charts in window light. Spectra are smooth; pigment strength and mixture
-    vary from pixel to pixel and act on the reflectance's logarithm, so the cube is not a mixture of few spectra.
+    vary from pixel to pixel and act on the reflectance's logarithm, so the cube is not a mixture of a few spectra.
 
     Parameters
     ----------
     size
-        Rows and columns; a larger picture shows the same scene in finer detail.
+        Rows and columns; a larger image shows the same scene in finer detail.
     bands
         Number of bands from 400 to 700 nm, evenly spaced; 31 gives steps of 10 nm.
     seed
@@ -82,12 +82,12 @@ def sample_reference(size: int = 256, *, bands: int = 31, seed: int = 0) -> Cube
     Raises
     ------
     SceneError
-        If the picture would be too small to show anything, or have no band.
+        If the image is too small, or has no band.
     """
     if size < SMALLEST_SIZE:
-        raise SceneError(f"A sample of {size} x {size} pixels shows nothing; ask for {SMALLEST_SIZE} or more.")
+        raise SceneError(f"The sample's size is {size}; it must be at least {SMALLEST_SIZE} pixels.")
     if bands < 1:
-        raise SceneError(f"A sample of {bands} bands is no cube; ask for 1 or more.")
+        raise SceneError(f"The sample has {bands} bands; it needs at least 1.")
     wavelengths = np.linspace(FIRST_WAVELENGTH, LAST_WAVELENGTH, bands)
     canvas = paint_still_life(size, {name: number for number, name in enumerate(MATERIALS)}, seed)
     return Cube.from_array(_render(canvas, wavelengths), wavelengths=wavelengths, name="still life")
@@ -101,7 +101,7 @@ def sample_scene(
     noise: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> Scene:
-    """Return a pair made of `sample_reference`, with its PSF, SRF and reference known.
+    """Return a pair simulated from `sample_reference`, with known PSF, shift, SRF and reference.
 
     Parameters
     ----------
@@ -110,18 +110,18 @@ def sample_scene(
     ratio
         Guide pixels per pixel of the low-resolution cube.
     guide
-        What the guide's sensor sees: ``"rgb"`` three bands, ``"pan"`` one.
+        Sensor of the guide: ``"rgb"`` with three bands, ``"pan"`` with one.
     noise
         Signal-to-noise ratios (cube, guide) in dB; None adds no noise.
     seed
-        As in `sample_reference`; it seeds the noise, too.
+        As in `sample_reference`; it also seeds the noise.
 
     Raises
     ------
     SceneError
-        If size and ratio do not make a pair.
+        If the size is too small for the ratio.
     """
-    # The scene's machinery is only wanted by those who ask for a pair.
+    # imported here because a sample cube alone does not need it
     from napari_specfusion.simulation.pair import simulate
 
     return simulate(sample_reference(size, seed=seed), ratio, srf=guide, noise=noise, seed=seed)
@@ -138,10 +138,10 @@ def _reflectance(name: str, wavelengths: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _render(canvas: Canvas, wavelengths: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Turn materials and light into reflectance ``(bands, y, x)``, each pixel the mean of the canvas below it."""
+    """Turn materials and light into reflectance ``(bands, y, x)``, each pixel the mean of its canvas points."""
     logs = [np.log([_reflectance(name, wavelengths + d) for name in MATERIALS]) for d in (0, HUE_SHIFT)]
     spectra, shifts = logs[0].astype(np.float32), (logs[1] - logs[0]).astype(np.float32)
-    # Shade is lit by the sky: bluer than what the lamp reaches.
+    # Shade is lit by the sky and is bluer than lit areas.
     blueness = np.float32(0.18) * np.linspace(1, -1, len(wavelengths), dtype=np.float32)
     size = canvas.side // OVERSAMPLING
     cube = np.empty((len(wavelengths), size, size), np.float32)

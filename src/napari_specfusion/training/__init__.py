@@ -1,7 +1,7 @@
 """Training a network on sharp cubes, and fitting one on a pair.
 
-A training has a folder, where its state is saved at every validation. Each step draws its crops from the seed and the
-step number, so a training that was killed resumes from the last state and ends with the same weights.
+A training run has a folder, where its state is saved at every validation. Each step draws its crops from the seed and
+the step number, so an interrupted run resumes from the last state and ends with the same weights.
 """
 
 from __future__ import annotations

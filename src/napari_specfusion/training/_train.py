@@ -1,4 +1,4 @@
-"""The training from beginning to end."""
+"""A training run from start to finish."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def train(
     progress: Callable[[TrainingProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Trained:
-    """Train a network on sharp cubes, or resume a training that was interrupted.
+    """Train a network on sharp cubes, or resume an interrupted run.
 
     Parameters
     ----------
@@ -62,21 +62,21 @@ def train(
     srf
         Spectral response of the guide's camera: an `Srf`, a name or a CSV file.
     validation
-        Scenes to hold out for validation: how many, spread evenly over the names, or their names.
+        Scenes to hold out for validation: their number, spread evenly over the names, or their names.
     start
-        Weights to start from in place of random ones: of the same network, bands and guide bands, at any ratio.
+        Weights to start from instead of random ones: of the same network, bands and guide bands, at any ratio.
     white
-        Integer that stands for reflectance 1 in files that do not say so themselves.
+        Stored integer for reflectance 1 in files that do not state it.
     device
         ``"cpu"``, ``"cuda"``, ``"mps"`` or ``"auto"``.
     mixed_precision
-        Compute in bfloat16 where that does no harm; None does so on CUDA.
+        Compute in bfloat16 where that is safe; None does so on CUDA.
     compile_network
-        Compile the network with ``torch.compile``. This takes minutes and pays off in a long training on a GPU.
+        Compile the network with ``torch.compile``. This takes minutes and pays off in long runs on a GPU.
     progress
         Called every few seconds and after each validation.
     should_stop
-        Called before each step; if it returns True, the state is saved and the training ends.
+        Called before each step; if it returns True, the state is saved and the run stops.
 
     Returns
     -------
@@ -87,16 +87,16 @@ def train(
     ------
     SceneError, ModelError, ReadError
         If the scenes cannot be used: values that are not finite, different bands, too few pixels; or if `start` does
-        not fit.
+        not match.
     OutputError
-        If the folder cannot be written, has no space left, or holds a training with other options.
+        If the folder cannot be written, has no space left, or holds a run with other options.
     Cancelled
-        If `should_stop` returned True; the same call resumes the training.
+        If `should_stop` returned True; the same call resumes the run.
     """
     options = options or TrainingOptions()
     if start is not None and not isinstance(start, Trained):
         raise ModelError(
-            f"The weights to start from are a {type(start).__name__}; give weights that train(...) wrote, "
+            f"The weights to start from are a {type(start).__name__}; give weights from train(...), "
             "or start from random weights."
         )
     cubes = open_sharp_cubes(scenes, white) if isinstance(scenes, str | Path) else list(scenes)
@@ -180,11 +180,11 @@ def _validation_names(cubes: Sequence[Cube], validation: int | Sequence[str]) ->
     """Return the names of the scenes to hold out."""
     names = [cube.name for cube in cubes]
     if len(set(names)) < len(names):
-        raise ModelError("Two scenes have the same name; give each its own, so that results can be told apart.")
+        raise ModelError("Two scenes have the same name; give each scene a unique name.")
     if isinstance(validation, int):
         if not 0 < validation < len(names):
             raise ModelError(
-                f"{validation} of {len(names)} scenes are to be held out for validation; hold out at least one, and "
+                f"{validation} of {len(names)} scenes would be held out for validation; hold out at least one, and "
                 "leave at least one to train on."
             )
         spread = np.linspace(0, len(names), validation, endpoint=False) + len(names) / validation / 2

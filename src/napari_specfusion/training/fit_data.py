@@ -1,4 +1,4 @@
-"""What a network fitted on one scene learns from: the scene one scale down, and windows of it at full resolution."""
+"""Training data of a network fitted on one scene: the scene at reduced resolution, and full-resolution windows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WINDOWS = 24
 
 @dataclass(frozen=True, eq=False)
 class FitData:
-    """The scene one scale down: its guide ``(G, h, w)``, the base's coefficients and the measured ones ``(p, h, w)``.
+    """The scene at reduced resolution: guide ``(G, h, w)``, the base's coefficients and the true ones ``(p, h, w)``.
 
     The columns from `held` on are held out of the training.
     """
@@ -54,7 +54,7 @@ class FitData:
         Raises
         ------
         SceneError
-            If too little is left to learn from.
+            If the cube is too small.
         """
         import torch
 
@@ -67,8 +67,8 @@ class FitData:
         height, width = small.reference.shape[1:]
         if height < PATCH or width * (1 - HELD_OUT) < PATCH:
             raise SceneError(
-                f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to be degraded by "
-                f"{ratio} once more and learned from; use the subspace method."
+                f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to degrade by "
+                f"{ratio} once more and train on; use the subspace method."
             )
         basis = calibrated.moments.principal_directions()[1][:, : min(DIRECTIONS, scene.hsi.bands)]
         truth, guide = small.reference.read(), small.guide.read()
@@ -90,7 +90,7 @@ class FitData:
         )
 
     def residual(self, module: torch.nn.Module) -> Residual:
-        """Return `module` with the numbers that suit this scene."""
+        """Return `module` with the numbers of this scene."""
         learned = self.base[..., : self.held]
         error = (self.truth - self.base)[..., : self.held]
 
@@ -109,7 +109,7 @@ class FitData:
         )
 
     def loss(self, residual: Residual, rng: np.random.Generator) -> torch.Tensor:
-        """Return the L1 error on random crops, turned and mirrored, in units of the residual's size."""
+        """Return the L1 error on random crops, rotated and mirrored, in units of the residual's size."""
         import torch
 
         step = self.ratio
@@ -142,7 +142,7 @@ class FitData:
             if strength:
                 added = residual.of(self.guide[None].to(device), self.base[None].to(device))[0].cpu()
                 result = self.base + strength * added
-        # the first columns see what the network was trained on
+        # the first columns depend on pixels that the network was trained on
         start = min(self.held + 4, self.base.shape[2] - 1)
         error = (result - self.truth)[..., start:].square().sum(0)[torch.as_tensor(self.usable[:, start:])]
         if not error.numel():
@@ -152,7 +152,7 @@ class FitData:
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows of the full-resolution scene, in coefficients, with the matrices that lead back to both images."""
+    """Windows of the full-resolution scene, in coefficients, with the matrices that map back to both images."""
 
     guide: torch.Tensor
     base: torch.Tensor
@@ -220,7 +220,7 @@ class Windows:
         )
 
     def loss(self, residual: Residual, rng: np.random.Generator) -> torch.Tensor:
-        """Return how far the result in some windows is from both images (L1), in units of the residual's size."""
+        """Return the L1 difference of the result from both images in some windows, in units of the residual's size."""
         import torch
 
         device = next(residual.module.parameters()).device

@@ -1,9 +1,9 @@
 """Fitting a small network on one scene, without a reference.
 
 The loss has two parts. By Wald's protocol both images are degraded with the pair's own PSF, and the network learns to
-turn the base of that smaller scene into the cube that was measured. At full resolution, where the truth is unknown, the
-result must be consistent with both images: degraded, it must give the cube; through the response, the guide. A part of
-the low-resolution scene is held out, and the network is kept only if it does better than the base there.
+turn the base of that smaller scene into the measured cube. At full resolution, where the truth is unknown, the result
+must be consistent with both images: blurred and decimated it must give the cube, and through the response the guide. A
+part of the low-resolution scene is held out, and the network is kept only if it beats the base there.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 __all__ = ["FIT_MINUTES", "FitProgress", "fit"]
 
 FIT_MINUTES = 3.0
-"""Time that a fit may take where nothing else is said."""
+"""Default time for a fit."""
 
 # Chosen on CAVE training scenes.
 RATE = 1e-3
-# the strength that does best on the held-out part is shortened: the correction was learned one scale apart
+# the best strength on the held-out part is reduced, because the correction was learned at another resolution
 STRENGTHS = (1 / 3, 2 / 3, 1.0)
 TRUST = 0.75
 MIN_GAIN = 0.02
@@ -93,30 +93,30 @@ def fit(
     minutes
         Total time allowed.
     steps
-        Optimiser steps to take instead, however long they take: the same steps and seed give the same network.
+        Optimiser steps to take, in place of a time limit; the same steps and seed give the same network.
     progress
         Called about once a second.
     should_stop
-        Called about once a second; if it returns True, the fit ends.
+        Called about once a second; if it returns True, the fit stops.
     device
-        Where to train.
+                Device to train on.
     seed
         Seed of the weights and the crops.
 
     Returns
     -------
     Fitted
-        A method for ``fuse(..., model=...)``. If the network gained nothing on the held-out part, it is dropped, `fuse`
-        gives the subspace result, and the message says so.
+        A method for ``fuse(..., model=...)``. If the network is no better on the held-out part, it is dropped, `fuse`
+        returns the subspace result, and the message says so.
 
     Raises
     ------
     SceneError
-        If the cube is too small to be degraded once more.
+        If the cube is too small to degrade once more.
     Cancelled
         If `should_stop` returned True.
     ModelError
-        If the network does not exist or does not support the ratio.
+        If the network is unknown or does not support the ratio.
     """
     import torch
 
@@ -185,7 +185,7 @@ def fit(
             0.0,
             base_score,
             base_score,
-            f"The network changed the held-out part by {gain:+.2f} dB after {step} steps, which is not worth keeping: "
+            f"The network changed the held-out part by {gain:+.2f} dB after {step} steps, too little to keep it: "
             "the subspace result is used.",
             model,
         )

@@ -1,4 +1,4 @@
-"""The folder of a training: its state, its log, its weights."""
+"""The folder of a training run: its state, its log and its weights."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 __all__ = ["TrainingFolder"]
 
 STATE, WEIGHTS, LOG, PLOT = "state.pt", "weights.safetensors", "log.csv", "log.png"
-_WHOLE = "The last state is whole: train again to go on from it."
+_WHOLE = "The last state is intact: train again to resume from it."
 
 
 class TrainingFolder:
-    """The folder of a training."""
+    """The folder of a training run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"The folder {path} cannot be made ({error}); choose another place.") from error
+            raise OutputError(f"The folder {path} cannot be created ({error}); choose another one.") from error
         clear_leftovers(path)
 
     @property
     def weights(self) -> Path:
-        """The file of the weights."""
+        """Path of the weight file."""
         return self.path / WEIGHTS
 
     def check_space(self, size: int) -> None:
-        """Check that there is space for a state of `size` bytes beside the last one."""
+        """Check that there is space for another state of `size` bytes."""
         free = shutil.disk_usage(self.path).free
         if free < 3 * size:
             raise OutputError(
                 f"{self.path} has {free / 1e6:.0f} MB free, the training needs {3 * size / 1e6:.0f} MB; make room, or "
-                "choose another place."
+                "choose another folder."
             )
 
     def read_state(self) -> dict[str, Any] | None:
@@ -54,11 +54,11 @@ class TrainingFolder:
             return None
         try:
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-            state["facts"]["protocols"]  # a file of another kind has none
+            state["facts"]["protocols"]  # missing in any other file
         except Exception as error:  # torch raises many kinds for a damaged file
             raise OutputError(
-                f"{file} is not the state of a training ({type(error).__name__}); remove it to start again, or choose "
-                "another folder."
+                f"{file} is not the state of a training run ({type(error).__name__}); remove it to start again, or "
+                "choose another folder."
             ) from error
         return state
 
@@ -79,7 +79,7 @@ class TrainingFolder:
         self._replace(LOG, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
 
     def plot(self, rows: Sequence[dict[str, float]], base_psnr: float) -> None:
-        """Draw the log, where matplotlib is installed."""
+        """Plot the log if matplotlib is installed."""
         try:
             from matplotlib.figure import Figure
         except ImportError:
@@ -103,5 +103,5 @@ class TrainingFolder:
                 write(part)
         except OutputError as error:
             raise OutputError(f"{error} {_WHOLE}") from error
-        except RuntimeError as error:  # torch turns a full disk into one
+        except RuntimeError as error:  # torch raises it for a full disk
             raise OutputError(f"{target} cannot be written ({error}); make room. {_WHOLE}") from error

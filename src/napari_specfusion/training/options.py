@@ -1,4 +1,4 @@
-"""The options of a training, and its progress."""
+"""The options and the progress of a training run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_specfusion.weights.card import BASES
 __all__ = ["VALIDATION_SCENES", "TrainingOptions", "TrainingProgress"]
 
 VALIDATION_SCENES = 2
-"""Number of scenes that are held out for validation where nothing else is said."""
+"""Default number of scenes that are held out for validation."""
 
 RATE = 1e-3
 FINAL_RATE = 0.02
@@ -22,7 +22,7 @@ WARM_UP = 100
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train; the defaults of `train`.
+    """Options of `train`.
 
     Attributes
     ----------
@@ -33,13 +33,14 @@ class TrainingOptions:
     base
         Method whose result the network corrects: ``"subspace"``, or ``"bicubic"`` as published.
     protocols
-        How the training pairs are simulated.
+        Protocols that simulate the training pairs.
     loss
         ``"l1"``, or ``"l1+sam"``, which adds the spectral angle.
     both_scales
-        Also train on the pairs one scale down, which make up a quarter of the crops. Ignored with base ``"bicubic"``.
+        Also train on the pairs at reduced resolution, which make up a quarter of the crops. Ignored with base
+        ``"bicubic"``.
     directions
-        Largest number of spectral directions that the network works along: the leading ones of the training scenes.
+        Largest number of spectral directions for the network: the leading ones of the training scenes.
     steps
         Optimiser steps.
     batch
@@ -73,9 +74,7 @@ class TrainingOptions:
             if getattr(self, name) < 1:
                 raise ModelError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.patch % self.ratio:
-            raise ModelError(
-                f"The patch of {self.patch} pixels is not a multiple of the ratio {self.ratio}; choose one."
-            )
+            raise ModelError(f"The patch is {self.patch} pixels; it must be a multiple of the ratio {self.ratio}.")
         if self.base not in BASES:
             raise ModelError(f"The base is {self.base!r}; choose one of {', '.join(BASES)}.")
         if self.loss not in ("l1", "l1+sam"):
@@ -95,12 +94,12 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training is.
+    """Progress of a training run.
 
     Attributes
     ----------
     step, steps
-        Optimiser steps done, and all of them.
+        Optimiser steps done, and in total.
     seconds
         Time spent on them, including earlier runs.
     loss

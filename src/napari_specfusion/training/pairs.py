@@ -1,4 +1,4 @@
-"""What a network is trained on: crops of sharp cubes, beside what its inputs would show of them."""
+"""Training examples: crops of sharp cubes with the inputs simulated from them."""
 
 from __future__ import annotations
 
@@ -53,27 +53,27 @@ class Example:
     base: torch.Tensor
 
     @classmethod
-    def of(cls, reference: Cube, ratio: int, protocol: str, srf: Any, base: str, device: str = "cpu") -> Example:
-        """Simulate a pair and run the base on it, blind.
+    def of(cls, sharp: Cube, ratio: int, protocol: str, srf: Any, base: str, device: str = "cpu") -> Example:
+        """Simulate a pair from a sharp cube and run the base on it, without the known PSF, shift and SRF.
 
         Raises
         ------
         SceneError
-            If the reference holds values that are not finite.
+            If the sharp cube holds values that are not finite.
         """
         import torch
 
-        scene = simulate(reference, ratio, srf=srf, protocol=protocol)
+        scene = simulate(sharp, ratio, srf=srf, protocol=protocol)
         assert scene.reference is not None
         truth = scene.reference.read().astype(np.float32)
         bad = int(np.count_nonzero(~np.isfinite(truth)))
         if bad:
             raise SceneError(
-                f"{reference.name} holds {bad} values that are not finite; crop it, or leave it out of the training."
+                f"{sharp.name} holds {bad} values that are not finite; crop it, or leave it out of the training."
             )
         pair = scene.replace(psf=None, shift=None, srf=None, reference=None)
         return cls(
-            reference.name,
+            sharp.name,
             protocol,
             torch.as_tensor(scene.guide.read().astype(np.float32)).to(device),
             torch.as_tensor(truth).to(device),
@@ -82,24 +82,24 @@ class Example:
 
     @classmethod
     def one_scale_down(
-        cls, reference: Cube, ratio: int, protocol: str, srf: Any, base: str, device: str = "cpu"
+        cls, sharp: Cube, ratio: int, protocol: str, srf: Any, base: str, device: str = "cpu"
     ) -> Example:
-        """Simulate a pair, degrade it once more, and run the base on that; the truth is the pair's cube.
+        """Simulate a pair, degrade it once more, and run the base on the result; the truth is the pair's cube.
 
         Raises
         ------
         SceneError
-            If too little is left.
+            If the cube is too small.
         """
         import torch
 
-        pair = simulate(reference, ratio, srf=srf, protocol=protocol).replace(
+        pair = simulate(sharp, ratio, srf=srf, protocol=protocol).replace(
             psf=None, shift=None, srf=None, reference=None
         )
         small = reduced(CalibratedScene(pair))
         assert small.reference is not None
         return cls(
-            reference.name,
+            sharp.name,
             protocol,
             torch.as_tensor(small.guide.read().astype(np.float32)).to(device),
             torch.as_tensor(small.reference.read().astype(np.float32)).to(device),
@@ -114,7 +114,7 @@ def base_of(scene: Scene, method: str) -> torch.Tensor:
     return torch.as_tensor(predict_whole(METHODS[method].prepare(CalibratedScene(scene)), scene))
 
 
-def check_one_sensor(references: Sequence[Cube]) -> None:
+def check_one_sensor(cubes: Sequence[Cube]) -> None:
     """Check that all cubes have the same bands.
 
     Raises
@@ -122,8 +122,8 @@ def check_one_sensor(references: Sequence[Cube]) -> None:
     ModelError
         If two differ.
     """
-    first = references[0]
-    for cube in references:
+    first = cubes[0]
+    for cube in cubes:
         same = cube.bands == first.bands and (
             cube.wavelengths is None
             or first.wavelengths is None
@@ -131,27 +131,28 @@ def check_one_sensor(references: Sequence[Cube]) -> None:
         )
         if not same:
             raise ModelError(
-                f"{cube.name} has {cube.bands} bands, {first.name} {first.bands}, or other wavelengths; train on "
-                "cubes of one sensor."
+                f"{cube.name} ({cube.bands} bands) and {first.name} ({first.bands}) differ in bands or wavelengths; "
+                "train on cubes of one sensor."
             )
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Simulated pairs to cut crops out of.
+    """Simulated pairs, the source of random crops.
 
     Attributes
     ----------
     pairs
         The pairs.
     ratio
-        Of all of them.
+                HR pixels per LR pixel, the same for all pairs.
     small
-        The pairs one scale down; a quarter of the crops come from those that are large enough. What a network does
-        there decides whether it is chosen for a scene, and one that has seen full resolution alone fails there.
+        The pairs at reduced resolution; a quarter of the crops come from those that are large enough. The automatic
+        choice tests networks at reduced resolution, and a network trained at full resolution only fails there.
     base
-        The method below the network. ``"bicubic"`` is done anew for every crop, after it is turned: its result shows
-        on which side of the cells the LR pixels lie, and a turned one would show another side.
+        The method whose result the network corrects. ``"bicubic"`` is computed again for every crop, after its
+        rotation: its result depends on the side of the cells where the LR pixels lie, and rotating it would move them
+        to another side.
     """
 
     pairs: Sequence[Example]
@@ -162,7 +163,7 @@ class Examples:
     @classmethod
     def of(
         cls,
-        references: Sequence[Cube],
+        cubes: Sequence[Cube],
         ratio: int,
         *,
         srf: Srf | str | Path = "rgb",
@@ -171,26 +172,26 @@ class Examples:
         both_scales: bool = False,
         device: str = "cpu",
     ) -> Examples:
-        """Simulate every reference by every protocol.
+        """Simulate a pair from every sharp cube with every protocol.
 
         Raises
         ------
         ModelError
-            If the references differ in their bands.
+            If the cubes differ in their bands.
         SceneError
             If one is not finite or cannot be simulated.
         """
-        check_one_sensor(references)
-        made = [Example.of(cube, ratio, name, srf, base, device) for cube in references for name in protocols]
+        check_one_sensor(cubes)
+        made = [Example.of(cube, ratio, name, srf, base, device) for cube in cubes for name in protocols]
         small: list[Example] = []
-        for cube, name in product(references if both_scales else (), protocols):
-            # a pair may be too small for that
+        for cube, name in product(cubes if both_scales else (), protocols):
+            # a pair may be too small to degrade again
             with suppress(SceneError):
                 small.append(Example.one_scale_down(cube, ratio, name, srf, base, device))
         return cls(made, ratio, base, small)
 
     def batch(self, rng: np.random.Generator, count: int, side: int) -> Batch:
-        """Return `count` random crops of `side` pixels, turned by quarters and mirrored at random."""
+        """Return `count` random crops of `side` pixels, rotated by multiples of 90 degrees and mirrored at random."""
         import torch
 
         crops = [self._crop(rng, side) for _ in range(count)]

@@ -29,7 +29,7 @@ __all__ = ["Best", "Trainer"]
 
 AVERAGE = 0.999
 ANGLE_WEIGHT = 0.1
-# crops that the network's spectral directions and ranges are measured on
+# crops that determine the network's spectral directions and ranges
 NUMBERS_CROPS = 256
 TINY = 1e-9
 
@@ -38,8 +38,8 @@ TINY = 1e-9
 class Best:
     """The moving average of the weights with the best validation score.
 
-    `score` decides which is best: `psnr` on the validation scenes, mixed with `small_psnr`, that on the scenes one
-    scale down, where there are some.
+    `score` decides which is best: `psnr` on the validation scenes, mixed with `small_psnr`, the one on the scenes at
+    reduced resolution, if there are any.
     """
 
     step: int
@@ -51,7 +51,7 @@ class Best:
 
 
 class Trainer:
-    """A training in memory: network, optimiser, moving average of the weights, log."""
+    """A training run in memory: network, optimiser, moving average of the weights, log."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Trainer:
                 self.network.load_state_dict(start.residual.module.state_dict())
             except RuntimeError as error:
                 raise ModelError(
-                    f"{start.name} is not a {options.model} of the sizes wanted; start from random weights."
+                    f"{start.name} is not a {options.model} of the same size; start from random weights."
                 ) from error
         self.averaged = copy.deepcopy(self.network)
         self.called: Any = torch.compile(self.network) if compile_network else self.network
@@ -101,7 +101,7 @@ class Trainer:
         self.small_base_psnr = _mean_score([(pair.base, pair.truth) for pair in val_set.small])[0]
 
     def new_network(self) -> torch.nn.Module:
-        """Return a network of the kind that is trained."""
+        """Return a new network of the kind being trained."""
         numbers = self.residual
         return create_model(self.options.model, len(numbers.size), len(numbers.guide_centre), self.options.ratio)
 
@@ -180,7 +180,7 @@ class Trainer:
             return _mean_score([(residual.on(e.guide[None], e.base[None])[0], e.truth) for e in pairs])
 
     def progress(self) -> TrainingProgress:
-        """Return how far the training is."""
+        """Return the progress of the run."""
         last = self.log[-1] if self.log else {"psnr": math.nan, "sam": math.nan, "loss": math.nan}
         loss = self.loss if self._losses else last["loss"]
         return TrainingProgress(
@@ -195,10 +195,10 @@ class Trainer:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return all that a later run needs to resume."""
+        """Return everything that a later call needs to resume."""
         best = None if self.best is None else dict(vars(self.best))
         if best is not None:
-            # the key that earlier releases wrote
+            # the key of earlier releases
             best["grade"] = best.pop("score")
         return {
             "step": self.step,
@@ -217,7 +217,7 @@ class Trainer:
         Raises
         ------
         OutputError
-            If it belongs to a training with other options.
+            If it belongs to a run with other options.
         """
         import torch
 
@@ -227,7 +227,7 @@ class Trainer:
         other = [key for key in setup if was.get(key) != setup[key]]
         if other:
             raise OutputError(
-                f"The folder holds a training with another {other[0]} ({was.get(other[0])!r}, not "
+                f"The folder holds a run with another {other[0]} ({was.get(other[0])!r}, not "
                 f"{setup[other[0]]!r}); give another folder, or the same options to resume it."
             )
         self.network.load_state_dict(state["network"])
@@ -267,7 +267,7 @@ def _angle(fused: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def _mean_score(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float]:
-    """Return the means of `_score` over pairs of result and truth; NaN where there are none."""
+    """Return the means of `_score` over pairs of result and truth; NaN if there are none."""
     if not pairs:
         return math.nan, math.nan
     quality, angle = (float(np.mean(column)) for column in zip(*(_score(*pair) for pair in pairs), strict=True))
