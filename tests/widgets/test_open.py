@@ -76,7 +76,7 @@ def test_a_data_set_and_its_axes_can_be_given(
         file["first"], file["second"], file["plane"] = np.zeros((4, 5, 6)), np.zeros((7, 8, 9)), np.zeros((3, 2))
     widget = dock("Open cube")
     look(qtbot, widget, tmp_path / "two.h5")
-    assert widget.found.headline == "Which one?" and not widget.add_button.isEnabled()
+    assert widget.found.headline == "Which array is the cube?" and not widget.add_button.isEnabled()
     assert widget.array_combo.isVisible() and widget.axes_combo.isVisible()
     chosen(widget.array_combo, "/second")
     qtbot.waitUntil(lambda: widget._job is None)

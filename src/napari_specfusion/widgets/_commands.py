@@ -1,4 +1,4 @@
-"""What the menus and the command palette call that opens no dialog."""
+"""Commands of the menus and the command palette that open no dialog."""
 
 from __future__ import annotations
 

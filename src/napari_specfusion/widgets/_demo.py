@@ -130,7 +130,7 @@ def _story(viewer: napari.viewer.Viewer, fuse: Any, spectra: Any, quality: Any) 
     viewer.canvas.grid.shape = GRID
     viewer.canvas.grid.enabled = True
     viewer.reset_view()
-    viewer.status = "Done: move over the pictures, drag the band; the grid button lays them over each other."
+    viewer.status = "Done. Move over the images, or drag the line in the plot. The grid button shows them as one stack."
 
 
 def _show(widget: QWidget) -> None:

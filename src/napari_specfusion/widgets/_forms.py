@@ -143,7 +143,7 @@ class LayerCombo(QComboBox):
         super().__init__(parent)
         self._accept = accept
         self.setToolTip(tip)
-        self.setPlaceholderText("none open")
+        self.setPlaceholderText("no layer")
         self.setMinimumContentsLength(12)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

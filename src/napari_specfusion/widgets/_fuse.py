@@ -81,16 +81,14 @@ class FuseWidget(Panel):
     def _build(self) -> None:
         self.cube_combo = LayerCombo(is_cube, "The cube with many bands and few pixels.")
         self.guide_combo = LayerCombo(
-            is_image, "The sharper image of the same ground: RGB, panchromatic, multispectral."
+            is_image, "The sharper image of the same area: RGB, panchromatic or multispectral."
         )
         self.ratio_spin = QDoubleSpinBox()
         self.ratio_spin.setRange(1.0, 64.0)
         self.ratio_spin.setDecimals(3)
         self.ratio_spin.setStepType(QDoubleSpinBox.StepType.DefaultStepType)
         self.ratio_spin.setSpecialValueText("from the two sizes")
-        self.ratio_spin.setToolTip(
-            "Guide pixels per cube pixel. Leave it at the lowest value to take it from the sizes."
-        )
+        self.ratio_spin.setToolTip("Guide pixels per cube pixel. The lowest value takes it from the two sizes.")
         self._choices = _in_order(METHOD_CHOICES, trained_choices())
         self.method_combo = choice_combo({key: choice.title for key, choice in self._choices.items()})
         self._offer_methods()
@@ -101,7 +99,7 @@ class FuseWidget(Panel):
         self.minutes_spin.setDecimals(1)
         self.minutes_spin.setValue(FuseOptions.minutes)
         self.minutes_spin.setSuffix(" min")
-        self.minutes_spin.setToolTip("How long the network may train; longer is better, with diminishing returns.")
+        self.minutes_spin.setToolTip("Time to train the network. Longer is better, with diminishing returns.")
         self.weights_edit = PathEdit(
             "Choose a weight file", "Weights (*.safetensors *.pth *.tar);;All files (*)", "open"
         )
@@ -116,15 +114,15 @@ class FuseWidget(Panel):
         )
 
         self.tile_combo = choice_combo(TILES)
-        self.tile_combo.setToolTip("Size of the pieces the image is worked on in; memory grows with it.")
+        self.tile_combo.setToolTip("Size of the tiles the image is fused in. Larger tiles take more memory.")
         self.device_combo = choice_combo(DEVICES)
-        self.device_combo.setToolTip("What computes.")
+        self.device_combo.setToolTip("Where to compute. Automatic takes a GPU if there is one.")
         self.out_edit = PathEdit(
-            "Keep the result in",
+            "Save the result in",
             "OME-Zarr (*.zarr)",
             "save",
             "memory",
-            "A new .zarr folder; empty keeps the result in memory.",
+            "A new .zarr folder. Leave it empty to keep the result in memory.",
         )
         advanced = QWidget()
         advanced_form = form(("Tile", self.tile_combo), ("Device", self.device_combo), ("Result in", self.out_edit))
@@ -135,9 +133,9 @@ class FuseWidget(Panel):
         choose(self.device_combo, preference("compute", "device"))
 
         self.run_button = QPushButton("Run")
-        self.run_button.setToolTip("Fuse; the result appears over the guide and grows while it runs.")
+        self.run_button.setToolTip("Fuse the pair. The result appears over the guide and fills tile by tile.")
         self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop within one tile.")
+        self.cancel_button.setToolTip("Stop after the current tile.")
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
@@ -242,7 +240,7 @@ class FuseWidget(Panel):
         if self._pair() is None:
             self._debounce.stop()
         else:
-            self.findings.show_verdict("wait", "Looking at the pair ...")
+            self.findings.show_verdict("wait", "Checking the pair ...")
             self._debounce.start()
 
     def _inspect(self) -> None:

@@ -57,9 +57,9 @@ METHOD_CHOICES: Mapping[str, Choice] = {
     # the best first, the baseline last
     **{name: Choice(_INFO[name].title, _INFO[name].summary) for name in (AUTO, *reversed(tuple(METHODS)))},
     FIT: Choice(
-        "Network, fitted on this scene", "Trains a small network on the two images alone, for the minutes you give."
+        "Network fitted to this scene", "Trains a small network on the two images alone, for the time you set."
     ),
-    WEIGHTS: Choice("Network from a weight file", "Runs weights that were trained before (.safetensors, .pth)."),
+    WEIGHTS: Choice("Network from a weight file", "Uses weights that were trained earlier (.safetensors, .pth)."),
 }
 
 
@@ -168,7 +168,7 @@ def describe_progress(event: FitProgress | FusionProgress) -> tuple[float, str]:
         allowed = event.minutes * 60
         line = f"Fitting, step {event.step} \u00b7 {_clock(allowed - event.seconds)} left"
         if not math.isnan(event.score):
-            line += f" \u00b7 {event.score:.2f} dB held out"
+            line += f" \u00b7 {event.score:.2f} dB on held-out data"
         return min(1.0, event.seconds / allowed), line
     line = f"Tile {event.done} of {event.total}"
     if event.remaining is not None and event.done < event.total:

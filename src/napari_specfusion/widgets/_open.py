@@ -71,20 +71,22 @@ class OpenWidget(Panel):
         self.array_combo = choice_combo({None: "Automatic"})
         self.array_combo.setToolTip("Which array of the file holds the cube.")
         self.bands_combo = choice_combo({})
-        self.bands_combo.setToolTip("What the array holds: nothing in the file says which axis its bands are on.")
+        self.bands_combo.setToolTip(
+            "Which axis holds the bands. The file does not say for sure; the first entry is a guess."
+        )
         self.axes_combo = choice_combo(_AXES)
-        self.axes_combo.setToolTip("What the array's axes are, in order.")
+        self.axes_combo.setToolTip("Order of the array's axes.")
         self.size_edit = QLineEdit()
         self.size_edit.setPlaceholderText("rows x columns")
-        self.size_edit.setToolTip("Size of the image, where the array is unfolded to bands and pixels.")
-        self.linear_check = QCheckBox("Undo the gamma of sRGB")
-        self.linear_check.setToolTip("Values in proportion to light, as fusion wants them.")
+        self.size_edit.setToolTip("Rows and columns of the image, for an array of bands by pixels.")
+        self.linear_check = QCheckBox("Undo the sRGB gamma")
+        self.linear_check.setToolTip("Makes the values proportional to light, as fusion expects.")
         self.wavelengths_edit = PathEdit(
             "Choose wavelengths",
             _TEXT,
             "open",
             "from the file",
-            "A text file with one number per band, in nm; it wins over what the cube's file says.",
+            "A text file: one number per band in nm, or a table with a wavelength column.",
         )
         self.form = form(
             ("File", self.path_edit),
@@ -96,14 +98,18 @@ class OpenWidget(Panel):
             ("Wavelengths", self.wavelengths_edit),
         )
         self.reflectance_check = QCheckBox("Turn counts into reflectance")
-        self.reflectance_check.setToolTip("(raw - dark) / (white - dark), times the panel's reflectance.")
-        self.white_edit = PathEdit("Choose the white reference", _patterns(), "open", "none", "Taken of a white panel.")
-        self.dark_edit = PathEdit("Choose the dark reference", _patterns(), "open", "none", "Taken with the lens shut.")
+        self.reflectance_check.setToolTip("Computes (raw - dark) / (white - dark), times the panel's reflectance.")
+        self.white_edit = PathEdit(
+            "Choose the white reference", _patterns(), "open", "none", "An image of the white panel."
+        )
+        self.dark_edit = PathEdit(
+            "Choose the dark reference", _patterns(), "open", "none", "An image with the lens closed."
+        )
         self.panel_spin = QDoubleSpinBox()
         self.panel_spin.setRange(0.01, 2)
         self.panel_spin.setSingleStep(0.01)
         self.panel_spin.setValue(1)
-        self.panel_spin.setToolTip("Reflectance of the white panel, as its certificate says.")
+        self.panel_spin.setToolTip("Reflectance of the white panel, from its certificate.")
         inner = QWidget()
         inner_layout = QVBoxLayout(inner)
         inner_layout.setContentsMargins(0, 0, 0, 0)
@@ -113,7 +119,7 @@ class OpenWidget(Panel):
         self.reflectance_box.addWidget(inner)
         self.found = FindingsPanel()
         self.add_button = QPushButton("Add to viewer")
-        self.add_button.setToolTip("Add a layer; pixels are read when they are looked at.")
+        self.add_button.setToolTip("Add a layer. Its pixels are read when they come into view.")
         self.add_button.clicked.connect(self.add)
         layout = QVBoxLayout(self)
         layout.addLayout(self.form)
@@ -226,8 +232,8 @@ class OpenWidget(Panel):
         self._offer()
         self.add_button.setEnabled(outcome.cube is not None)
         if isinstance(outcome.error, AmbiguousArrayError):
-            words = "Several arrays of this file could be the cube: choose one under Array."
-            self.found.show_verdict("warning", "Which one?", (), (Finding("info", "array", words),))
+            words = "Several arrays in this file could be the cube. Choose one under Array."
+            self.found.show_verdict("warning", "Which array is the cube?", (), (Finding("info", "array", words),))
         elif outcome.error is not None:
             message = Finding("error", "file", str(outcome.error))
             self.found.show_verdict("error", "This cannot be opened.", (), (message,))

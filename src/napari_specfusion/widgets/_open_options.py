@@ -129,10 +129,10 @@ def describe_cube(cube: Cube) -> tuple[list[tuple[str, str]], list[Finding]]:
     findings = list(cube_findings(cube))
     if asked_axes(cube) and findings:
         # the first finding says so at length, for scripts; here the form asks
-        words = "Nothing in the file says for sure which axis holds the bands. Check the answer under Bands."
+        words = "The file does not say for sure which axis holds the bands. Check the answer under Bands."
         findings[0] = Finding("warning", "axes", words)
     if cube.wavelengths is None:
-        findings.append(Finding("info", "wavelengths", "No wavelengths are known; bands are shown by their number."))
+        findings.append(Finding("info", "wavelengths", "The wavelengths are unknown, so the bands are numbered."))
     else:
         facts.append(("Spectrum", f"{cube.wavelengths[0]:g} to {cube.wavelengths[-1]:g} {cube.spectral_unit}"))
     if bad := int((~cube.good).sum()):
@@ -140,7 +140,7 @@ def describe_cube(cube: Cube) -> tuple[list[tuple[str, str]], list[Finding]]:
     if cube.nodata is not None:
         facts.append(("No-data", f"{cube.nodata:g}"))
     if cube.metadata.get("transfer") == "sRGB":
-        findings.append(Finding("info", "gamma", "Its values carry the gamma of sRGB: tick the box to undo it."))
+        findings.append(Finding("info", "gamma", "The values carry the sRGB gamma. Tick the box above to undo it."))
     notes = (str(note).rstrip(".") for note in cube.metadata.get("notes", ()))
     findings += [Finding("info", "file", f"{note[:1].upper()}{note[1:]}.") for note in notes]
     if cube.pixel_size is not None:

@@ -24,7 +24,7 @@ Mood = Literal["wait", "good", "info", "warning", "error"]
 
 _VERDICTS: dict[str, tuple[Mood, str]] = {
     "good": ("good", "The two images belong together."),
-    "doubtful": ("warning", "The two images may not show the same ground."),
+    "doubtful": ("warning", "The two images may not show the same area."),
     "unrelated": ("error", "The two images do not belong together."),
 }
 

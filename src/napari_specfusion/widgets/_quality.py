@@ -37,8 +37,8 @@ __all__ = ["QualityWidget"]
 
 # title, colormap, tip
 MAPS = {
-    "sam": ("SAM", "inferno", "Spectral angle of each pixel, degrees."),
-    "rmse": ("RMSE", "magma", "Error of each pixel over the bands."),
+    "sam": ("SAM", "inferno", "Spectral angle at each pixel, in degrees."),
+    "rmse": ("RMSE", "magma", "Error at each pixel, over all bands."),
 }
 SCROLL_BAR = 16
 ARROWS = {"higher": "\u2191", "lower": "\u2193"}
@@ -57,14 +57,14 @@ class QualityWidget(Panel):
         self.refresh()
 
     def _build(self) -> None:
-        self.reference_combo = LayerCombo(is_cube, "The sharp cube that is the truth.")
-        self.estimate_combo = LayerCombo(is_cube, "The cube to judge, on the same pixels.")
+        self.reference_combo = LayerCombo(is_cube, "The sharp cube that is known to be true.")
+        self.estimate_combo = LayerCombo(is_cube, "The cube to compare, on the same pixels.")
         self.ratio_spin = QDoubleSpinBox()
         self.ratio_spin.setRange(1, 64)
         self.ratio_spin.setValue(4)
-        self.ratio_spin.setToolTip("Guide pixels per cube pixel of the fusion; only ERGAS depends on it.")
+        self.ratio_spin.setToolTip("Guide pixels per cube pixel in the fusion. Only ERGAS depends on it.")
         self.compare_button = QPushButton("Compare")
-        self.compare_button.setToolTip("Compute all measures; they are kept beside those of earlier estimates.")
+        self.compare_button.setToolTip("Compute all measures and add them to the table.")
         self.compare_button.clicked.connect(self.compare)
         self.table = QTableWidget(len(MEASURES), 1)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -76,7 +76,7 @@ class QualityWidget(Panel):
         self._header = QHeaderView(Qt.Orientation.Horizontal)
         self._header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.setHorizontalHeader(self._header)
-        self.table.setToolTip("The best of each row is bold; the arrow says whether higher or lower is better.")
+        self.table.setToolTip("Bold marks the best value of a row. The arrow shows whether higher or lower is better.")
         self.band_combo: QComboBox = choice_combo({m.key: f"{m.label} per band" for m in MEASURES if m.key != "sam"})
         self.band_combo.currentIndexChanged.connect(self._draw)
         self.plot = SpectrumPlot(marker=False, height=170)
@@ -182,7 +182,7 @@ class QualityWidget(Panel):
             self.results.clear()
             self._of = reference
         self.results[estimate] = quality
-        self.status.setText(f"Compared with {reference}; {quality.coverage:.0%} of the values count.")
+        self.status.setText(f"Compared with {reference} on {quality.coverage:.0%} of the values.")
         self._fill_table()
         self._draw()
 

@@ -45,12 +45,12 @@ def _read(path: Any) -> list[LayerData]:
         pair = _read_pair(path)
         cube = None if pair else open_cube(path)
     except AmbiguousArrayError as error:
-        raise ReadError(f"{error} In napari, the widget Open cube asks which.") from error
+        raise ReadError(f"{error} In napari, choose it with the Open cube widget.") from error
     if cube is None:
         return pair
     for finding in cube_findings(cube):
         if finding.level == "warning":
-            show_warning(f"{finding.message} In napari, the widget Open cube asks.")
+            show_warning(f"{finding.message} In napari, choose it with the Open cube widget.")
     return [cube.layer_data()]
 
 

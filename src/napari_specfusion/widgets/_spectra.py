@@ -34,7 +34,7 @@ __all__ = ["SpectraWidget"]
 
 # 30 Hz: moves in between are dropped, the last one counts
 INTERVAL = 33
-HINT = "Move over an image to see its spectrum; Shift+click pins it. Drag the line to change the band."
+HINT = "Move over an image to see its spectrum. Shift+click pins a point. Drag the line to change the band."
 
 
 class SpectraWidget(Panel):
@@ -52,10 +52,10 @@ class SpectraWidget(Panel):
         self.info = QLabel(HINT)
         self.info.setWordWrap(True)
         self.clear_button = QPushButton("Clear pins")
-        self.clear_button.setToolTip("Take all pinned points away.")
+        self.clear_button.setToolTip("Remove all pinned points.")
         self.clear_button.clicked.connect(self.pins.clear)
         self.export_button = QPushButton("Export CSV \u2026")
-        self.export_button.setToolTip("Write the pinned spectra, or those under the cursor, as a table.")
+        self.export_button.setToolTip("Save the pinned spectra, or those under the cursor, as a table.")
         self.export_button.clicked.connect(self._export)
         buttons = QHBoxLayout()
         buttons.addWidget(self.clear_button)

@@ -21,7 +21,7 @@ REPORT_INTERVAL = 0.05
 # what Windows says of a DLL that is not there or does not start
 DLL_ERRORS = {126, 127, 1114}
 TORCH_AFTER_QT = (
-    "PyTorch does not load after Qt here ({}). Start napari so that it is loaded first: "
+    "PyTorch does not load after Qt here ({}). Start napari with PyTorch loaded first: "
     'python -c "import torch, napari; napari.Viewer(); napari.run()"'
 )
 
