@@ -67,17 +67,17 @@ def cave(
     protocols
         How pairs are simulated.
     methods
-        What to compare; lso-s is fitted on each scene. Without it, all but lso-s.
+        What to compare; lso-s is fitted to each scene. Without it, all but lso-s.
     weights
         More weight files.
     minutes
-        How long lso-s is fitted on each scene, in minutes.
+        Time to fit lso-s to each scene, in minutes.
     noise
         Noise to add to cube and guide, as SNR in dB.
     white
-        Stored integer that stands for reflectance 1, for files that do not say so themselves.
+        Stored integer that means reflectance 1, for files that do not say so.
     memory
-        Measure memory, too.
+        Also measure memory.
     """
     done = bench_cave(
         data,
@@ -124,7 +124,7 @@ def network(
     threads
         Threads to compute with.
     plain
-        Measure the function lso of this Python file, too.
+        Also measure the function lso of this Python file.
     """
     print(f"one image, {bands} bands, guide of 3, x{ratio}, {threads} threads")
     print(f"{'network':<20} {'pixels':>11} {'s':>7} {'GB':>6} {'GB above imports':>17}", flush=True)
@@ -147,7 +147,7 @@ def network(
 
 @app.command(sort_key=2)
 def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side")) -> int:
-    """Measure the opening of a large ENVI file.
+    """Measure how fast a large ENVI file opens.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def io(
     repeats: int = default(bench_files, "repeats"),
     folder: Path | None = None,
 ) -> int:
-    """Measure opening, reading and converting large files, against plain access to the disk.
+    """Measure how fast large files open, are read and converted, against plain disk access.
 
     Parameters
     ----------
@@ -180,9 +180,9 @@ def io(
     side
         Rows and columns.
     repeats
-        How often each is measured; the best counts.
+        Number of runs; the best counts.
     folder
-        A folder on the disk to measure, with 7 GB of room. Without it, the system's folder for temporary files.
+        A folder on the disk to measure, with 7 GB free. Without it, the system's temporary folder.
     """
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place = Path(name)

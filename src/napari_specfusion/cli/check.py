@@ -11,7 +11,7 @@ __all__ = ["check_files"]
 
 
 def check_files(cube: Path, guide: Path, /, *, ratio: RatioOrNone = None) -> int:
-    """Say whether a pair belongs together, and calibrate it.
+    """Check whether two files belong together, and calibrate the pair.
 
     The exit status is 1 if the two should not be fused.
 
@@ -22,7 +22,7 @@ def check_files(cube: Path, guide: Path, /, *, ratio: RatioOrNone = None) -> int
     guide
         The sharper image of the same scene.
     ratio
-        Guide pixels per cube pixel, such as 4 or 10/3. Without it, the sizes of the two images tell.
+        Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two sizes.
     """
     scene = open_pair(cube, guide, ratio)
     findings = scene.check()

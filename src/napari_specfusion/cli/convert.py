@@ -34,15 +34,15 @@ def convert_file(
     out
         The file or folder to write: .hdr, .tif, .ome.tif, .zarr, .npz or .mat.
     reader
-        Format of IN, where its name does not tell.
+        Format of IN, if its name does not tell.
     array
-        Name of the array to take, where IN holds several (HDF5, MATLAB, NPZ, Zarr).
+        Array to take, if IN holds several (HDF5, MATLAB, NPZ, Zarr).
     axes
-        Order of the axes of that array: b, y and x, such as yxb.
+        Order of its axes: b for bands, y for rows, x for columns, such as yxb.
     wavelengths
-        Text file with one number per band, in nm.
+        Text file: one number per band in nm, or a table with a wavelength column.
     interleave
-        Order of the numbers in an ENVI file.
+        Order of the values in an ENVI file.
     overwrite
         Replace what is there.
     """

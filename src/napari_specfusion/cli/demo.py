@@ -1,4 +1,4 @@
-"""``demo``: the whole path on a sample pair, in napari or without a window."""
+"""``demo``: fuse a sample pair from beginning to end, in napari or without a window."""
 
 import os
 import sys
@@ -19,18 +19,18 @@ def demo(
     out: Path = Path(default(run_headless, "out")),
     minutes: Positive = default(run_headless, "minutes"),
 ) -> int:
-    """Show the whole path on a sample pair, in napari or without a window.
+    """Fuse a sample pair from beginning to end, in napari or without a window.
 
     Parameters
     ----------
     headless
-        Do without a window even where there is a display.
+        Open no window, even on a machine with a display.
     size
         Rows and columns of the guide.
     out
-        Folder for the table, the picture and the fused cube, without a window.
+        Folder for table, picture and fused cube; used without a window.
     minutes
-        How long to fit the network, in minutes, without a window.
+        Time to fit the network, in minutes; used without a window.
     """
     if headless or not _has_window():
         run_headless(out, size=size, minutes=minutes)
@@ -47,6 +47,6 @@ def _has_window() -> bool:
     if not display:
         return False
     if find_spec("napari") is None or not any(map(find_spec, ("PyQt6", "PySide6", "PyQt5"))):
-        print(f"Going on without a window, which {needs_extra('napari')}", file=sys.stderr)
+        print(f"Continuing without a window, which {needs_extra('napari')}", file=sys.stderr)
         return False
     return True

@@ -18,7 +18,7 @@ def evaluate_files(reference: Path, /, *estimate: Annotated[Path, Parameter(requ
     Parameters
     ----------
     reference
-        The true sharp cube.
+        The sharp cube that is known to be true.
     estimate
         One or more cubes on the same pixels.
     ratio

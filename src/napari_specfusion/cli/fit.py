@@ -1,4 +1,4 @@
-"""``fit``: train a network on one pair."""
+"""``fit``: fit a network to one pair."""
 
 from pathlib import Path
 
@@ -22,10 +22,10 @@ def fit_files(
     ratio: RatioOrNone = None,
     overwrite: bool = False,
 ) -> int:
-    """Train a network on a pair, without a reference.
+    """Fit a network to a pair, without a reference.
 
-    The weights are for `fuse --model`. Where the network gains nothing on a part of the scene that it has not seen,
-    nothing is written and the exit status is 1.
+    The weights are for `fuse --model`. If the network gains nothing on a held-out part of the scene, nothing is written
+    and the exit status is 1.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ def fit_files(
     out
         The weight file to write (.safetensors).
     minutes
-        How long to train, in minutes.
+        Time to train, in minutes.
     model
-        The network to train.
+        The network to fit.
     ratio
-        Guide pixels per cube pixel, such as 4 or 10/3. Without it, the sizes of the two images tell.
+        Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two sizes.
     overwrite
         Replace the file if it exists.
     """

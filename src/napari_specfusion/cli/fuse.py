@@ -38,18 +38,18 @@ def fuse_files(
     out
         The .zarr folder to write. An unfinished one of the same fusion is continued.
     model
-        A method (bicubic, gsa, glp, subspace), shipped weights, a weight file, or auto to try what fits and take the
-        best.
+        A method (bicubic, gsa, glp, subspace), shipped weights, a weight file, or auto, which tries all that fit and
+        takes the best.
     ratio
-        Guide pixels per cube pixel, such as 4 or 10/3. Without it, the sizes of the two images tell.
+        Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two sizes.
     tile
-        Side of a tile in pixels; whole computes the image in one piece.
+        Side of a tile in pixels; whole fuses the image in one piece.
     device
         Where to compute: cpu, cuda, mps, or auto for the fastest there is.
     precision
-        Type of the numbers. The half precisions are for networks.
+        Number format. bfloat16 and float16 are for networks only.
     overwrite
-        Start afresh and replace what is there.
+        Start over and replace what is there.
     """
     scene = open_pair(cube, guide, ratio)
     chosen: Any = model

@@ -37,17 +37,17 @@ def reflectance_file(
     out
         The file or folder to write: .hdr, .tif, .ome.tif, .zarr, .npz or .mat.
     white
-        White reference. Without it, the WHITEREF_ file beside RAW.
+        White reference. Without it, the WHITEREF_ file of the Specim capture.
     dark
-        Dark reference. Without it, the DARKREF_ file beside RAW, if there is one.
+        Dark reference. Without it, the DARKREF_ file of the Specim capture, if there is one.
     panel
         Reflectance of the white panel, 0 to 1.
     times
-        Integration times of RAW and of the white reference, in one unit. Without it, the headers tell.
+        Integration times of RAW and of the white reference, in the same unit. Without it, taken from the headers.
     dead
         What dead pixels become: NaN, or a value interpolated along the row.
     saturation
-        Count at which the sensor is full. Without it, the white reference tells.
+        Count at which the sensor saturates. Without it, taken from the white reference.
     overwrite
         Replace what is there.
     """

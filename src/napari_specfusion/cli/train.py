@@ -39,7 +39,7 @@ def train_files(
     device: Name = default(train, "device"),
     compile_network: Annotated[bool, Parameter(name="--compile")] = default(train, "compile_network"),
 ) -> int:
-    """Train a network on sharp cubes, or continue a training that was interrupted.
+    """Train a network on sharp cubes, or continue an interrupted training.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ def train_files(
     srf
         Spectral response of the guide's camera: a name or a CSV file.
     validation
-        Scenes to keep for validation. Without it, a few are picked, spread evenly over the names.
+        Scenes to keep for validation. Without it, two are taken, spread evenly over the names.
     start
-        Weights to begin with, from an earlier training; any ratio.
+        Weights to start from, from an earlier training at any ratio.
     white
-        Stored integer that stands for reflectance 1, for files that do not say so themselves.
+        Stored integer that means reflectance 1, for files that do not say so.
     device
         Where to compute: cpu, cuda, mps, or auto for the fastest there is.
     compile_network
