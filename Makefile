@@ -18,7 +18,7 @@ endif
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
-setup: $(STAMP) ## Make .venv with everything the other targets need
+setup: $(STAMP) ## Make .venv with everything that the other targets need
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -31,36 +31,36 @@ $(STAMP): pyproject.toml constraints.txt
 system: $(STAMP)
 	@$(BIN)/python tools/system_packages.py $(if $(DISPLAY),--no-xvfb)
 
-demo: $(STAMP) ## Make, calibrate and fuse a sample pair: in napari, or headless where there is no display
-	@if [ -n "$$DISPLAY" ]; then $(BIN)/python tools/system_packages.py --no-xvfb || { echo "Or do without a window: make demo ARGS=--headless" >&2; exit 1; }; fi
+demo: $(STAMP) ## Fuse a sample pair: in napari, or without a window on a machine without a display
+	@if [ -n "$$DISPLAY" ]; then $(BIN)/python tools/system_packages.py --no-xvfb || { echo "Or run without a window: make demo ARGS=--headless" >&2; exit 1; }; fi
 	$(BIN)/python -m napari_specfusion demo $(ARGS)
 
-test: system ## Run the test suite (ARGS=... goes to pytest)
+test: system ## Run the tests (ARGS=... goes to pytest)
 	$(XVFB) $(BIN)/python -m pytest $(ARGS)
 
-test-slow: system ## Run the tests that take longer
+test-slow: system ## Run the slow tests
 	$(XVFB) $(BIN)/python -m pytest -m slow $(ARGS) || [ $$? = 5 ] # 5: there are none
 
-lint: $(STAMP) ## Check style and which part imports which
+lint: $(STAMP) ## Check style and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-format: $(STAMP) ## Repair style
+format: $(STAMP) ## Fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(STAMP) ## Check types, and that nothing is called that Windows has not
+types: $(STAMP) ## Check types, including those on Windows
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 --no-warn-unreachable --cache-dir .mypy_cache/windows
 
-wheel: $(STAMP) ## Build the wheel, and use it in an empty environment without extras
+wheel: $(STAMP) ## Build the wheel and use it in an empty environment without extras
 	$(BIN)/python tools/smoke_wheel.py
 
 docs-screenshots: system ## Make the pictures of the documentation again
 	$(XVFB) $(BIN)/python docs/screenshots.py
 
-constraints: $(STAMP) ## Pin what is in .venv now (start from `make clean setup` with the pins taken out)
+constraints: $(STAMP) ## Pin the versions in .venv (delete the pins and run `make clean setup` first)
 	@{ echo '# What the tests run with. Made by `make constraints`.'; \
 	$(BIN)/python -m pip list --format=freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//'; } > constraints.new
 	@mv constraints.new constraints.txt

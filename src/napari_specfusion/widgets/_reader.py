@@ -50,7 +50,7 @@ def _read(path: Any) -> list[LayerData]:
         return pair
     for finding in cube_findings(cube):
         if finding.level == "warning":
-            show_warning(f"{finding.message} In napari, choose it with the Open cube widget.")
+            show_warning(f"{finding.message} In napari, correct it in the Open cube widget.")
     return [cube.layer_data()]
 
 
