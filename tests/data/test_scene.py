@@ -57,7 +57,7 @@ def test_the_sizes_imply_the_ratio(low, high, ratio):
     [
         ((40, 48), (10, 12), "swapped"),
         ((10, 12), (10, 48), "larger"),
-        ((10, 12), (40, 60), "ratio of 4 down and 5 across"),
+        ((10, 12), (40, 60), "ratio of 4 along y and 5 along x"),
         ((10, 10), (45, 44), "crop both"),
     ],
 )

@@ -94,7 +94,7 @@ def test_the_guide_of_a_real_cube_with_bands_without_data(data_dir):
 
 def test_raman_shifts_are_no_wavelengths():
     raman = reference().replace(spectral_unit="cm-1")
-    with pytest.raises(SceneError, match="lie in cm-1; give a matrix"):
+    with pytest.raises(SceneError, match="are in cm-1; give a matrix"):
         simulate(raman, 4, srf="rgb")
     pair = simulate(raman, 4, srf=np.full((1, 6), 1 / 6))
     assert pair.hsi.spectral_unit == "cm-1"

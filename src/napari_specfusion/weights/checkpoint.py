@@ -68,7 +68,7 @@ def read_checkpoint(file: Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
                 f"{file.name} holds {key!r}, which is not a tensor, among its weights; get the weights alone from its "
                 "source."
             )
-        # a view may be far larger than what is stored
+        # a view may be far larger than the stored data
         if value.layout != torch.strided or value.is_meta or value.numel() * value.element_size() > size:
             raise CheckpointError(f"{file.name} does not hold all of {key!r}; get the file again.")
         bare = key
