@@ -236,9 +236,9 @@ def test_references_the_wrong_way_round() -> None:
 @pytest.mark.parametrize(
     ("white", "words"),
     [
-        (np.ones((3, 9, COLUMNS)), r"white reference has 3 bands and the cube 4"),
+        (np.ones((3, 9, COLUMNS)), r"white reference has 3 bands, the cube 4"),
         (np.ones((BANDS, 9, 20)), r"9 lines of 20 columns, the cube 6 of 5.*4 times the other: was it binned"),
-        (np.ones((BANDS, 9, 3)), r"9 lines of 3 columns, the cube 6 of 5; a reference has the cube's columns"),
+        (np.ones((BANDS, 9, 3)), r"9 lines of 3 columns, the cube 6 of 5; a reference must have the cube's columns"),
         (np.ones((BANDS, 9, 1)), r"9 lines of 1 columns"),
         (np.full((BANDS, 9, COLUMNS), np.nan), "hold no data"),
     ],
@@ -277,7 +277,7 @@ def test_values_of_a_reference_that_are_no_data() -> None:
         ({"panel": 99}, "0.99, not 99"),
         ({"panel": 0}, "0.99, not 99"),
         ({"panel": [0.9, 0.8]}, r"shape \(2,\) for 4 bands"),
-        ({"panel": "white"}, "is no number"),
+        ({"panel": "white"}, "is not a number"),
         ({"times": (1, 0)}, "two numbers above 0"),
         ({"times": ("1 ms", "2 ms")}, "two numbers above 0"),
         ({"times": 5}, "two numbers above 0"),

@@ -1,4 +1,4 @@
-"""Counts of a camera to reflectance."""
+"""Convert raw camera counts to reflectance."""
 
 from __future__ import annotations
 

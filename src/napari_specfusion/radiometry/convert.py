@@ -1,4 +1,4 @@
-"""Counts of a camera to reflectance, with the references taken of a white panel and in the dark."""
+"""Convert raw camera counts to reflectance with white and dark references."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ def reflectance(
     dead: Literal["nan", "interpolate"] = "nan",
     saturation: float | None = None,
 ) -> Cube:
-    """Turn counts into reflectance: ``(raw - dark) / (white - dark) * panel``, lazily.
+    """Convert counts to reflectance lazily: ``(raw - dark) / (white - dark) * panel``.
 
-    A reference may have the cube's rows and columns, and is then taken pixel by pixel; its columns and any other number
-    of lines, and is then averaged along them, per band and column, as push-broom cameras need it; or be one spectrum.
-    Averages are taken at once, over 512 lines spread evenly at most; the cube itself is read when it is used.
+    A reference with the cube's rows and columns is applied pixel by pixel. One with the cube's columns and any other
+    number of lines is averaged over the lines, per band and column, as needed for push-broom cameras. It may also be a
+    single spectrum. Averages are computed immediately, from at most 512 evenly spaced lines; the cube stays lazy.
 
     Parameters
     ----------
     raw
-        The cube in counts, as anything that `as_cube` takes.
+        The cube in counts, in any form that `as_cube` accepts.
     white
-        The white reference likewise, or an array ``(bands,)`` or ``(bands, x)``. None takes that beside the path `raw`.
+        The white reference likewise, or an array ``(bands,)`` or ``(bands, x)``. None finds it next to the path `raw`.
     dark
-        The dark reference likewise, or one number. None takes that beside the path `raw`, and 0 if there is none.
+        The dark reference likewise, or one number. None finds it next to the path `raw`, and uses 0 if it is missing.
     panel
         Reflectance of the panel, 0 to 1: a number, or one per band in the order of the cube.
     times
-        Integration times (of the cube, of the white reference), in one unit. None takes them from the headers where
-        both have one, else they count as equal.
+        Integration times of the cube and of the white reference, in the same unit. None reads them from the headers;
+        if either is missing, they are assumed equal.
     white_dark
-        What was taken in the dark at the white reference's integration time; None takes `dark`.
+        Dark reference at the white reference's integration time; None uses `dark`.
     dead
-        What becomes of pixels in which white hardly exceeds dark: NaN, or the line between the nearest columns of the
-        same band that live.
+        What to store in dead pixels, in which white hardly exceeds dark: NaN, or values interpolated between the
+        nearest valid columns of the same band.
     saturation
-        Count at which the sensor is full; None finds it from the white reference.
+        Count at which the sensor saturates; None derives it from the white reference.
 
     Returns
     -------
     Cube
-        Reflectance, floating; dead bands are marked bad. ``metadata["reflectance"]`` tells what was done,
-        ``metadata["findings"]`` level and message of what opening the counts and :func:`check_references` found.
+        Reflectance as floating-point numbers, with dead bands marked bad. ``metadata["reflectance"]`` records the
+        settings, ``metadata["findings"]`` the findings of opening the counts and of :func:`check_references`.
 
     Raises
     ------
     CalibrationError
-        If there is no white reference, if sizes, bands or wavelengths do not fit, if the white reference is darker than
-        the dark one, or an option makes no sense.
+        If the white reference is missing or darker than the dark one, if sizes, bands or wavelengths do not match, or
+        if an option is invalid.
     ReadError
         If a file cannot be read.
     """
@@ -83,7 +83,7 @@ def reflectance(
     factor = (_panel(panel, cube.bands) * setup.factor)[:, None, None]
     source = ReflectanceSource(cube, setup.dark.field, span, setup.floor, factor, dead == "interpolate")
     good = cube.good & (np.isfinite(setup.floor[:, 0, 0]))
-    told = [(f.level, f.message) for f in (*cube_findings(cube), *findings)]
+    recorded = [(f.level, f.message) for f in (*cube_findings(cube), *findings)]
     done = {
         "white": setup.white.name,
         "dark": setup.dark.name,
@@ -99,7 +99,7 @@ def reflectance(
         nodata=None,
         good_bands=None if good.all() else good,
         name=f"{cube.name} reflectance",
-        metadata={**cube.metadata, "reflectance": done, "findings": tuple(told)},
+        metadata={**cube.metadata, "reflectance": done, "findings": tuple(recorded)},
     )
 
 
@@ -112,7 +112,7 @@ def check_references(
     white_dark: CubeLike | None = None,
     saturation: float | None = None,
 ) -> tuple[Finding, ...]:
-    """Look at a cube and its references, with the arguments of :func:`reflectance`; errors first.
+    """Check a cube and its references, given as for :func:`reflectance`; return findings, errors first.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def _panel(panel: ArrayLike, bands: int) -> NDArray[np.float64]:
         values = np.asarray(panel, np.float64)
     except (TypeError, ValueError) as error:
         raise CalibrationError(
-            f"The panel's reflectance is no number ({error}); give 0.99, or one per band."
+            f"The panel's reflectance is not a number ({error}); give a number such as 0.99, or one per band."
         ) from error
     if values.shape not in {(), (bands,)}:
         raise CalibrationError(
@@ -137,7 +137,7 @@ def _panel(panel: ArrayLike, bands: int) -> NDArray[np.float64]:
         )
     if not np.all((values > 0) & (values <= 2)):
         raise CalibrationError(
-            f"The panel's reflectance goes from {np.min(values):g} to {np.max(values):g}; write it as a part of 1: "
+            f"The panel's reflectance ranges from {np.min(values):g} to {np.max(values):g}; give it as a fraction: "
             "0.99, not 99."
         )
     return np.broadcast_to(values, (bands,))

@@ -1,4 +1,4 @@
-"""The references beside a capture, found by their names."""
+"""Find the references of a capture by their names."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["References", "find_references"]
 
 @dataclass(frozen=True)
 class References:
-    """A capture and the references that lie beside it.
+    """A capture and its references.
 
     Attributes
     ----------
     raw
         The capture.
     white, dark
-        What was taken of the panel and in the dark; None where there is none.
+        The references of the panel and in the dark; None if missing.
     """
 
     raw: Path
@@ -33,24 +33,25 @@ class References:
 
 
 def find_references(path: str | os.PathLike[str]) -> References:
-    """Find the white and dark reference of a capture by their names.
+    """Find the white and dark references of a capture by their names.
 
     Parameters
     ----------
     path
-        The capture ``NAME.hdr`` or its data file, with ``WHITEREF_NAME.hdr`` and ``DARKREF_NAME.hdr`` beside it, or
-        alone of their kind there; or the folder of one capture, with these in it or in its folder ``capture``.
+        The capture ``NAME.hdr`` or its data file, with ``WHITEREF_NAME.hdr`` and ``DARKREF_NAME.hdr`` in the same
+        folder (a file with another name but this prefix is accepted if it is the only one); or a folder with one
+        capture and its references, directly or in the subfolder ``capture``.
 
     Raises
     ------
     CalibrationError
-        If a folder holds no capture, or several.
+        If a folder does not hold exactly one capture.
     """
     path = Path(path)
     if path.is_dir():
         path = _capture_in(path)
-    beside = {p.name.lower(): p for p in headers_in(path.parent)}
-    return References(path, _reference(path, WHITE, beside), _reference(path, DARK, beside))
+    neighbours = {p.name.lower(): p for p in headers_in(path.parent)}
+    return References(path, _reference(path, WHITE, neighbours), _reference(path, DARK, neighbours))
 
 
 def _capture_in(folder: Path) -> Path:
@@ -58,12 +59,12 @@ def _capture_in(folder: Path) -> Path:
     if len(captures) == 1:
         return captures[0]
     found = ", ".join(p.name for p in captures[:5]) or "none"
-    raise CalibrationError(f"{folder} holds {len(captures)} captures ({found}); name the header of one.")
+    raise CalibrationError(f"{folder} holds {len(captures)} captures ({found}); give the header of one.")
 
 
-def _reference(path: Path, prefix: str, beside: dict[str, Path]) -> Path | None:
+def _reference(path: Path, prefix: str, neighbours: dict[str, Path]) -> Path | None:
     for name in (f"{prefix}{path.stem}.hdr", f"{prefix}{path.name}.hdr"):
-        if name.lower() in beside:
-            return beside[name.lower()]
-    alone = [p for name, p in beside.items() if name.startswith(prefix)]
+        if name.lower() in neighbours:
+            return neighbours[name.lower()]
+    alone = [p for name, p in neighbours.items() if name.startswith(prefix)]
     return alone[0] if len(alone) == 1 else None

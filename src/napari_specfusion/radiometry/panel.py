@@ -1,4 +1,4 @@
-"""A white or dark reference: what its values are over a cube's pixels, and what they are like."""
+"""White and dark references: their values over a cube's pixels, and their statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Field", "Reference", "integration_time"]
 
-# Share of values at exactly the maximum that no unsaturated reference has.
+# A reference with at least this share of values exactly at the maximum is saturated.
 PLATEAU = 1e-3
 _LIMITS = tuple(float(2**bits - 1) for bits in (8, 10, 12, 14, 16))
 _MOST_LINES = 512
@@ -28,20 +28,20 @@ _TIMES = ("tint", "integration time", "exposure time", "exposure", "shutter")
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Values over a cube's pixels: an array ``(bands, 1, 1 or columns)``, or a cube of the same pixels less a field."""
+    """Values over a cube's pixels: an array ``(bands, 1, 1 or columns)``, or a cube of the same size minus a field."""
 
     line: NDArray[np.floating[Any]] | None = None
     cube: Cube | None = None
     less: Field | None = None
 
     def minus(self, other: Field) -> Field:
-        """Return this field less another."""
+        """Return this field minus another."""
         if self.line is not None and other.line is not None:
             return Field(self.line - other.line)
         return Field(self.line, self.cube, other)
 
     def window(self, rows: slice, columns: slice) -> NDArray[np.floating[Any]]:
-        """Return the values of a window, in a shape that broadcasts against ``(bands, rows, columns)``."""
+        """Return the values of a window, in a shape that broadcasts to ``(bands, rows, columns)``."""
         if self.line is None:
             assert self.cube is not None
             values = self.cube.read(rows, columns)
@@ -50,7 +50,7 @@ class Field:
         return values if self.less is None else values - self.less.window(rows, columns)
 
     def lazy(self, like: da.Array) -> da.Array:
-        """Return the values as a dask array in chunks that go with those of `like`."""
+        """Return the values as a dask array with chunks that match those of `like`."""
         if self.line is None:
             assert self.cube is not None
             values: da.Array = self.cube.values.rechunk(like.chunks)
@@ -62,25 +62,25 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A reference, how it is applied, and what its values are like.
+    """A reference, its values over the cube, and their statistics.
 
     Attributes
     ----------
     name
-        What to call it.
+        Name for messages.
     shape
-        Its bands, rows and columns.
+        Bands, rows and columns.
     field
-        Its values over the cube's pixels.
+        Values over the cube's pixels.
     mean
-        Mean over its lines ``(bands, 1, columns)``.
+        Mean over the lines ``(bands, 1, columns)``.
     peak, at_peak, varied
-        The largest value, the share of lines ``(bands, columns)`` with exactly that (or the sensor's limit and more),
+        The largest value, the share of lines ``(bands, columns)`` exactly at it (or at the sensor's limit or above),
         and whether there are other values.
     missing
-        Share of values that are no data.
+        Share of no-data values.
     wavelengths, time
-        As its file says.
+        Wavelengths and integration time from its file.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Reference:
 
     @classmethod
     def of(cls, what: CubeLike, raw: Cube, name: str, limit: float | None = None) -> Reference:
-        """Take a reference in any form for the cube `raw`; `limit` is the count at which the sensor is full."""
+        """Prepare a reference in any form for the cube `raw`; `limit` is the count at which the sensor saturates."""
         cube = _as_reference(what, raw, name)
         mean, peak, at_peak, varied, missing = _summary(cube, limit)
         pixelwise = cube.shape[1:] == raw.shape[1:] and raw.shape[1] > 1
@@ -106,11 +106,11 @@ class Reference:
         )
 
     def saturated(self, limit: float | None) -> float | None:
-        """Return the count at which the values are cut off, or None where they are not."""
+        """Return the count at which the values are saturated, or None if they are not."""
         if limit is not None:
             return limit if self.peak >= limit else None
         share = float(self.at_peak.mean())
-        # A full sensor stops at one number everywhere; a maximum by chance belongs to one of its pixels.
+        # A saturated sensor stops at the same count in many pixels; an ordinary maximum occurs in one.
         plateau = share >= PLATEAU and int((self.at_peak > 0).sum()) > 1 and self.varied
         return self.peak if share > 0 and (plateau or self.peak in _LIMITS) else None
 
@@ -129,7 +129,7 @@ def _as_reference(what: CubeLike, raw: Cube, name: str) -> Cube:
 
 
 def _lines(cube: Cube) -> Iterator[NDArray[np.floating[Any]]]:
-    """Yield blocks of lines of `cube`, all of them or 512 spread evenly."""
+    """Yield blocks of lines of `cube`: all lines, or 512 evenly spaced ones."""
     bands, height, width = cube.shape
     step = -(-height // _MOST_LINES)
     block = step * max(1, memory.PANEL_BLOCK // (bands * width * 8))
@@ -158,7 +158,7 @@ def _summary(cube: Cube, limit: float | None) -> tuple[NDArray[np.float64], floa
 
 
 def integration_time(cube: Cube) -> float | None:
-    """Return the integration time in the header of a cube's file."""
+    """Return the integration time in the header of a cube's file, or None."""
     header = cube.metadata.get("header", {})
     for key in _TIMES if isinstance(header, Mapping) else ():
         try:

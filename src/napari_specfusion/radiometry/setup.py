@@ -1,4 +1,4 @@
-"""A cube with its references: whether they belong together, and what is odd about them."""
+"""Check that a cube and its references match, and report problems with the references."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Setup"]
 
-# A pixel is dead where white exceeds dark by less than this part of what it does in the band's middle column,
+# A pixel is dead if white minus dark is less than this fraction of its median over the band's columns,
 DEAD = 0.01
-# and a band is dim where it does by less than this part of what it does in the brightest band.
+# and a band is dim if it is less than this fraction of that in the brightest band.
 DIM = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """A cube with its references, opened but not yet checked."""
+    """A cube and its references, opened but not yet checked."""
 
     raw: Cube
     white: Reference
@@ -51,14 +51,14 @@ class Setup:
         times: tuple[float, float] | None,
         saturation: float | None,
     ) -> Setup:
-        """Open what was given, and what lies beside it."""
+        """Open the cube and the given references, or those next to it."""
         if isinstance(raw, str | os.PathLike):
             found = find_references(raw)
             raw, white = found.raw, found.white if white is None else white
             dark = found.dark if dark is None else dark
         if white is None:
             raise CalibrationError(
-                "There is no white reference: none was given, and no WHITEREF_ file lies beside the capture. "
+                "There is no white reference: none was given, and there is no WHITEREF_ file next to the capture. "
                 "Give one with white=."
             )
         if times is not None and not (np.shape(times) == (2,) and all(_positive(time) for time in times)):
@@ -67,7 +67,7 @@ class Setup:
             )
         if saturation is not None and not _positive(saturation):
             raise CalibrationError(
-                f"saturation is {saturation!r}; give the count above 0 at which the sensor is full, or None."
+                f"saturation is {saturation!r}; give the count at which the sensor saturates, above 0, or None."
             )
         cube = as_cube(raw)
         darkness = Reference.of(0 if dark is None else dark, cube, "dark reference")
@@ -79,27 +79,27 @@ class Setup:
 
     @property
     def factor(self) -> float:
-        """What the white reference's time makes of a reflectance."""
+        """Factor that corrects reflectance for the white reference's integration time."""
         return 1.0 if self.times is None else float(self.times[1]) / float(self.times[0])
 
     @property
     def span(self) -> Field:
-        """White less dark."""
+        """White minus dark."""
         return self.white.field.minus(self.white_dark.field)
 
     @property
     def mean_span(self) -> NDArray[np.float64]:
-        """White less dark, averaged over lines: ``(bands, 1, columns)``."""
+        """White minus dark, averaged over lines: ``(bands, 1, columns)``."""
         return self.white.mean - self.white_dark.mean
 
     @property
     def floor(self) -> NDArray[np.float64]:
-        """What white less dark must exceed ``(bands, 1, 1)``; infinite in bands that hold no light."""
+        """Threshold for white minus dark ``(bands, 1, 1)``; infinite in bands without light."""
         level = _middle(self.mean_span)[:, None, None]
         return np.where(level > 0, DEAD * level, np.inf)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Say what is odd about the references; errors first."""
+        """Return the problems of the references, errors first."""
         wrong = [f for reference in (self.white, self.dark, self.white_dark) for f in _misfits(self.raw, reference)]
         if wrong:
             return tuple(dict.fromkeys(wrong))
@@ -110,7 +110,7 @@ class Setup:
         span = self.mean_span
         known = np.isfinite(span)
         if not known.any():
-            yield Finding("error", "white reference", "The references hold no data; take them anew.")
+            yield Finding("error", "white reference", "The references hold no data; record them again.")
             return
         darker = float(np.mean(span[known] <= 0))
         if darker > 0.5:
@@ -135,15 +135,14 @@ class Setup:
             yield Finding(
                 "warning" if dead > 0.01 else "info",
                 "dead pixels",
-                f"{dead:.2%} of the sensor's bands and columns see no light (white is not above dark); they become "
+                f"{dead:.2%} of the sensor's bands and columns see no light (white does not exceed dark); they become "
                 "NaN, or are interpolated with dead='interpolate'.",
             )
         if self.no_dark:
             yield Finding(
                 "warning",
                 "dark reference",
-                "There is no dark reference, and 0 was taken; what the sensor counts in the dark adds to the "
-                "reflectance.",
+                "There is no dark reference, so 0 was used; the sensor's dark counts add to the reflectance.",
             )
 
     def _cut_off(self) -> Iterator[Finding]:
@@ -154,13 +153,13 @@ class Setup:
                 "warning",
                 "white reference",
                 f"The white reference is saturated: {float(self.white.at_peak.mean()):.1%} of its values, in {bands} "
-                f"of {self.raw.bands} bands, reach {level:g}. Reflectance comes out too high "
-                "there; take it again with a shorter integration time, and give times=.",
+                f"of {self.raw.bands} bands, reach {level:g}. Reflectance will be too high "
+                "there; record it again with a shorter integration time, and give times=.",
             )
         for reference in (self.white, self.dark):
             if reference.missing > 0:
                 yield Finding(
-                    "warning", reference.name, f"{reference.missing:.1%} of the {reference.name}'s values are no data."
+                    "warning", reference.name, f"{reference.missing:.1%} of the {reference.name}'s values are missing."
                 )
 
     def _times(self) -> Iterator[Finding]:
@@ -177,7 +176,7 @@ class Setup:
                 "warning",
                 "integration time",
                 f"The dark reference was taken with an integration time of {of_dark:g}, the cube with {of_cube:g}; "
-                "what a sensor counts in the dark grows with time. Use a dark reference of the cube's time.",
+                "dark counts grow with time. Use a dark reference with the cube's integration time.",
             )
 
 
@@ -186,7 +185,7 @@ def _positive(value: Any) -> bool:
 
 
 def _middle(span: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median over columns of each band, 0 where a band has no values."""
+    """Return the median over columns of each band, 0 for bands without values."""
     known = np.isfinite(span).any((1, 2))
     level = np.zeros(len(span))
     level[known] = np.nanmedian(span[known], axis=(1, 2))
@@ -194,13 +193,13 @@ def _middle(span: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _misfits(raw: Cube, reference: Reference) -> Iterator[Finding]:
-    """Say why a reference cannot belong to a cube."""
+    """Return the reasons why a reference does not match a cube."""
     bands, height, width = reference.shape
     if bands != raw.bands:
         yield Finding(
             "error",
             reference.name,
-            f"The {reference.name} has {bands} bands and the cube {raw.bands}; take both with the same settings, or "
+            f"The {reference.name} has {bands} bands, the cube {raw.bands}; record both with the same settings, or "
             "select the same bands of both.",
         )
     elif width not in (1, raw.shape[2]) or (width == 1 and height > 1 and raw.shape[2] > 1):
@@ -210,7 +209,7 @@ def _misfits(raw: Cube, reference: Reference) -> Iterator[Finding]:
             "error",
             reference.name,
             f"The {reference.name} has {height} lines of {width} columns, the cube {raw.shape[1]} of {raw.shape[2]}; a "
-            f"reference has the cube's columns, or is one spectrum.{binned} Average or crop it, or take it anew.",
+            f"reference must have the cube's columns or be one spectrum.{binned} Average, crop or re-record it.",
         )
     elif raw.wavelengths is not None and reference.wavelengths is not None:
         apart = float(np.max(np.abs(raw.wavelengths - reference.wavelengths)))
@@ -220,5 +219,5 @@ def _misfits(raw: Cube, reference: Reference) -> Iterator[Finding]:
                 "error",
                 reference.name,
                 f"The wavelengths of the {reference.name} lie up to {apart:.3g} {raw.spectral_unit} from the cube's, "
-                f"whose bands are {step:.3g} apart; they are not of the same bands.",
+                f"whose bands are {step:.3g} apart; use a reference with the cube's bands.",
             )

@@ -1,4 +1,4 @@
-"""The arithmetic of reflectance, the same for a window and for the whole cube."""
+"""Compute reflectance, for a window or for the whole cube."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ReflectanceSource"]
 
 @dataclass(frozen=True, eq=False)
 class ReflectanceSource:
-    """Reads reflectance straight from where the counts live."""
+    """Reads counts from their source and converts them to reflectance."""
 
     raw: Cube
     dark: Field
@@ -34,14 +34,14 @@ class ReflectanceSource:
 
     def window(self, rows: slice, columns: slice) -> NDArray[Any]:
         """Return the reflectance ``(bands, rows, columns)`` of one window."""
-        # Dead columns are filled from any others of their line.
+        # Dead columns are filled from valid ones anywhere in their line.
         read = slice(None) if self.fill else columns
         parts = (self.raw.read(rows, read), self.dark.window(rows, read), self.span.window(rows, read))
         values = _apply(*parts, self.floor, self.factor, fill=self.fill)
         return values[:, :, columns] if self.fill else values
 
     def lazy(self) -> da.Array:
-        """Return all reflectance, lazily."""
+        """Return the reflectance of the whole cube as a dask array."""
         counts = self.raw.values
         if self.fill:
             counts = counts.rechunk({2: -1})
@@ -60,7 +60,7 @@ def _apply(
     factor: NDArray[Any],
     fill: bool,
 ) -> NDArray[Any]:
-    """Return the reflectance of some counts; NaN, or filled along x, where the pixel is dead."""
+    """Convert counts to reflectance; dead pixels become NaN or are interpolated along x."""
     alive = span > floor
     gain = np.divide(factor, span, out=np.full(np.broadcast_shapes(span.shape, factor.shape), np.nan), where=alive)
     values = ((counts - dark) * gain).astype(counts.dtype)
@@ -68,14 +68,14 @@ def _apply(
 
 
 def _filled(values: NDArray[Any], alive: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return `values` with what is not alive on the line between its nearest living neighbours along x."""
+    """Return `values` with dead pixels interpolated linearly between their nearest valid neighbours along x."""
     width = alive.shape[2]
     if width != values.shape[2]:
-        return values  # one spectrum: a dead band has no neighbours
+        return values  # a single spectrum: a dead band has no neighbours
     x = np.arange(width)
     left = np.maximum.accumulate(np.where(alive, x, -1), axis=2)
     right = np.minimum.accumulate(np.where(alive, x, width)[:, :, ::-1], axis=2)[:, :, ::-1]
-    # At the edge, one neighbour serves; in a band without any, NaN stays.
+    # At the edge, the only neighbour is copied; bands without valid pixels stay NaN.
     left, right = np.where(left < 0, right, left), np.where(right >= width, left, right)
     left, right = np.clip(left, 0, width - 1), np.clip(right, 0, width - 1)
     share = ((x - left) / np.maximum(right - left, 1)).astype(values.dtype)
