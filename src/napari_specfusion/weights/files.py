@@ -77,8 +77,12 @@ def write_weights(path: str | Path, module: torch.nn.Module, card: ModelCard, nu
     numbers = numbers or {}
     tensors = {_MODULE + name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     tensors |= {name: torch.as_tensor(np.ascontiguousarray(values)) for name, values in numbers.items()}
+    try:
+        content = save(tensors, metadata=card_to_metadata(complete_card(card, module, numbers)))
+    except Exception as error:  # safetensors has an error of its own
+        raise OutputError(f"{target.name} cannot hold these weights ({error}); give plain data as the card.") from error
     with replacing(target) as part:
-        part.write_bytes(save(tensors, metadata=card_to_metadata(complete_card(card, module, numbers))))
+        part.write_bytes(content)
 
 
 def complete_card(card: ModelCard, module: torch.nn.Module, numbers: Numbers) -> ModelCard:

@@ -128,7 +128,7 @@ def test_transparency_is_dropped_and_told(bands: int, reader: str, tmp_path: Pat
     path = save(tmp_path / "s.tif", VALUES[:bands].astype(np.uint8), photometric=kind, ALPHA="YES")
     cube = open_cube(path, reader=reader)
     assert cube.shape == (bands - 1, HEIGHT, WIDTH)
-    assert f"band {bands} is transparency" in cube.metadata["notes"][-1]
+    assert f"marks band {bands} as transparency" in cube.metadata["notes"][-1]
     assert open_cube(path, reader=reader, wavelengths=range(400, 400 + bands)).bands == bands
 
 
@@ -183,7 +183,7 @@ def test_several_images(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "s.h5", "w") as file:
         file["left"] = VALUES
         file["right"] = VALUES
-    with pytest.raises(ReadError, match=r"no single image, but .*left"):
+    with pytest.raises(ReadError, match=r"not hold a single image, but .*left"):
         open_cube(tmp_path / "s.h5", reader="gdal")
 
 
@@ -191,7 +191,7 @@ def test_pages_are_images_to_gdal(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "s.tif", VALUES, photometric="minisblack", metadata=None)
     cube = open_cube(tmp_path / "s.tif", reader="gdal")
     assert cube.shape == (1, HEIGHT, WIDTH)
-    assert cube.metadata["notes"] == ("the file holds 5 images, of which GDAL shows the first",)
+    assert cube.metadata["notes"] == ("the file holds 5 images; GDAL opened the first",)
 
 
 def test_without_rasterio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,1 @@
-"""One folder or module for each format."""
+"""Readers and writers, one module or package per format."""

@@ -1,4 +1,4 @@
-"""EnMAP and DESIS of DLR: a GeoTIFF, and a METADATA.XML beside it that says what its bands are."""
+"""EnMAP and DESIS products of DLR: a GeoTIFF and a METADATA.XML that describes its bands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["READER", "read_enmap"]
 
 _METADATA = re.compile(r"(?P<stem>.*)-METADATA\.XML", re.IGNORECASE)
 _IMAGE = re.compile(r"(?P<stem>.*)-SPECTRAL_IMAGE(_COG)?\.TIFF?", re.IGNORECASE)
-# EnMAP's name, then DESIS's, in lower case.
+# Names in EnMAP, then in DESIS, in lower case.
 _KEYS = {
     "wavelengths": ("wavelengthcenterofband",),
     "fwhm": ("fwhmofband", "wavelengthwidthofband"),
@@ -34,38 +34,39 @@ _BACKGROUND = {"backgroundvalue", "nodatavalue"}
 
 
 def read_enmap(path: Path, *, wavelengths: Any = None) -> Cube:
-    """Open an EnMAP or DESIS product on a map (L1C, L2A) by its METADATA.XML or its SPECTRAL_IMAGE.TIF.
+    """Open an orthorectified EnMAP or DESIS product (L1C, L2A) by its METADATA.XML or its SPECTRAL_IMAGE.TIF.
 
-    Pixels are read from the TIFF when they are needed. Without the XML the TIFF opens with what its own tags say.
+    Pixels are read lazily from the TIFF. Without the XML, only the tags of the TIFF describe the bands.
 
     Parameters
     ----------
     path
-        Either of the two files; the other one lies beside it.
+        Either of the two files; the other is found next to it.
     wavelengths
-        Wavelengths that `open_cube` puts in; those of the XML are then left out.
+        Wavelengths that `open_cube` sets later; those of the XML are then ignored.
 
     Raises
     ------
     ReadError
-        If the image is missing, or the XML is damaged, describes another number of bands or declares a document type.
+        If the image is missing, or the XML is damaged, declares a document type, or describes a different number of
+        bands.
     """
     metadata, image = _pair(path)
     if image is None:
         raise ReadError(
-            f"{path} has no ...-SPECTRAL_IMAGE.TIF beside it; put it there. The detectors of level 1B lie in files of "
-            "their own: open these one by one."
+            f"{path} has no ...-SPECTRAL_IMAGE.TIF next to it; put it there. Level 1B stores each detector in a "
+            "separate file: open those one by one."
         )
     if metadata is None:
         cube = read_tiff(image, wavelengths=wavelengths)
-        note = "no ...-METADATA.XML lies beside the image, which says what its bands are"
+        note = "there is no ...-METADATA.XML next to the image, so its bands are not described"
         return cube.replace(metadata=dict(cube.metadata) | {"notes": (*cube.metadata.get("notes", ()), note)})
     notes: list[str] = []
     fields, bands, background = _description(metadata, notes)
     cube = read_tiff(image, wavelengths=np.arange(bands) if wavelengths is None else wavelengths)
     if cube.bands != bands:
         raise ReadError(
-            f"{metadata} describes {bands} bands, {image.name} has {cube.bands}; get both files of one product."
+            f"{metadata} describes {bands} bands, but {image.name} has {cube.bands}; use files of one product."
         )
     if wavelengths is not None:
         fields = {key: value for key, value in fields.items() if key not in {"wavelengths", "fwhm"}}
@@ -74,12 +75,12 @@ def read_enmap(path: Path, *, wavelengths: Any = None) -> Cube:
         fields["nodata"] = nodata
     stem = _METADATA.fullmatch(metadata.name)
     name = metadata.stem if stem is None else stem["stem"]
-    told = {"product": name, "notes": (*cube.metadata.get("notes", ()), *notes)}
-    return cube.replace(name=name, metadata=dict(cube.metadata) | told, **fields)
+    extra = {"product": name, "notes": (*cube.metadata.get("notes", ()), *notes)}
+    return cube.replace(name=name, metadata=dict(cube.metadata) | extra, **fields)
 
 
 def _pair(path: Path) -> tuple[Path | None, Path | None]:
-    """Return metadata and image of the product that `path` belongs to, each None where it is not there."""
+    """Return the metadata file and the image of the product that `path` belongs to; None for a missing file."""
     found: dict[str, Path] = {}
     own = _METADATA.fullmatch(path.name) or _IMAGE.fullmatch(path.name)
     if own is None:
@@ -94,10 +95,10 @@ def _pair(path: Path) -> tuple[Path | None, Path | None]:
 
 
 def _description(path: Path, notes: list[str]) -> tuple[dict[str, Any], int, str | None]:
-    """Return the fields of `Cube` that the XML gives, the number of its bands, and its background value."""
+    """Return the `Cube` fields given by the XML, its number of bands, and its background value."""
     root = read_xml(path)
     characterisation = next(root.iter("bandCharacterisation"), None)
-    # DESIS lists its bands a second time, for the geometry of each: only these here count.
+    # DESIS lists its bands a second time for their geometry; only this list counts.
     bands = [] if characterisation is None else [band for band in characterisation if band.tag in {"bandID", "band"}]
     if not bands:
         raise ReadError(f"{path} describes no bands (bandCharacterisation); choose the METADATA.XML of the product.")
@@ -113,9 +114,9 @@ def _description(path: Path, notes: list[str]) -> tuple[dict[str, Any], int, str
         if values is not None and not (key == "scale" and np.any(values == 0)):
             fields[key] = values
         elif any(text is not None for text in column):
-            notes.append(f"{key} of the bands was left out: the metadata lack it for some, or it is no number or 0")
+            notes.append(f"{key} of the bands was left out: for some bands it is missing, 0 or not a number")
     if "wavelengths" not in fields:
-        raise ReadError(f"{path} does not give a wavelength for each of {len(bands)} bands; get it anew.")
+        raise ReadError(f"{path} does not give a wavelength for each of {len(bands)} bands; get a new copy.")
     for key in ("scale", "offset"):
         if key in fields and np.all(fields[key] == fields[key][0]):
             fields[key] = float(fields[key][0])

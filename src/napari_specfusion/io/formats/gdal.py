@@ -1,4 +1,4 @@
-"""Rasters through GDAL: GeoTIFFs as GDAL sees them, and the formats that only it knows."""
+"""Read rasters with GDAL: GeoTIFFs, and formats that have no other reader."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["READER", "read_gdal"]
 
-# What a file of these says is fetched from elsewhere: other files, data bases, servers.
+# These formats fetch their data from elsewhere: other files, databases, servers.
 _ELSEWHERE = {
     "DAAS", "DERIVED", "EEDA", "EEDAI", "GTI", "HTTP", "MEM", "MRF", "NGW", "OGCAPI", "PLMOSAIC", "PLSCENES",
     "PostGISRaster", "STACIT", "STACTA", "VRT", "WCS", "WMS", "WMTS",
@@ -37,34 +37,34 @@ _PIX_BLOCK = 512
 
 
 def read_gdal(path: Path, *, wavelengths: Any = None) -> Cube:
-    """Open a raster through GDAL as a cube, lazily.
+    """Open a raster with GDAL as a lazy cube.
 
     Parameters
     ----------
     path
         The file.
     wavelengths
-        Wavelengths that `open_cube` puts in; here they only tell bands from transparency.
+        Wavelengths that `open_cube` sets later; here they only tell bands from transparency.
 
     Raises
     ------
     ReadError
-        If rasterio is missing, GDAL does not know the format, the file holds several images or none, or it refers to
+        If rasterio is missing, GDAL does not know the format, the file does not hold exactly one image, or it refers to
         files outside its folder.
     """
     with _opened(path) as source:
         if not source.count:
             parts = ", ".join(name.rpartition(":")[2] for name in source.subdatasets[:8])
             raise ReadError(
-                f"{path} holds no single image, but {parts or 'nothing that GDAL shows as one'}; save one of them as a "
-                "file of its own, or name another reader."
+                f"{path} does not hold a single image, but {parts or 'no image that GDAL knows'}; save one image as a "
+                "separate file, or name another reader."
             )
         _check_neighbours(path, source.files)
         _check_length(path, source.driver)
         dtype = np.result_type(*(np.dtype(name) for name in set(source.dtypes)))
         notes: list[str] = []
         if source.subdatasets:
-            notes.append(f"the file holds {len(source.subdatasets)} images, of which GDAL shows the first")
+            notes.append(f"the file holds {len(source.subdatasets)} images; GDAL opened the first")
         fields = gdal_fields(*_items(source), notes) | _geometry(source)
         fields["nodata"] = _nodata(source.nodatavals, dtype, notes)
         alpha = source.count in {2, 4} and source.colorinterp[-1].name == "alpha"
@@ -84,7 +84,7 @@ class GdalArray(BlockArray):
 
     @cached_property
     def _lock(self) -> threading.Lock:
-        # GDAL's handles serve one thread at a time.
+        # A GDAL handle must not be used by two threads at once.
         return threading.Lock()
 
     @cached_property
@@ -102,21 +102,21 @@ class GdalArray(BlockArray):
 
 
 def _open(path: Path) -> Any:
-    """Return the raster opened by GDAL's drivers that look into this file alone."""
+    """Open a raster, allowing only the GDAL drivers that read no other sources."""
     try:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
         from rasterio.io import DatasetReader
     except ImportError as error:
-        raise ReadError(f"{path} is read through GDAL, which {needs_extra('rasterio')}.") from error
+        raise ReadError(f"{path} is read with GDAL, which {needs_extra('rasterio')}.") from error
     with rasterio.Env() as env, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             return DatasetReader(str(path.absolute()), driver=sorted(set(env.drivers()) - _ELSEWHERE))
         except RasterioIOError as error:
             raise ReadError(
-                f"{path} cannot be opened by GDAL ({error}); it is damaged, of a format that GDAL does not know, or "
-                "only points to data elsewhere (as VRT and WMS files do): open those, or convert it to GeoTIFF."
+                f"{path} cannot be opened by GDAL ({error}); it is damaged, in an unknown format, or it "
+                "only points to data elsewhere (as VRT and WMS files do): open those data, or convert it to GeoTIFF."
             ) from error
 
 
@@ -131,19 +131,19 @@ def _check_neighbours(path: Path, files: list[str]) -> None:
     for file in files:
         if not Path(file).resolve().is_relative_to(folder):
             raise ReadError(
-                f"{path} refers to {file}, outside its folder, which is not followed; put the files together."
+                f"{path} refers to {file} outside its folder, which is not read; put the files in one folder."
             )
 
 
 def _check_length(path: Path, driver: str) -> None:
-    """Raise a ReadError for a PCIDSK file that ends early, which GDAL would fill with zeros."""
+    """Raise a ReadError for a truncated PCIDSK file, which GDAL would fill with zeros."""
     if driver != "PCIDSK":
         return
     with path.open("rb") as file:
         blocks = file.read(32)[16:]
     needed, actual = int(blocks) * _PIX_BLOCK if blocks.strip().isdigit() else 0, path.stat().st_size
     if needed > actual:
-        raise ReadError(f"{path} has {actual} bytes, but its header says {needed}; it was cut short, get it anew.")
+        raise ReadError(f"{path} has {actual} bytes, but its header says {needed}; it is truncated, get a new copy.")
 
 
 def _items(source: Any) -> GdalItems:
@@ -163,14 +163,14 @@ def _items(source: Any) -> GdalItems:
 
 
 def _nodata(values: tuple[float | None, ...], dtype: np.dtype[Any], notes: list[str]) -> float | None:
-    told = [value for value in values if value is not None]
-    if not told:
+    known = [value for value in values if value is not None]
+    if not known:
         return None
-    if len({repr(value) for value in told}) > 1:
-        notes.append("the bands have different no-data values; only the first one counts")
-    found = fits_dtype(told[0], dtype)
+    if len({repr(value) for value in known}) > 1:
+        notes.append("the bands have different no-data values; only the first one was used")
+    found = fits_dtype(known[0], dtype)
     if found is None:
-        notes.append(f"no-data value {told[0]} was left out: {dtype} cannot hold it")
+        notes.append(f"no-data value {known[0]} was left out: {dtype} cannot hold it")
     return found
 
 

@@ -1,8 +1,8 @@
-"""ERDAS 7 images, ``.lan`` and ``.gis``: a header of 128 bytes, then lines of all bands.
+"""Read ERDAS 7 images, ``.lan`` and ``.gis``: a header of 128 bytes, then band-interleaved lines.
 
-Bytes of the header, after the description that PCI's manual gives of the format: 1-6 "HEAD74", or "HEADER" in files
-of older versions; 7-8 kind of number (0: 8 bit, 1: 4 bit, 2: 16 bit); 9-10 bands; 17-20 columns and 21-24 rows, as
-integers, or as floating-point numbers in older versions; 121-124 and 125-128 width and height of a pixel.
+Header bytes, following the description in PCI's manual: 1-6 "HEAD74", or "HEADER" in older versions; 7-8 sample type
+(0: 8 bit, 1: 4 bit, 2: 16 bit); 9-10 bands; 17-20 columns and 21-24 rows, as integers, or as floating-point numbers in
+older versions; 121-124 and 125-128 width and height of a pixel.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ __all__ = ["READER", "read_lan"]
 
 _HEADER = 128
 _NAMES = (b"HEAD74", b"HEADER")
-# classes of a map are counted from 0 to 255; measured values of 16 bit have a sign
+# class maps use 0 to 255; measured 16-bit values are signed
 _TYPES = {0: "u1", 2: "i2"}
 
 
 @dataclass(frozen=True)
 class _Header:
-    """What a header says, read in one byte order."""
+    """A header, parsed in one byte order."""
 
     order: str
     kind: int
@@ -42,19 +42,19 @@ class _Header:
 
     @property
     def makes_sense(self) -> bool:
-        """Whether these can be the sizes of an image."""
+        """Whether these are possible sizes of an image."""
         return self.kind in {0, 1, 2} and min(self.bands, self.columns, self.rows) > 0
 
     @property
     def end(self) -> int:
-        """Bytes of a file that holds this image and nothing else."""
+        """Size in bytes of a file with just this image."""
         return _HEADER + math.prod((self.bands, self.columns, self.rows)) * (2 if self.kind == 2 else 1)
 
 
 def read_lan(path: Path) -> Cube:
-    """Open an ERDAS 7 image, lazily.
+    """Open an ERDAS 7 image as a lazy cube.
 
-    The header does not say its byte order: the one that fits the length of the file is taken.
+    The header does not give its byte order: the one that fits the file size is used.
 
     Parameters
     ----------
@@ -64,25 +64,25 @@ def read_lan(path: Path) -> Cube:
     Raises
     ------
     ReadError
-        If it is no such file, is cut short, or packs two values in a byte.
+        If it is not an ERDAS 7 file, is truncated, or packs two values in a byte.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEADER)
     if head[:6] not in _NAMES or len(head) < _HEADER:
-        raise ReadError(f"{path} has no header of ERDAS 7 (HEAD74); it is cut short or of another format.")
+        raise ReadError(f"{path} has no ERDAS 7 header (HEAD74); it is truncated or in another format.")
     found = [header for header in (_read(head, "<"), _read(head, ">")) if header.makes_sense]
     if not found:
         raise ReadError(f"{path} has a header without rows, columns or bands in either byte order; it is damaged.")
-    # exact, else the largest that the file holds, else the smallest that it lacks
+    # an exact fit, else the largest image that fits the file, else the smallest that does not
     fitting = [header for header in found if header.end <= size]
     header = max(fitting, key=lambda h: h.end) if fitting else min(found, key=lambda h: h.end)
     if header.kind not in _TYPES:
-        raise ReadError(f"{path} packs two values of 4 bit in a byte, as class maps do; convert it to 8 bit.")
+        raise ReadError(f"{path} packs two 4-bit values in a byte, as class maps do; convert it to 8 bit.")
     if not fitting:
         raise ReadError(
             f"{path} has {size} bytes, but its header describes {header.end} ({header.bands} bands of {header.rows} x "
-            f"{header.columns}); it was cut short, get it anew."
+            f"{header.columns}); it is truncated, get a new copy."
         )
     notes = (f"{size - header.end} bytes after the image were left out",) if header.end < size else ()
     dtype = header.order + _TYPES[header.kind] if header.kind else "|u1"
@@ -105,6 +105,6 @@ READER = Reader(
     title="ERDAS LAN",
     patterns=("*.lan", "*.gis"),
     read=read_lan,
-    # older files begin with a common word: what follows in them is the kind of number
+    # "HEADER" alone, as in older files, is too common: include the sample type that follows
     magic=(b"HEAD74", b"HEADER\x00", b"HEADER\x02"),
 )

@@ -1,4 +1,4 @@
-"""Pictures: a guide of one to three bands in a PNG, JPEG or BMP file, and folders of one picture per band."""
+"""Read PNG, JPEG and BMP pictures with one to three bands (guides), and folders with one picture per band."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ENDINGS", "FOLDER_READER", "PICTURE_READER", "read_folder", "read_picture"]
 
 _TIFF = {".tif", ".tiff"}
-# kind of colour in a PNG file: grey, colours, a palette of colours; each may come with transparency
+# PNG colour types: grey, RGB, palette; each may have transparency
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _BARE = re.compile(r"(?<![\d.])(\d{3,5}(?:\.\d{1,3})?)$")
 _limit_lock = threading.Lock()
@@ -43,22 +43,22 @@ _LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 
 def read_picture(path: Path, *, linear: bool = False) -> Cube:
-    """Open a grey or colour picture as a cube of one or three bands; it is decoded when its first pixel is needed.
+    """Open a grey or colour picture as a cube with one or three bands; it is decoded on first access.
 
-    Values are as stored, transparency is dropped. Where the picture has the gamma of sRGB, as cameras and screens do,
-    ``metadata["transfer"]`` says "sRGB".
+    Values are as stored; transparency is dropped. If the picture is sRGB-encoded, as from a camera,
+    ``metadata["transfer"]`` is "sRGB".
 
     Parameters
     ----------
     path
         The file.
     linear
-        Whether to undo that gamma: the values are light then, from 0 to 1.
+        Whether to undo that gamma, giving linear light from 0 to 1.
 
     Raises
     ------
     ReadError
-        If the file is no picture, or claims a size out of all proportion to its own.
+        If the file is not a picture, or declares an image far larger than its file size allows.
     """
     head = _head(path)
     bands = 1 if head.channels in {1, 2} else 3
@@ -70,18 +70,18 @@ def read_picture(path: Path, *, linear: bool = False) -> Cube:
 
 
 def read_folder(path: Path) -> Cube:
-    """Open a folder that holds one picture per band.
+    """Open a folder with one picture per band.
 
-    Folders of the CAVE data base (``<scene>_ms_01.png`` to ``_31.png``) get their wavelengths, 400 to 700 nm, and
-    are scaled to reflectance; other ones are sorted by the numbers in the file names, and take wavelengths from names
-    such as ``rock_450nm.png``, ``1003 cm-1.tif`` or ``band_450.png``, else from their tags. TIFFs of one band also say
-    place, no-data, scale and offset by their tags. Colour pictures give their luminance. A folder with nothing but a
-    folder is entered.
+    Folders of the CAVE database (``<scene>_ms_01.png`` to ``_31.png``) get their wavelengths, 400 to 700 nm, and
+    are scaled to reflectance. Other folders are sorted by the numbers in the file names, and take wavelengths from
+    names such as ``rock_450nm.png``, ``1003 cm-1.tif`` or ``band_450.png``, else from TIFF tags. Tags of single-band
+    TIFFs also give georeferencing, no-data, scale and offset. Colour pictures are converted to luminance. If a folder
+    contains only one subfolder, that is opened.
 
     Raises
     ------
     ReadError
-        If there are no pictures, or their sizes or data types differ.
+        If there are no pictures, or if their sizes or data types differ.
     """
     files = _band_files(path)
     heads = [_head(file) for file in files]
@@ -90,7 +90,7 @@ def read_folder(path: Path) -> Cube:
         if (other.shape, other.dtype) != (shape, dtype):
             raise ReadError(
                 f"{file} is {other.shape[0]} x {other.shape[1]} {other.dtype}, but {files[0].name} is "
-                f"{shape[0]} x {shape[1]} {dtype}; the pictures of a cube must be alike: take the odd one out."
+                f"{shape[0]} x {shape[1]} {dtype}; the pictures of a cube must be alike: remove the odd one."
             )
     notes: list[str] = []
     fields: dict[str, Any] = {"name": path.name} | _tagged([head.fields for head in heads], notes)
@@ -101,7 +101,7 @@ def read_folder(path: Path) -> Cube:
     else:
         named = _wavelengths([file.stem for file in files], notes)
         if named:
-            # Widths belong to the wavelengths that they came with.
+            # FWHM values are valid only for the wavelengths that they came with.
             fields = {key: value for key, value in fields.items() if key != "fwhm"} | named
     fields["metadata"] = {"notes": tuple(notes)} if notes else {}
     stored = (len(files), *shape)
@@ -111,7 +111,7 @@ def read_folder(path: Path) -> Cube:
 
 @dataclass(frozen=True, eq=False)
 class PictureStack(BlockArray):
-    """Pictures of a folder, one per band; the last ones decoded are kept."""
+    """The pictures of a folder, one per band, with a cache of decoded ones."""
 
     names: tuple[str, ...]
 
@@ -133,7 +133,7 @@ class PictureStack(BlockArray):
 
 @dataclass(frozen=True, eq=False)
 class PictureArray(LoadedArray):
-    """One picture: grey, or red, green and blue."""
+    """One grey or RGB picture."""
 
     def _load(self) -> NDArray[Any]:
         values = _pixels(Path(self.path))
@@ -143,7 +143,7 @@ class PictureArray(LoadedArray):
 
 @dataclass(frozen=True)
 class _Head:
-    """What a picture says of itself before its pixels."""
+    """The header of a picture."""
 
     shape: tuple[int, int]
     channels: int
@@ -153,16 +153,16 @@ class _Head:
 
 
 def _head(path: Path) -> _Head:
-    """Return what the head of a picture says, without decoding it.
+    """Read the header of a picture without decoding its pixels.
 
     Raises
     ------
     ReadError
-        If it is no picture, or claims a size out of all proportion to the file's.
+        If it is not a picture, or declares an image far larger than its file size allows.
     """
     try:
         head = _tiff_head(path) if path.suffix.lower() in _TIFF else _other_head(path)
-    except Exception as error:  # every decoder has errors of its own
+    except Exception as error:  # decoders raise anything on damaged data
         raise ReadError(f"{path} cannot be read as a picture ({error}); it is damaged or of another format.") from error
     size = head.shape[0] * head.shape[1] * head.channels * head.dtype.itemsize
     check_inflation(path, "the picture", path.stat().st_size, size)
@@ -201,7 +201,7 @@ def _other_head(path: Path) -> _Head:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a picture with Pillow, whose limit on pixels gives way to the one here, on growth."""
+    """Open a picture with Pillow; its limit on pixels is replaced by our limit on expansion."""
     from PIL import Image
 
     with _limit_lock:
@@ -215,7 +215,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _pixels(path: Path) -> NDArray[Any]:
-    """Return the picture ``(y, x)`` or ``(y, x, channels)``; a palette's colours are looked up."""
+    """Return the picture as ``(y, x)`` or ``(y, x, channels)``, with palette colours resolved."""
     _head(path)
     try:
         if path.suffix.lower() in _TIFF:
@@ -226,10 +226,10 @@ def _pixels(path: Path) -> NDArray[Any]:
                     values = np.moveaxis(values, 0, -1)
         else:
             values = _decoded(path)
-    except Exception as error:  # every decoder has errors of its own
+    except Exception as error:  # decoders raise anything on damaged data
         raise ReadError(f"{path} cannot be read as a picture ({error}); it is damaged or of another format.") from error
     if values.ndim not in {2, 3} or (values.ndim == 3 and values.shape[2] > 4):
-        raise ReadError(f"{path} has shape {values.shape}; a picture has two axes, and four channels at most.")
+        raise ReadError(f"{path} has shape {values.shape}; a picture has two axes and at most four channels.")
     return values
 
 
@@ -246,14 +246,14 @@ def _decoded(path: Path) -> NDArray[Any]:
 
 
 def _tagged(bands: Sequence[Mapping[str, Any]], notes: list[str]) -> dict[str, Any]:
-    """Return what the tags of the files of the bands say, as arguments of `Cube`; `notes` takes what had to go."""
+    """Merge the tags of the band files into arguments of `Cube`; whatever is left out is added to `notes`."""
     fields: dict[str, Any] = {}
-    for keys, what in ((("affine", "pixel_size", "crs"), "places"), (("nodata",), "no-data values")):
-        told = {key: bands[0][key] for key in keys if bands[0].get(key) is not None}
+    for keys, what in ((("affine", "pixel_size", "crs"), "georeferencing"), (("nodata",), "no-data value")):
+        common = {key: bands[0][key] for key in keys if bands[0].get(key) is not None}
         if any(repr([band.get(key) for key in keys]) != repr([bands[0].get(key) for key in keys]) for band in bands):
-            notes.append(f"the files of the bands have different {what}, which were left out")
+            notes.append(f"the band files differ in their {what}, which was left out")
         else:
-            fields |= told
+            fields |= common
     for key, neutral in (("scale", 1.0), ("offset", 0.0)):
         if any(key in band for band in bands):
             values = np.array([band.get(key, neutral) for band in bands])
@@ -266,19 +266,19 @@ def _tagged(bands: Sequence[Mapping[str, Any]], notes: list[str]) -> dict[str, A
 
 
 def _wavelengths(names: list[str], notes: list[str]) -> dict[str, Any]:
-    """Return the wavelengths in the names of the bands, as arguments of `Cube`; none where one lacks it."""
+    """Return the wavelengths in the band names as arguments of `Cube`; empty if any band lacks one."""
     values, unit = wavelengths_in_names(names)
     if unit is None:
         bare = [_BARE.search(name) for name in names]
         values = numbers(match[1] if match else None for match in bare)
-        # A count goes up by one; a filter wheel or a tunable filter does not.
+        # Running numbers increase by one; the wavelengths of a filter wheel or a tunable filter do not.
         if values is None or values.min() < 200 or values.max() > 20_000 or np.min(_steps(values), initial=9) < 2:
             return {}
-        unit, guess = "nm", "the numbers in the names of the bands were taken for wavelengths in nm"
+        unit, guess = "nm", "the numbers in the band names were read as wavelengths in nm"
     else:
         guess = ""
     if values is not None and np.unique(values).size != values.size:
-        notes.append("the wavelengths in the names of the bands were left out: some are equal")
+        notes.append("the wavelengths in the band names were left out: some are equal")
         return {}
     if values is None:
         return {}
@@ -292,12 +292,12 @@ def _steps(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _colours(channels: int) -> int:
-    """Return how many of the channels carry colour: two and four include transparency."""
+    """Return the number of colour channels: two and four channels include transparency."""
     return {2: 1, 4: 3}.get(channels, channels)
 
 
 def _grey(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the one band of a picture: its only distinct channel, or the luminance of Rec. 709."""
+    """Return a picture as one band: its only distinct channel, or the Rec. 709 luminance."""
     if values.ndim == 2:
         return values
     first = values[..., 0]
@@ -310,28 +310,28 @@ def _grey(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _band_files(path: Path, depth: int = 2) -> list[Path]:
-    """Return the pictures of the bands in order, from `path` or the only folder inside it."""
+    """Return the band pictures in order, from `path` or its only subfolder."""
     entries = [entry for entry in path.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
     pictures = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in ENDINGS]
     cave = [entry for entry in pictures if _CAVE.fullmatch(entry.name)]
     if cave:
         scenes = sorted({str(_CAVE.fullmatch(entry.name)["scene"]) for entry in cave})  # type: ignore[index]
         if len(scenes) > 1:
-            raise ReadError(f"{path} holds several scenes ({', '.join(scenes)}); put each into a folder of its own.")
+            raise ReadError(f"{path} holds several scenes ({', '.join(scenes)}); put each in a separate folder.")
         return sorted(cave, key=_natural)
     if pictures:
-        # A preview of another format often lies beside the bands.
+        # There is often a preview in another format next to the bands.
         ending, _ = Counter(entry.suffix.lower() for entry in pictures).most_common(1)[0]
         return sorted((entry for entry in pictures if entry.suffix.lower() == ending), key=_natural)
     folders = [entry for entry in entries if entry.is_dir()]
     if len(folders) == 1 and depth:
         return _band_files(folders[0], depth - 1)
     inside = f" Open one of: {', '.join(sorted(f.name for f in folders)[:8])}." if folders else ""
-    raise ReadError(f"{path} holds no pictures ({', '.join(ENDINGS)}), one per band, to make a cube of.{inside}")
+    raise ReadError(f"{path} holds no pictures ({', '.join(ENDINGS)}) to use as bands of a cube.{inside}")
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Return a sort key by which band 9 comes before band 10."""
+    """Return a natural sort key: band 9 comes before band 10."""
     parts = re.split(r"(\d+)", path.name.lower())
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 

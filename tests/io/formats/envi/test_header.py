@@ -109,8 +109,8 @@ def test_keys_that_stand_twice(tmp_path: Path) -> None:
     found = cube(tmp_path, "samples = 4\nlines = 5\nlines = 5\nbands =\n")
     assert found.shape == (3, 5, 4)
     assert notes(found) == (
-        "'samples' stands twice in the header; the last value was taken | "
-        "'lines' stands twice in the header; the last value was taken"
+        "'samples' occurs twice in the header; the last value was used | "
+        "'lines' occurs twice in the header; the last value was used"
     )
 
 
@@ -279,13 +279,13 @@ def test_the_lowest_float_rounded_down_is_a_fill_value(tmp_path: Path) -> None:
     ("more", "words"),
     [
         ("file compression = 1\n", "compressed .* export them uncompressed"),
-        ("major frame offsets = {4, 0}\n", "frames with bytes between them"),
-        ("minor frame offsets = {0, 4}\n", "frames with bytes between them"),
+        ("major frame offsets = {4, 0}\n", "gaps between frames"),
+        ("minor frame offsets = {0, 4}\n", "gaps between frames"),
         ("file type = TIFF\n", "describes another format"),
         ("file type = ENVI Virtual Mosaic\n", "describes another format"),
         ("data_type = 6\n", "complex"),
         ("data type = 9\n", "complex"),
-        ("data type = 11\n", "none of ENVI's"),
+        ("data type = 11\n", "is unknown; ENVI's are"),
     ],
 )
 def test_refused_in_words(more: str, words: str, tmp_path: Path) -> None:

@@ -125,5 +125,5 @@ def test_the_header_names_no_file_to_follow(tmp_path: Path) -> None:
     }
     text = "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in (CORE | more).items())
     (inside / "scene.hdr").write_text(text, encoding="utf-8")
-    with pytest.raises(ReadError, match="No data file lies beside"):
+    with pytest.raises(ReadError, match="There is no data file next to"):
         open_cube(inside / "scene.hdr")

@@ -191,7 +191,7 @@ def test_file_of_the_right_size_wins(tmp_path: Path) -> None:
 
 def test_data_file_elsewhere(tmp_path: Path) -> None:
     header = write(tmp_path, CORE)
-    with pytest.raises(ReadError, match=r"No data file lies beside .*scene\.hdr.*data="):
+    with pytest.raises(ReadError, match=r"There is no data file next to .*scene\.hdr.*data="):
         open_cube(header)
     (tmp_path / "other.bin").write_bytes(bytes(120))
     assert open_cube(header, data=tmp_path / "other.bin").shape == (3, 4, 5)
@@ -201,7 +201,7 @@ def test_data_file_elsewhere(tmp_path: Path) -> None:
 
 def test_data_without_header(tmp_path: Path) -> None:
     (tmp_path / "scene.raw").write_bytes(bytes(120))
-    with pytest.raises(ReadError, match="no ENVI header beside it"):
+    with pytest.raises(ReadError, match="no ENVI header next to it"):
         open_cube(tmp_path / "scene.raw")
 
 
@@ -224,15 +224,15 @@ def test_data_without_header(tmp_path: Path) -> None:
         ({"header offset": -1}, "at least 0"),
         ({"data type": 6}, "complex"),
         ({"data type": 9}, "complex"),
-        ({"data type": 7}, "none of ENVI's"),
+        ({"data type": 7}, "is unknown; ENVI's are"),
         ({"interleave": "bis"}, "must be bsq, bil or bip"),
         ({"interleave": None}, "must be bsq, bil or bip"),
         ({"byte order": 2}, "byte order = 2"),
         ({"file compression": 1}, "compressed"),
         ({"major frame offsets": "{0, 8}"}, "frame offsets"),
         ({"minor frame offsets": "{8, 0}"}, "frame offsets"),
-        ({"wavelength": "{400, many, 600}"}, "no number"),
-        ({"wavelength": "{400, nan, 600}"}, "no number"),
+        ({"wavelength": "{400, many, 600}"}, "not a number"),
+        ({"wavelength": "{400, nan, 600}"}, "not a number"),
         ({"wavelength": "{400, 500"}, "not closed"),
         ({"file type": "TIFF"}, "another format"),
     ],
@@ -246,7 +246,7 @@ def test_header_that_lies(entries: dict[str, object], words: str, tmp_path: Path
 def test_file_gone_after_opening(tmp_path: Path) -> None:
     cube = open_cube(plain(tmp_path))
     (tmp_path / "scene.img").write_bytes(bytes(10))
-    with pytest.raises(ReadError, match="moved or cut short"):
+    with pytest.raises(ReadError, match="moved or truncated"):
         cube.spectrum(0, 0)
 
 
@@ -255,7 +255,7 @@ def test_any_ending_will_do_where_the_size_is_right(ending: str, tmp_path: Path)
     header = write(tmp_path, CORE, np.full(60, 9, "<i2").tobytes(), ending)
     assert open_cube(header).data.compute().max() == 9
     (tmp_path / f"scene{ending}").write_bytes(bytes(121))
-    with pytest.raises(ReadError, match="No data file lies beside"):
+    with pytest.raises(ReadError, match="There is no data file next to"):
         open_cube(header)
 
 
@@ -328,7 +328,7 @@ def test_two_files_that_could_be_the_data_are_told(tmp_path: Path) -> None:
     header = plain(tmp_path)
     assert not open_cube(header).metadata["notes"]
     (tmp_path / "scene.dat").write_bytes(np.zeros(60, "<i2").tobytes())
-    assert "scene.dat was taken for its data, though scene.img" in str(open_cube(header).metadata["notes"])
+    assert "scene.dat was read as the data, though scene.img" in str(open_cube(header).metadata["notes"])
     assert not open_cube(tmp_path / "scene.img").metadata["notes"]
     (tmp_path / "scene.dat").write_bytes(b"\0")
     assert not open_cube(header).metadata["notes"]

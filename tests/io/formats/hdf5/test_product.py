@@ -169,7 +169,7 @@ def test_prisma_swir_counts_as_bad_where_vnir_sees_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(cube.wavelengths[~cube.good], [943])  # type: ignore[index]
     assert cube.affine == (30, 0, 352740, 0, -30, 4987250)
     assert cube.crs == "EPSG:32632"
-    assert any("repeat what VNIR shows" in note for note in cube.metadata["notes"])
+    assert any("overlap the VNIR bands" in note for note in cube.metadata["notes"])
 
 
 def test_prisma_zero_is_no_data_on_the_map(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_prisma_opens_as_a_scene(level: str, tmp_path: Path) -> None:
 
 def test_what_is_no_scene(tmp_path: Path) -> None:
     for path in (prisma("L2D")(tmp_path)[0], emit(tmp_path)[0]):
-        with pytest.raises(ReadError, match=r"holds no sharper image beside its cube; open both files"):
+        with pytest.raises(ReadError, match=r"holds no sharper image for its cube; open two files"):
             open_scene(path)
     np.save(tmp_path / "a.npy", np.zeros((3, 4, 5)))
     with pytest.raises(ReadError, match="holds no sharper image"):
@@ -271,7 +271,7 @@ def test_enmap_image_alone(tmp_path: Path) -> None:
 def test_enmap_metadata_alone(tmp_path: Path) -> None:
     image, metadata = products.write_enmap(tmp_path, whole((4, 5, 6)).astype("<i2"))
     image.unlink()
-    with pytest.raises(ReadError, match=r"SPECTRAL_IMAGE\.TIF beside it"):
+    with pytest.raises(ReadError, match=r"SPECTRAL_IMAGE\.TIF next to it"):
         open_cube(metadata)
 
 
@@ -298,9 +298,9 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>\n<level_X>&a;<
         (OUTSIDE.encode("utf-16"), "declares a document type"),
         (b'<!DOCTYPE level_X SYSTEM "http://example.org/x.dtd"><level_X/>', "declares a document type"),
         (b"<a>" * 1000, "nests more than 200"),
-        (b"<level_X><specific>", "no complete XML"),
+        (b"<level_X><specific>", "not a complete XML"),
         (b"<level_X/>", "describes no bands"),
-        (b"\0\0\0", "no complete XML"),
+        (b"\0\0\0", "not a complete XML"),
         (
             b"<a><bandCharacterisation><bandID><wavelengthCenterOfBand>NaN</wavelengthCenterOfBand></bandID>"
             b"</bandCharacterisation></a>",

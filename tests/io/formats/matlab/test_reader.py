@@ -86,7 +86,7 @@ def test_unfolded_image(version: str, tmp_path: Path) -> None:
     path = save(tmp_path / "a.mat", version, Y=unfolded, nRow=6.0, nCol=7.0, M=np.zeros((8, 4)))
     same(path, bands_first)
     same(save(tmp_path / "b.mat", version, Y=unfolded.T), bands_first, size=(6, 7))
-    with pytest.raises(ReadError, match=r"no height and width that unfold it\. Give size="):
+    with pytest.raises(ReadError, match=r"no height and width to fold it\. Give size="):
         open_cube(tmp_path / "b.mat")
     with pytest.raises(ReadError, match="no height and width"):
         open_cube(tmp_path / "b.mat", size=(5, 7))
@@ -97,9 +97,9 @@ def test_candidates_are_named(version: str, tmp_path: Path) -> None:
     path = save(tmp_path / "a.mat", version, left=CUBE, right=CUBE, text="hello")
     with pytest.raises(ReadError, match=r"left \(6 x 7 x 8\), right \(6 x 7 x 8\).*array="):
         open_cube(path)
-    with pytest.raises(ReadError, match="no variable 'middle'; choose among left"):
+    with pytest.raises(ReadError, match="no variable 'middle'; choose one of left"):
         open_cube(path, array="middle")
-    with pytest.raises(ReadError, match="'text' is no image"):
+    with pytest.raises(ReadError, match="'text' is not an image"):
         open_cube(path, array="text")
 
 
@@ -129,7 +129,7 @@ def test_struct(nested: bool, compressed: bool, tmp_path: Path) -> None:
     np.testing.assert_allclose(cube.wavelengths, np.linspace(500, 1800, 8))
     name = "run.inner.cube" if nested else "run.cube"
     same(path, CUBE.transpose(2, 0, 1), array=name)
-    with pytest.raises(ReadError, match=rf"choose among {name} \(6 x 7 x 8\)"):
+    with pytest.raises(ReadError, match=rf"choose one of {name} \(6 x 7 x 8\)"):
         open_cube(path, array="run.nothing")
 
 
@@ -295,7 +295,7 @@ def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("size", [(-3.0, -4.0), (1.5, 8.0), (0.0, 12.0), (np.nan, 12.0), (np.inf, 12.0)])
 def test_sizes_are_whole_numbers_above_zero(size: tuple[float, float], tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"Y": np.zeros((5, 12)), "nRow": size[0], "nCol": size[1]})
-    with pytest.raises(ReadError, match="no height and width that unfold it"):
+    with pytest.raises(ReadError, match="no height and width to fold it"):
         open_cube(tmp_path / "a.mat")
-    with pytest.raises(ReadError, match="no height and width that unfold it"):
+    with pytest.raises(ReadError, match="no height and width to fold it"):
         open_cube(tmp_path / "a.mat", size=size)

@@ -109,7 +109,7 @@ def test_wavelengths_find_the_band_axis(stack: Values, tmp_path: Path) -> None:
     assert open_cube(path).shape == (HEIGHT, WIDTH, BANDS)
     same(path, stack, band_axis=-1)
     same(path, stack, wavelengths=range(BANDS))
-    with pytest.raises(ReadError, match="band_axis=3 is no axis"):
+    with pytest.raises(ReadError, match="band_axis=3 is not an axis"):
         open_cube(path, band_axis=3)
 
 
@@ -304,7 +304,7 @@ def test_fill_value_is_not_logged(stack: Values, tmp_path: Path, caplog: pytest.
 
 def test_too_many_axes(stack: Values, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "s.tif", np.stack([stack, stack]), photometric="minisblack")
-    with pytest.raises(ReadError, match=r"\(2, 5, 50, 70\); a cube has two of the image and one of the bands"):
+    with pytest.raises(ReadError, match=r"\(2, 5, 50, 70\); a cube has two image axes and one band axis"):
         open_cube(tmp_path / "s.tif")
 
 
@@ -314,7 +314,7 @@ def test_series(stack: Values, tmp_path: Path) -> None:
         writer.write(stack, photometric="minisblack")
     same(tmp_path / "s.tif", stack)
     assert open_cube(tmp_path / "s.tif", series=0).shape == (1, 10, 10)
-    with pytest.raises(ReadError, match="series=2 is none of 0 to 1"):
+    with pytest.raises(ReadError, match="series=2 must be from 0 to 1"):
         open_cube(tmp_path / "s.tif", series=2)
 
 
@@ -348,7 +348,7 @@ def test_pages_written_one_by_one_are_bands(
     assert notes == (
         ()
         if metadata is None
-        else (f"its {BANDS} pages were written one by one and were taken for the bands of one image",)
+        else (f"its {BANDS} pages were written one by one and were read as the bands of one image",)
     )
 
 
@@ -358,7 +358,7 @@ def test_one_of_several_alike_is_told(stack: Values, tmp_path: Path) -> None:
             writer.write(stack, photometric="minisblack")
     cube = open_cube(tmp_path / "s.tif")
     np.testing.assert_array_equal(cube.data.compute(), stack)
-    assert cube.metadata["notes"] == ("the file holds 2 images of this shape, of which series=0 was taken",)
+    assert cube.metadata["notes"] == ("the file holds 2 images of this shape; series=0 was opened",)
     assert not open_cube(tmp_path / "s.tif", series=1).metadata["notes"]
 
 
@@ -394,7 +394,7 @@ def test_a_unit_that_was_guessed_is_told(stack: Values, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", description=words, metadata=None)
     cube = open_cube(tmp_path / "s.tif")
     assert cube.wavelengths is not None and cube.wavelengths[-1] == pytest.approx(900)
-    assert "taken for micrometres" in cube.metadata["notes"][0]
+    assert "read as micrometres" in cube.metadata["notes"][0]
 
 
 def test_complex(stack: Values, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""ENVI headers: text to checked numbers."""
+"""Parse and check ENVI headers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _SPELLING = {key.replace(" ", ""): key for key in _KEYS} | {"wavelengths": "wave
 
 @dataclass(frozen=True)
 class Header:
-    """The part of an ENVI header that says where the numbers lie, checked.
+    """The checked entries of an ENVI header.
 
     Attributes
     ----------
@@ -74,9 +74,9 @@ class Header:
     offset
         Bytes before the first number.
     fields
-        Every entry of the header, keys in lower case, values as text.
+        All entries of the header, with lower-case keys and text values.
     description
-        What the header says about the bands, as arguments of `Cube`.
+        The header's description of the bands, as arguments of `Cube`.
     """
 
     stored_shape: tuple[int, int, int]
@@ -88,23 +88,23 @@ class Header:
 
     @property
     def data_bytes(self) -> int:
-        """Bytes that the data file must have."""
+        """Minimum size of the data file in bytes."""
         return self.offset + math.prod(self.stored_shape) * np.dtype(self.dtype).itemsize
 
 
 def header_fields(path: Path) -> dict[str, str]:
-    """Return the entries of the ENVI header `path`: keys in lower case, values as text, braces taken off.
+    """Return the entries of the ENVI header `path`: lower-case keys, text values without braces.
 
     Raises
     ------
     ReadError
-        If the file is no ENVI header, or a list in it is not closed.
+        If the file is not an ENVI header, or a list in it is not closed.
     """
     return _parsed(path)[0]
 
 
 def _text(raw: bytes) -> str:
-    """Decode a header: as its byte order mark says, else as UTF-8, else as Latin-1, which older programs write."""
+    """Decode a header by its byte order mark, else as UTF-8, else as Latin-1, which older programs write."""
     for mark, encoding in _MARKS.items():
         if raw.startswith(mark):
             return raw[len(mark) :].decode(encoding, errors="replace")
@@ -115,7 +115,7 @@ def _text(raw: bytes) -> str:
 
 
 def _parsed(path: Path) -> tuple[dict[str, str], list[str]]:
-    """Return the entries of a header, and the keys that stand in it twice with different values."""
+    """Return the entries of a header, and the keys that occur twice with different values."""
     size = path.stat().st_size
     with path.open("rb") as file:
         raw = file.read(min(size, memory.LONGEST_HEADER))
@@ -131,7 +131,7 @@ def _parsed(path: Path) -> tuple[dict[str, str], list[str]]:
     lines = iter(line for line in re.split(r"\r\n|\r|\n", text)[1:] if not line.lstrip().startswith(";"))
     for line in lines:
         if line.lstrip().startswith("{") and name and not found[name]:
-            value = line.strip()  # a list that begins on the line after its key
+            value = line.strip()  # the list begins on the line after its key
         else:
             key, equals, value = line.partition("=")
             if not equals:
@@ -140,31 +140,31 @@ def _parsed(path: Path) -> tuple[dict[str, str], list[str]]:
         if value.startswith("{"):
             value = _braced(path, name, value, lines)
             if name in _LONG_LISTS - {"band names"}:
-                # a word begins a comment; before a number, a semicolon stands for a comma
+                # a semicolon before a word starts a comment; before a number it acts as a comma
                 value = re.sub(r";[ \t]*[^\W\d][^\n]*", "", value)
         elif name in _PLAIN:
             value = value.partition(";")[0].strip()
         if found.get(name) and value and found[name] != value:
             twice.append(name)
-        # A blank never takes away what was said before.
+        # An empty value never overrides an earlier one.
         found[name] = value or found.get(name, "")
     return found, twice
 
 
 def _key(text: str) -> str:
-    """Return a key as ENVI spells it, whatever its case, blanks and underscores."""
+    """Return a key in ENVI's spelling, regardless of its case, blanks and underscores."""
     name = " ".join(text.lower().split())
     return _SPELLING.get(re.sub(r"[\s_]+", "", name), name)
 
 
 def _braced(path: Path, name: str, first: str, lines: Iterator[str]) -> str:
-    """Return what stands between the braces of a list that begins in `first` and may go on over `lines`."""
+    """Return the text between the braces of a list that begins in `first` and may continue over `lines`."""
     parts = [first[1:]]
     while "}" not in parts[-1]:
         more = next(lines, None)
         if more is None:
             raise ReadError(
-                f"{path}: the list of '{name}' is not closed by a brace; the header was cut short, get it anew."
+                f"{path}: the list of '{name}' is not closed by a brace; the header is truncated, get a new copy."
             )
         parts.append(more)
     parts[-1] = parts[-1].rpartition("}")[0]
@@ -172,12 +172,12 @@ def _braced(path: Path, name: str, first: str, lines: Iterator[str]) -> str:
 
 
 def read_header(path: Path, own_wavelengths: bool = False) -> Header:
-    """Read and check the ENVI header `path`; `own_wavelengths` leaves the header's wavelengths out.
+    """Read and check the ENVI header `path`; `own_wavelengths` ignores the header's wavelengths.
 
     Raises
     ------
     ReadError
-        If an entry without which the data cannot be read is missing or makes no sense.
+        If a required entry is missing or invalid.
     """
     entries, twice = _parsed(path)
     _refuse_unsupported(path, entries)
@@ -186,7 +186,7 @@ def read_header(path: Path, own_wavelengths: bool = False) -> Header:
     dtype = np.dtype(_DTYPES[_data_type(path, entries)])
     order = _count(path, entries, "byte order", default=0, least=0)
     if order > 1:
-        raise ReadError(f"{path}: byte order = {order}; it is 0 (little-endian) or 1 (big-endian). Correct the header.")
+        raise ReadError(f"{path}: byte order = {order}; it must be 0 (little-endian) or 1 (big-endian). Correct it.")
     layout = entries.get("interleave", "").lower() or ("bsq" if bands == 1 else "")
     if layout not in _LAYOUTS:
         raise ReadError(
@@ -194,15 +194,15 @@ def read_header(path: Path, own_wavelengths: bool = False) -> Header:
             "Correct the header: a wrong one scrambles the image."
         )
     if bands == 1 and "spectral library" in entries.get("file type", "").lower():
-        # A library stores one spectrum per line: each becomes a pixel of a one-column image.
+        # A spectral library stores one spectrum per line: each becomes a pixel of a one-column image.
         bands, samples, layout = samples, 1, "bip"
     axes = _LAYOUTS[layout]
     stored = [0, 0, 0]
     for axis, size in zip(axes, (bands, lines, samples), strict=True):
         stored[axis] = size
-    notes = [f"'{key}' stands twice in the header; the last value was taken" for key in twice]
+    notes = [f"'{key}' occurs twice in the header; the last value was used" for key in twice]
     if "byte order" not in entries or not entries["byte order"]:
-        notes.append("the header names no byte order; little-endian was assumed")
+        notes.append("the header gives no byte order; little-endian was assumed")
     description = _spectral_fields(path, entries, bands, own_wavelengths, notes)
     description |= _value_fields(entries, bands, dtype, notes) | map_fields(entries, notes)
     rest = {key: value for key, value in entries.items() if key not in _LONG_LISTS}
@@ -222,7 +222,7 @@ def _refuse_unsupported(path: Path, entries: Mapping[str, str]) -> None:
         values = _list(entries.get(key, ""))
         if any(value.strip("0. ") for value in values):
             raise ReadError(
-                f"{path}: {key} = {{{', '.join(values)}}}; frames with bytes between them are not supported. "
+                f"{path}: {key} = {{{', '.join(values)}}}; gaps between frames are not supported. "
                 "Export the image without frame offsets."
             )
     if entries.get("file compression", "0").strip("0. "):
@@ -237,7 +237,7 @@ def _count(path: Path, entries: Mapping[str, str], key: str, default: int | None
     text = entries.get(key, "")
     if not text:
         if default is None:
-            raise ReadError(f"{path}: '{key}' is missing; an ENVI header must give it. Add it, or get the header anew.")
+            raise ReadError(f"{path}: '{key}' is missing from the ENVI header; add it, or get a new copy.")
         return default
     values = numbers([text])
     if values is None or values[0] != int(values[0]) or values[0] < least:
@@ -253,13 +253,13 @@ def _data_type(path: Path, entries: Mapping[str, str]) -> int:
         raise ReadError(f"{path}: data type = {code} is complex; export the magnitude or the real part instead.")
     if code not in _DTYPES:
         raise ReadError(
-            f"{path}: data type = {code} is none of ENVI's ({', '.join(map(str, _DTYPES))}); correct the header."
+            f"{path}: data type = {code} is unknown; ENVI's are {', '.join(map(str, _DTYPES))}. Correct the header."
         )
     return code
 
 
 def _list(text: str) -> list[str]:
-    """Return the items between commas or line ends; those between blanks where a list of numbers has no commas."""
+    """Split a list at commas or line ends, or at blanks if a list of numbers has no commas."""
     items = [item.strip() for item in re.split(r"[,\n]", text) if item.strip()]
     if numbers(items) is None:
         split = text.replace(",", " ").replace(";", " ").split()
@@ -271,13 +271,13 @@ def _list(text: str) -> list[str]:
 def _per_band(
     entries: Mapping[str, str], key: str, bands: int, notes: list[str], words: Mapping[str, str] | None = None
 ) -> NDArray[np.float64] | None:
-    """Return the numbers of an optional list, or None with a note where it does not fit."""
+    """Return the numbers of an optional list; None, with a note, if they do not fit the bands."""
     items = _list(entries.get(key, ""))
     if not items:
         return None
     values = numbers([(words or {}).get(item.lower(), item) for item in items])
     if values is None or values.size != bands:
-        notes.append(f"'{key}' was left out: {len(items)} entries, of which {bands} must be numbers")
+        notes.append(f"'{key}' was left out: it has {len(items)} entries, but must be {bands} numbers")
         return None
     return values
 
@@ -305,21 +305,21 @@ def _spectral_fields(
 def _band_centres(
     path: Path, entries: Mapping[str, str], bands: int, notes: list[str]
 ) -> tuple[NDArray[np.float64] | None, str | None]:
-    """Return the wavelengths as the header gives them, and their unit: from the list, else from the band names."""
+    """Return the header's wavelengths and their unit, from the list or else from the band names."""
     unit = entries.get("wavelength units")
     items = _list(entries.get("wavelength", ""))
     if not items:
         named = _band_names(entries, bands).get("band_names", ())
         values, found = wavelengths_in_names(named)
         if values is not None:
-            notes.append("the header lists no wavelengths; they were taken from the band names")
+            notes.append("the header lists no wavelengths; they were read from the band names")
         return values, found or unit
     values = numbers(items)
     if values is None:
         values, found = wavelengths_in_names(items)
         unit = unit or found
     if values is None or values.size != bands:
-        kind = "has an entry that is no number" if values is None else f"has {values.size} entries for {bands} bands"
+        kind = "has an entry that is not a number" if values is None else f"has {values.size} entries for {bands} bands"
         raise ReadError(f"{path}: the wavelength list {kind}; correct it, or give your own with wavelengths=.")
     return values, unit
 
@@ -335,16 +335,16 @@ def _value_fields(entries: Mapping[str, str], bands: int, dtype: np.dtype[Any], 
     number = numbers([text]) if text else None
     factor = 0.0 if number is None else float(number[0])
     if factor > 0 and math.isfinite(1 / factor):
-        # Gains lead to radiance, the factor to reflectance: a file that has both stores one of the two.
+        # Gains convert to radiance, the factor to reflectance: in a file with both, only one applies to the data.
         fields["scale"] = 1 / factor
         return fields
     if text:
         notes.append(f"reflectance scale factor = {text[:40]} was left out: it must be a number above 0")
-    # Reflectance before radiance, where a file tells the way to both.
+    # Prefer reflectance to radiance if a file has gains for both.
     kind = "data reflectance" if entries.get("data reflectance gain values") else "data"
     gains = _per_band(entries, f"{kind} gain values", bands, [])
     if gains is not None and np.any(gains == 0):
-        notes.append(f"'{kind} gain values' were left out, and offsets with them: a gain of 0 leaves nothing of a band")
+        notes.append(f"'{kind} gain values' and offsets were left out: a gain of 0 would erase a band")
         return fields
     for key, name in ((f"{kind} gain values", "scale"), (f"{kind} offset values", "offset")):
         values = _per_band(entries, key, bands, notes)

@@ -1,4 +1,4 @@
-"""Where an ENVI image lies on the ground: 'map info' and what goes with it."""
+"""Georeferencing of an ENVI image: 'map info' and related entries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _METRES = {"", "m", "meter", "meters", "metre", "metres"}
 
 
 def map_fields(entries: Mapping[str, str], notes: list[str]) -> dict[str, Any]:
-    """Return `affine`, `pixel_size` and `crs` of a header's entries; `notes` takes what had to be left out."""
+    """Return `affine`, `pixel_size` and `crs` of a header's entries; whatever is left out is added to `notes`."""
     fields: dict[str, Any] = {}
     info = [part.strip() for part in re.split(r"[,\n]", entries.get("map info", "")) if part.strip()]
     named = {key.strip(): value.strip() for key, _, value in (p.lower().partition("=") for p in info if "=" in p)}
@@ -27,12 +27,12 @@ def map_fields(entries: Mapping[str, str], notes: list[str]) -> dict[str, Any]:
     if values is not None and values[4] and values[5]:
         fields = _grid([float(v) for v in values], _angle(named.get("rotation", ""), notes))
     elif info:
-        notes.append("'map info' was left out: it does not hold a reference pixel, its place and a pixel size")
+        notes.append("'map info' was left out: it must give a reference pixel, its coordinates and a pixel size")
     if not fields:
         fields = _pixel_size(entries.get("pixel size", ""))
     system, units = entries.get("coordinate system string", ""), named.get("units", "")
     if not system and plain and plain[0].lower() == "utm" and units not in _METRES:
-        notes.append(f"the reference system was left out: 'map info' is in {units[:40]}, and UTM's codes mean metres")
+        notes.append(f"the reference system was left out: 'map info' is in {units[:40]}, but UTM is in metres")
     else:
         system = system or _system(plain, notes) or ""
     if system:
@@ -44,11 +44,11 @@ def _grid(values: list[float], angle: float) -> dict[str, Any]:
     """Return the affine of a grid turned by `angle` (radians, counter-clockwise; pi mirrors), and its pixel size."""
     column, row, east, north, width, height = values
     if abs(angle) == math.pi:
-        # in GDAL's files rows run from south to north then, and columns as ever
+        # GDAL means rows from south to north, with columns unchanged
         angle, height = 0.0, -height
     a, b = math.cos(angle) * width, math.sin(angle) * height
     d, e = math.sin(angle) * width, -math.cos(angle) * height
-    # Reference pixels count from 1 at the outer corner of the first pixel.
+    # Reference pixels are counted from 1 at the outer corner of the first pixel.
     x, y = column - 1, row - 1
     affine = (a, b, east - a * x - b * y, d, e, north - d * x - e * y)
     if not all(map(math.isfinite, affine)):
@@ -59,15 +59,15 @@ def _grid(values: list[float], angle: float) -> dict[str, Any]:
 def _angle(text: str, notes: list[str]) -> float:
     angle = numbers([text]) if text else None
     if text and angle is None:
-        notes.append(f"rotation={text[:40]} of 'map info' was left out: it is no number of degrees")
+        notes.append(f"rotation={text[:40]} of 'map info' was left out: it is not a number of degrees")
     turn = 0.0 if angle is None else math.fmod(float(angle[0]), 360)
     if abs(turn) == 180:
-        notes.append("rotation=180 of 'map info' was taken for rows from south to north, as GDAL writes them")
+        notes.append("rotation=180 of 'map info' was read as rows from south to north, as GDAL writes them")
     return math.radians(turn)
 
 
 def _pixel_size(text: str) -> dict[str, Any]:
-    """Return the pixel size of an image without a place on the map: 'pixel size' is (x, y, units)."""
+    """Return the pixel size of an image without map coordinates: 'pixel size' is (x, y, units)."""
     sizes = numbers(text.replace("\n", ",").split(",")[:2])
     if sizes is None or sizes.size != 2 or not (sizes > 0).all():
         return {}

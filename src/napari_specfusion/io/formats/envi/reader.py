@@ -1,4 +1,4 @@
-"""ENVI images: a text header and a file of plain numbers."""
+"""Read ENVI images: a text header and a raw data file."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def read_envi(path: Path, *, data: str | Path | None = None, wavelengths: object
     Parameters
     ----------
     path
-        The header, or the data file with its header beside it, or a folder with one capture in it.
+        The header, the data file with its header next to it, or a folder that holds one capture.
     data
-        The data file, where it is not beside the header under its name.
+        The data file, if it does not have the header's name and folder.
     wavelengths
-        Anything but None leaves the header's wavelengths out; `open_cube` puts the given ones in.
+        If given, the header's wavelengths are ignored; `open_cube` sets the given ones.
 
     Raises
     ------
     ReadError
-        If header or data are missing, contradict each other, or use what is not supported.
+        If the header or the data are missing, contradict each other, or use an unsupported feature.
     """
     if path.is_dir():
         path = capture_in(path) or path
     header_path = path if path.suffix.lower() == ".hdr" else find_header(path)
     if header_path is None:
         raise ReadError(
-            f"{path} has no ENVI header beside it ({path.name}.hdr or {path.stem}.hdr); "
+            f"{path} has no ENVI header next to it ({path.name}.hdr or {path.stem}.hdr); "
             "put it there, or open the header."
         )
     header = read_header(header_path, own_wavelengths=wavelengths is not None)
@@ -55,44 +55,44 @@ def read_envi(path: Path, *, data: str | Path | None = None, wavelengths: object
     if surplus := _surplus(data_path, header):
         notes.append(f"{surplus} bytes after the image were left out")
     if data is None and (others := _other_data(header_path, header, data_path)):
-        notes.append(f"{data_path.name} was taken for its data, though {', '.join(others)} would do as well")
+        notes.append(f"{data_path.name} was read as the data, though {', '.join(others)} would also fit")
     description["metadata"] = {**description["metadata"], "notes": tuple(notes)}
     array = MappedArray(str(data_path), header.dtype, header.stored_shape, header.offset, header.axes)
     return lazy_cube(array, data_path, name=_stem(header_path), **description)
 
 
 def find_header(path: Path) -> Path | None:
-    """Return the header beside the data file `path`, or None."""
+    """Return the header of the data file `path`, or None."""
     wanted = [f"{path.name}.hdr".lower(), f"{path.stem}.hdr".lower()]
     found = {p.name.lower(): p for p in _neighbours(path) if p.suffix.lower() == ".hdr"}
     return next((found[name] for name in wanted if name in found), None)
 
 
 def _find_data(header_path: Path, header: Header) -> Path:
-    """Return the file beside `header_path` that fits best: of the size that the header says, else the largest."""
-    beside, found = _siblings(header_path)
+    """Return the best data file for `header_path`: one of exactly the described size, else the largest."""
+    neighbours, found = _siblings(header_path)
     stem = header_path.name[: -len(".hdr")].lower()
     if not found:
-        # Any other ending will do where the size is right to the byte.
-        found = [p for p in beside if p.stem.lower() == stem and p.stat().st_size == header.data_bytes]
+        # Accept any other ending if the size matches exactly.
+        found = [p for p in neighbours if p.stem.lower() == stem and p.stat().st_size == header.data_bytes]
     if not found:
         raise ReadError(
-            f"No data file lies beside {header_path}: looked for {header_path.stem} with one of "
+            f"There is no data file next to {header_path}: looked for {header_path.stem} with one of "
             f"{', '.join(s or 'no ending' for s in _SIBLINGS)}. Put it there, or give it with data=."
         )
     return max(found, key=lambda p: (p.stat().st_size == header.data_bytes, p.stat().st_size))
 
 
 def _siblings(header_path: Path) -> tuple[list[Path], list[Path]]:
-    """Return the files whose names begin as the header's does, and those of them with a usual ending."""
+    """Return the files whose names begin like the header's, and those among them with a usual ending."""
     stem = header_path.name[: -len(".hdr")].lower()
     wanted = {stem + suffix for suffix in _SIBLINGS}
-    beside = sorted(p for p in _neighbours(header_path) if p.name.lower().startswith(stem) and p.is_file())
-    return beside, [p for p in beside if p.name.lower() in wanted]
+    neighbours = sorted(p for p in _neighbours(header_path) if p.name.lower().startswith(stem) and p.is_file())
+    return neighbours, [p for p in neighbours if p.name.lower() in wanted]
 
 
 def _other_data(header_path: Path, header: Header, taken: Path) -> list[str]:
-    """Return the names of other files of just the size that the header says."""
+    """Return the names of other files that have exactly the described size."""
     _, usual = _siblings(header_path)
     return [p.name for p in usual if p != taken and p.stat().st_size == header.data_bytes == taken.stat().st_size]
 
@@ -102,13 +102,13 @@ def _neighbours(path: Path) -> list[Path]:
 
 
 def _surplus(data_path: Path, header: Header) -> int:
-    """Return how many bytes more the data have than the header says; raise a ReadError if they have less."""
+    """Return how many bytes the data exceed the described size by; raise a ReadError if they fall short."""
     actual = data_path.stat().st_size
     if actual < header.data_bytes:
         raise ReadError(
             f"{data_path} has {actual} bytes, but its header describes {header.data_bytes} "
             f"(shape {header.stored_shape}, {header.dtype}, offset {header.offset}); "
-            "the file was cut short or the header is wrong: get both anew or correct the header."
+            "the file is truncated or the header is wrong: get new copies of both, or correct the header."
         )
     return actual - header.data_bytes
 

@@ -1,4 +1,4 @@
-"""Folders that scanners leave: a capture as an ENVI file, its references beside it, a preview above it."""
+"""Capture folders of scanners: an ENVI capture, its references in the same folder, a preview one level up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DARK", "WHITE", "capture_in", "captures_in", "headers_in"]
 
-# how the names of references begin
+# name prefixes of references
 WHITE, DARK = "whiteref_", "darkref_"
 _INNER = "capture"
 
@@ -22,12 +22,12 @@ def headers_in(folder: Path) -> list[Path]:
 
 
 def captures_in(folder: Path) -> list[Path]:
-    """Return the headers of what a scanner captured, references left out, in a folder or its folder ``capture``."""
+    """Return the headers of the captures, without references, in a folder or its subfolder ``capture``."""
     return [p for p in headers_in(_inner(folder) or folder) if not p.name.lower().startswith((WHITE, DARK))]
 
 
 def capture_in(folder: Path) -> Path | None:
-    """Return the header of the only capture in a folder; None where it holds several, or pictures to make a cube of."""
+    """Return the header of the only capture in a folder; None if it holds several, or one picture per band."""
     inner = _inner(folder)
     if inner is None and any(p.suffix.lower() in ENDINGS for p in folder.iterdir()):
         return None

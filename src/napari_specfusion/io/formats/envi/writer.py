@@ -1,4 +1,4 @@
-"""Writing ENVI: plain numbers, and a text header that says what they are."""
+"""Write ENVI images: a raw data file and a text header."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["WRITER"]
 _CODES = {"u1": 1, "i2": 2, "u2": 12, "i4": 3, "u4": 13, "i8": 14, "u8": 15, "f4": 4, "f8": 5}
 _UNITS = {"nm": "Nanometers", "cm-1": "Wavenumber"}
 _DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bil", ".bip", ".bsq", ".hyspex", ".sli", ".cube", ".bin")
-# Entries of an older header that are written anew, or that are true of its own pixels and bands only.
+# Entries of the source header that are rewritten, or that apply only to its own pixels and bands.
 _NOT_CARRIED = {
     "samples", "lines", "bands", "header offset", "file type", "data type", "interleave", "byte order", "wavelength",
     "wavelength units", "fwhm", "bbl", "band names", "data ignore value", "reflectance scale factor",
@@ -40,32 +40,32 @@ _NOT_CARRIED = {
 
 
 def _targets(path: Path, overwrite: bool = False) -> tuple[Path, Path]:
-    """Return data file and header for a header's name, or for that of a data file.
+    """Return the data file and the header for the name of either.
 
     Raises
     ------
     OutputError
-        If another file lies there that readers would take for the data of the header.
+        If readers would mistake another file there for the data or for the header.
     """
     known = {f"{path.stem}{suffix}".lower() for suffix in _DATA_SUFFIXES}
     folder = path.parent
     lying = sorted(p for p in folder.iterdir() if p.name.lower() in known and p.is_file()) if folder.is_dir() else []
     if path.suffix.lower() != ".hdr":
-        # an older header of this name wins over the usual one
-        beside = path.with_name(f"{path.name}.hdr")
-        data, header = path, beside if beside.is_file() else path.with_suffix(".hdr")
+        # an existing header of this name takes precedence over the usual one
+        appended = path.with_name(f"{path.name}.hdr")
+        data, header = path, appended if appended.is_file() else path.with_suffix(".hdr")
     else:
         data, header = path.with_suffix(".img"), path
         if overwrite and path.exists() and len(lying) == 1:
-            # the data keep the name that they have: a second file would leave it open which of the two is meant
+            # keep the name of the existing data: with a second file it would be ambiguous which one is meant
             data = lying[0]
         other = data.with_name(f"{data.name}.hdr")
         if other != path and other.is_file():
-            raise OutputError(f"{other.name} beside {path} would be taken for the header of its data; move it away.")
+            raise OutputError(f"{other.name} next to {path} would be read as the header of its data; move it away.")
     strangers = [p.name for p in lying if p != data]
     if strangers:
         raise OutputError(
-            f"{', '.join(strangers)} beside {header} would be taken for its data; move it away, or save under another "
+            f"{', '.join(strangers)} next to {header} would be read as its data; move it away, or save under another "
             "name."
         )
     return data, header
@@ -81,13 +81,13 @@ def _write(
     cube
         The cube.
     parts
-        Data file and header to write.
+        Temporary data file and header to write.
     targets
-        Where they will lie.
+        Their final paths.
     watch
-        What counts the bytes.
+        Counts the bytes written.
     interleave
-        ``"bsq"``, ``"bil"`` or ``"bip"``; None takes the data file's ending, else the order that the cube has.
+        ``"bsq"``, ``"bil"`` or ``"bip"``; None uses the data file's ending, else the order of the cube.
     """
     data, header = parts
     by_bands = reads_by_bands(cube)
@@ -95,19 +95,19 @@ def _write(
     if interleave is None and layout not in LAYOUTS:
         layout = "bsq" if by_bands else "bip"
     if layout not in LAYOUTS:
-        raise OutputError(f"The interleave is {interleave!r}; choose one of {', '.join(LAYOUTS)}.")
+        raise OutputError(f"interleave is {interleave!r}; choose one of {', '.join(LAYOUTS)}.")
     dtype, notes = stored_dtype(cube.dtype, _CODES, "ENVI")
     text, more = _header(cube, dtype, layout)
     data.touch()
     blocks = plan(cube, by_bands and layout != "bip")
     fill(data, 0, cube.shape, layout, dtype, stored_blocks(cube, blocks, watch))
-    # halves of letters, as names of files may have them, become question marks; the own entry keeps them
+    # lone surrogates, which file names may contain, become question marks; our own entry keeps them
     header.write_text(text, encoding="utf-8", errors="replace")
     return notes + more
 
 
 def _header(cube: Cube, dtype: np.dtype[Any], layout: str) -> tuple[str, list[str]]:
-    """Return the text of the header, and what other programs will not see."""
+    """Return the text of the header, and notes on what other programs will not see."""
     bands, height, width = cube.shape
     notes: list[str] = []
     entries: dict[str, str] = {
@@ -137,7 +137,7 @@ def _header(cube: Cube, dtype: np.dtype[Any], layout: str) -> tuple[str, list[st
         entries["band names"] = _listed(names)
     if cube.nodata is not None:
         if fits_dtype(cube.nodata, dtype) is None:
-            notes.append(f"the no-data value {cube.nodata:g} was left out: no {dtype} value equals it")
+            notes.append(f"the no-data value {cube.nodata:g} was left out: {dtype} cannot hold it")
         else:
             entries["data ignore value"] = _number(cube.nodata)
         held.add("nodata")
@@ -149,28 +149,28 @@ def _header(cube: Cube, dtype: np.dtype[Any], layout: str) -> tuple[str, list[st
             entries.setdefault(key, f"{{{value}}}" if set(value) & set(",\n") else value)
     entry, more = own_entry(cube, held)
     if entry != "{}":
-        # one line: the braces of JSON are those of the header's list
+        # one line: the braces of the JSON double as those of the header's list
         entries[OWN_KEY] = entry
     return "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in entries.items()), notes + more
 
 
 def _carried(key: Any, value: Any) -> bool:
-    """Whether an entry of an older header can be written again, and does not say what this one says otherwise."""
+    """Whether an entry of the source header can be carried over without contradicting the new header."""
     if not (isinstance(key, str) and key and isinstance(value, str) and value) or key in _NOT_CARRIED:
         return False
     if key != " ".join(key.lower().split()) or set(key) & set("={};") or set(value) & set("{}"):
         return False
-    # a line that begins with a semicolon is a comment
+    # a line that starts with a semicolon is a comment
     return not any(_broken(line) or line.lstrip().startswith(";") for line in value.split("\n"))
 
 
 def _broken(text: str) -> bool:
-    """Whether some program sees more than one line in `text`."""
+    """Whether some programs would see more than one line in `text`."""
     return text.splitlines() not in ([], [text])
 
 
 def _scaling(cube: Cube, held: set[str]) -> dict[str, str]:
-    """Return scale and offset: as the factor of reflectance where that says it exactly, else as gains and offsets."""
+    """Return scale and offset as a reflectance scale factor if that is exact, else as gains and offsets."""
     scale, offset = np.asarray(cube.scale), np.asarray(cube.offset)
     if not (np.all(np.isfinite(scale)) and np.all(np.isfinite(offset)) and np.all(scale != 0)):
         return {}
@@ -189,13 +189,13 @@ def _scaling(cube: Cube, held: set[str]) -> dict[str, str]:
 
 
 def _place(cube: Cube, held: set[str], notes: list[str]) -> dict[str, str]:
-    """Return 'map info' and the reference system, as far as ENVI can say them; what it says exactly goes to `held`."""
+    """Return 'map info' and the reference system as far as ENVI supports them; exact fields are added to `held`."""
     crs = cube.crs or ""
     entries: dict[str, str] = {}
     known = _known_system(crs)
     if cube.affine is not None:
         a, b, c, d, e, f = cube.affine
-        # a turn by 180 degrees means something else to GDAL: sizes below zero say it
+        # a rotation by 180 degrees means something else to GDAL, so negative pixel sizes express it
         angle, wide = (math.atan2(d, a), math.hypot(a, d)) if d else (0.0, a)
         high = math.sin(angle) * b - math.cos(angle) * e
         sheared = not np.allclose((b, e), (math.sin(angle) * high, -math.cos(angle) * high), atol=1e-9 * abs(high))
@@ -204,20 +204,20 @@ def _place(cube: Cube, held: set[str], notes: list[str]) -> dict[str, str]:
             numbers = ["1", "1", *(_number(v) for v in (c, f, wide, high))]
             entries["map info"] = "{" + ", ".join([known[0] or "Arbitrary", *numbers, *known[1:], *turned]) + "}"
         else:
-            notes.append("other programs see no place: ENVI cannot say how this image is sheared")
+            notes.append("other programs will not see the georeferencing: ENVI cannot store a shear")
     if crs and not ("map info" in entries and known[0]):
         text = crs if "[" in crs and not set(crs) & set("{}\n") else esri_wkt(crs)
         if text is None:
-            notes.append(f"other programs see no reference system: {crs} in ENVI's words needs the extra geo")
+            notes.append(f"other programs will not see the reference system: writing {crs} as WKT needs the extra geo")
         else:
             entries["coordinate system string"] = "{" + text + "}"
-    told = map_fields({key: value[1:-1] for key, value in entries.items()}, [])
-    held |= {key for key in ("affine", "pixel_size", "crs") if key in told and told[key] == getattr(cube, key)}
+    again = map_fields({key: value[1:-1] for key, value in entries.items()}, [])
+    held |= {key for key in ("affine", "pixel_size", "crs") if key in again and again[key] == getattr(cube, key)}
     return entries
 
 
 def _known_system(crs: str) -> tuple[str, ...]:
-    """Return name and further words of a reference system that 'map info' can name by itself."""
+    """Return the 'map info' words of a reference system that need no WKT."""
     found = wgs84_zone(crs)
     if found is None:
         return ("",)
@@ -228,7 +228,7 @@ def _known_system(crs: str) -> tuple[str, ...]:
 
 
 def _listed(values: Any) -> str:
-    """Return a list in braces, a few on a line."""
+    """Return a list in braces, eight values per line."""
     items = [value if isinstance(value, str) else _number(value) for value in values]
     return "{\n" + ",\n".join(", ".join(items[i : i + 8]) for i in range(0, len(items), 8)) + "}"
 

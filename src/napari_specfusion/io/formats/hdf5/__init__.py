@@ -1,1 +1,1 @@
-"""HDF5, NetCDF 4 and products in them."""
+"""HDF5 and NetCDF 4 files, and the products stored in them."""

@@ -1,4 +1,4 @@
-"""Datasets in HDF5 files, read when they are needed."""
+"""Lazy arrays over HDF5 datasets."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _DEFLATE, _SHUFFLE, _FLETCHER = 1, 2, 3
 
 @dataclass(frozen=True, eq=False)
 class HdfArray(BlockArray):
-    """A dataset with two or three axes of an HDF5 file, seen as ``(bands, y, x)``.
+    """A dataset of an HDF5 file with two or three axes, exposed as ``(bands, y, x)``.
 
     Attributes
     ----------
     dataset
-        Its name in the file. One with two axes is a single band.
+        Its name in the file. A dataset with two axes is a single band.
     mirrored
-        Whether its columns are handed out from the last to the first.
+        Whether its columns are returned in reverse order.
     """
 
     dataset: str
@@ -45,26 +45,26 @@ class HdfArray(BlockArray):
 
     @classmethod
     def transposed(cls, path: Path, dataset: str) -> Self:
-        """Return a MATLAB 7.3 array: its axes lie reversed in the file."""
+        """Return a MATLAB 7.3 array, whose axes are stored in reverse order."""
         with open_hdf(path) as file:
             found = checked(path, child(file, dataset), dataset)
             stored, dtype = tuple(found.shape), found.dtype.str
         return cls(str(path), stored, dtype, (2, 1, 0), dataset)
 
     def seen_as(self, order: tuple[int, ...]) -> Self:
-        """Return the same dataset with its visible axes in another order."""
+        """Return the same dataset with its exposed axes permuted."""
         axes = (self.axes[order[0]], self.axes[order[1]], self.axes[order[2]])
         return type(self)(self.path, self.stored_shape, self.stored_dtype, axes, self.dataset, self.mirrored)
 
     @property
     def chunks(self) -> Shape | None:
-        """Size of a chunk ``(bands, y, x)``; None where the numbers lie in one piece."""
+        """Chunk size ``(bands, y, x)``; None for contiguous data."""
         stored = self._stored_chunks
         return None if stored is None else (stored[self.axes[0]], stored[self.axes[1]], stored[self.axes[2]])
 
     @cached_property
     def _open(self) -> Any:
-        # Kept open: opening costs more than reading a chunk.
+        # Kept open because opening costs more than reading a chunk.
         h5py = import_h5py(Path(self.path))
         file = h5py.File(self.path, "r", rdcc_nbytes=memory.HDF_CACHE)
         return checked(Path(self.path), child(file, self.dataset), self.dataset)
@@ -76,7 +76,7 @@ class HdfArray(BlockArray):
 
     @cached_property
     def _filters(self) -> tuple[tuple[int, tuple[int, ...]], ...] | None:
-        """Codes and parameters of the filters, where all of them are undone here; None leaves them to HDF5."""
+        """Codes and parameters of the filters if all of them can be undone here; None leaves them to HDF5."""
         found = self._open
         if found.chunks is None or not found.id.get_storage_size() or not _plain_type(found):
             return None
@@ -104,7 +104,7 @@ class HdfArray(BlockArray):
         return self._bounded(picks)
 
     def _bounded(self, picks: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> NDArray[Any]:
-        """Return the values at `picks`, by several boxes where one around them all would be large and mostly unused."""
+        """Return the values at `picks`, read as several boxes if a single one would be large and mostly unused."""
         spans = [int(np.ptp(pick)) + 1 for pick in picks]
         wanted = math.prod(pick.size for pick in picks)
         if math.prod(spans) * self.dtype.itemsize > memory.HDF_BOX and math.prod(spans) > 2 * wanted:
@@ -142,8 +142,8 @@ class HdfArray(BlockArray):
     def _chunk(self, start: list[int]) -> NDArray[Any]:
         """Return one whole chunk.
 
-        HDF5 itself inflates a chunk to whatever it grows to, and holds a lock over all files meanwhile; here it ends at
-        the declared size, and threads inflate side by side.
+        HDF5 itself inflates a chunk without a limit, and holds a global lock meanwhile. Here inflation stops at the
+        declared size, and threads inflate in parallel.
         """
         assert self._stored_chunks is not None
         size = math.prod(self._stored_chunks) * np.dtype(self.stored_dtype).itemsize
@@ -153,14 +153,14 @@ class HdfArray(BlockArray):
             if stored.byte_offset is None:  # never written
                 return self._never_written
             if not self._filters and stored.size != size:
-                # HDF5 takes memory for what it declares, and writes behind it what is stored.
+                # HDF5 would allocate the declared size and write the stored bytes past its end.
                 raise ReadError(
-                    f"{self.path}: a chunk of {self.dataset}, which is not packed, claims {stored.size} bytes instead "
-                    f"of {size}; the file is damaged, get it anew."
+                    f"{self.path}: an uncompressed chunk of {self.dataset} declares {stored.size} bytes instead "
+                    f"of {size}; the file is damaged, get a new copy."
                 )
             mask, raw = self._open.id.read_direct_chunk(offset)
         except (MemoryError, OSError, RuntimeError, ValueError):
-            # HDF5 knows what is wrong, or what stands for it.
+            # Let HDF5 report the error, or supply the fill value.
             ends = (min(a + n, end) for a, n, end in zip(start, self._stored_chunks, self.stored_shape, strict=True))
             inside = [slice(a, end) for a, end in zip(start, ends, strict=True)]
             block = np.zeros(self._stored_chunks, self.stored_dtype)
@@ -173,28 +173,28 @@ class HdfArray(BlockArray):
             if not mask >> index & 1:
                 data = _undo(self.path, code, values, data, size)
         if len(data) != size:
-            raise ReadError(f"{self.path}: a chunk of {self.dataset} has {len(data)} bytes instead of {size}; damaged.")
+            raise ReadError(f"{self.path}: a chunk of {self.dataset} has {len(data)} bytes, not {size}; it is damaged.")
         return np.frombuffer(data, self.stored_dtype).reshape(self._stored_chunks)
 
 
 def hdf_array(path: Path, dataset: Any, axes: str, mirrored: bool = False) -> HdfArray | MappedArray:
-    """Return an open dataset as an array ``(bands, y, x)`` that reads when it is needed.
+    """Return an open dataset as a lazy array ``(bands, y, x)``.
 
     Parameters
     ----------
     path
         The file.
     dataset
-        Of h5py, with three axes, or two for a single band.
+        An h5py dataset with three axes, or two for a single band.
     axes
-        What its axes are, in their order: "b", "y" and "x"; "yx" for two.
+        Meaning of its axes, in order, such as "byx"; "yx" for two axes.
     mirrored
-        Whether to hand out its columns from the last to the first.
+        Whether to return its columns in reverse order.
 
     Raises
     ------
     ReadError
-        If it is no numbers, lies outside the file, or has chunks of more than 1 GB.
+        If it is not numeric, is stored outside the file, or has chunks of more than 1 GB.
     """
     checked(path, dataset, dataset.name)
     stored = _three(dataset.shape)
@@ -202,20 +202,20 @@ def hdf_array(path: Path, dataset: Any, axes: str, mirrored: bool = False) -> Hd
     order = (letters.index("b"), letters.index("y"), letters.index("x"))
     if stored[order[0]] > _MOST_BANDS or max(stored) > _LONGEST_SIDE:
         raise ReadError(
-            f"{path}: {dataset.name} claims the shape {tuple(dataset.shape)}; a cube has at most {_MOST_BANDS} bands "
+            f"{path}: {dataset.name} declares the shape {tuple(dataset.shape)}; a cube has at most {_MOST_BANDS} bands "
             f"and {_LONGEST_SIDE} rows and columns. Is axes={axes!r} right?"
         )
     offset = dataset.id.get_offset() if dataset.chunks is None else None
     if offset and not mirrored and _plain_type(dataset):
         end = offset + math.prod(stored) * dataset.dtype.itemsize
         if end > path.stat().st_size:
-            raise ReadError(f"{path} has {path.stat().st_size} bytes, but {dataset.name} reaches to {end}; cut short.")
+            raise ReadError(f"{path} has {path.stat().st_size} bytes, but {dataset.name} ends at {end}; truncated?")
         return MappedArray(str(path), dataset.dtype.str, stored, offset, order)
     return HdfArray(str(path), stored, dataset.dtype.str, order, str(dataset.name), mirrored)
 
 
 def hdf_cube(path: Path, dataset: Any, axes: str, mirrored: bool = False, **description: Any) -> Cube:
-    """Make a lazy cube of an open dataset, in dask chunks of whole HDF5 chunks; `description` goes to `Cube`."""
+    """Make a lazy cube of an open dataset, in dask chunks of whole HDF5 chunks; `description` is passed to `Cube`."""
     array = hdf_array(path, dataset, axes, mirrored)
     chunks = getattr(array, "chunks", None)
     if chunks is not None:
@@ -224,7 +224,7 @@ def hdf_cube(path: Path, dataset: Any, axes: str, mirrored: bool = False, **desc
 
 
 def _merged(shape: Shape, chunks: Shape, itemsize: int) -> Shape:
-    """Return dask chunks of whole HDF5 chunks, several where one is small or they would be very many."""
+    """Return dask chunks of whole HDF5 chunks, merging small or very numerous ones."""
     bands, height, width = (min(n, size) for n, size in zip(chunks, shape, strict=True))
     while height < shape[1] or width < shape[2]:
         count = math.prod(-(-size // n) for size, n in zip(shape, (bands, height, width), strict=True))
@@ -237,7 +237,7 @@ def _merged(shape: Shape, chunks: Shape, itemsize: int) -> Shape:
 
 
 def _plain_type(dataset: Any) -> bool:
-    """Whether the numbers lie in the file just as numpy has them."""
+    """Whether the file stores the numbers exactly as numpy does."""
     h5py = import_h5py(Path(dataset.file.filename))
     return bool(h5py.h5t.py_create(dataset.dtype, logical=True) == dataset.id.get_type())
 
@@ -248,7 +248,7 @@ def _three(shape: tuple[int, ...]) -> Shape:
 
 
 def _undo(path: str, code: int, values: tuple[int, ...], data: bytes, size: int) -> bytes:
-    """Undo one filter; no more than a chunk of `size` bytes and its checksums come out."""
+    """Undo one filter, returning at most a chunk of `size` bytes and its checksums."""
     if code == _FLETCHER:
         return data[:-4]
     if code == _SHUFFLE:
@@ -262,5 +262,5 @@ def _undo(path: str, code: int, values: tuple[int, ...], data: bytes, size: int)
     inflater = zlib.decompressobj()
     plain = inflater.decompress(data, size + 64)
     if not inflater.eof:
-        raise ReadError(f"{path}: a chunk does not end where {size} bytes are inflated; the file is damaged.")
+        raise ReadError(f"{path}: a chunk is cut off or inflates to more than {size} bytes; it is damaged.")
     return plain

@@ -1,4 +1,4 @@
-"""EMIT on the space station: reflectance (L2A) and radiance (L1B), in NetCDF 4."""
+"""EMIT on the International Space Station: reflectance (L2A) and radiance (L1B), in NetCDF 4."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _read(path: Path, file: Any) -> Cube:
     fields = band_fields(
         dataset.shape[2], child(group, "wavelengths"), child(group, "fwhm"), child(group, "good_wavelengths")
     )
-    note = "in the sensor's own geometry; the product's lookup table location/glt_x, glt_y leads to the map"
+    note = "in sensor geometry, not on a map grid; the lookup table location/glt_x, glt_y orthorectifies it"
     known = {key: attribute(file, key) for key in ("title", "geotransform", "spatial_ref", "time_coverage_start")}
     return hdf_cube(
         path,

@@ -1,4 +1,4 @@
-"""HDF5 files: what is in them, and what of it may be read."""
+"""Look into HDF5 files, and check what is safe to read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_OBJECTS, _DEEPEST, _MOST_LINKS = 20_000, 40, 8
 
 
 def import_h5py(path: Path) -> Any:
-    """Return the module h5py, or say how to get it."""
+    """Return the module h5py; raise a ReadError that says how to install it if it is missing."""
     try:
         import h5py
     except ImportError as error:
@@ -33,27 +33,27 @@ def import_h5py(path: Path) -> Any:
 
 @contextmanager
 def open_hdf(path: Path) -> Iterator[Any]:
-    """Open an HDF5 file to look at; NetCDF 4 is HDF5 too.
+    """Open an HDF5 or NetCDF 4 file for reading.
 
     Raises
     ------
     ReadError
-        If h5py is missing, or the file is NetCDF 3 or no HDF5 file.
+        If h5py is missing, or the file is NetCDF 3 or not HDF5 at all.
     """
     h5py = import_h5py(path)
     with path.open("rb") as raw:
         if raw.read(3) == b"CDF":
             raise ReadError(f"{path} is a NetCDF 3 file; convert it to NetCDF 4 with: nccopy -k nc4 old.nc new.nc.")
     if not h5py.is_hdf5(str(path)):
-        raise ReadError(f"{path} is no HDF5 file, or was cut short; get it anew, or name its format with reader=.")
+        raise ReadError(f"{path} is not HDF5, or is truncated; get a new copy, or name its format with reader=.")
     with h5py.File(path, "r") as file:
         yield file
 
 
 def child(file: Any, name: str, links: int = _MOST_LINKS) -> Any:
-    """Return the object `name` of a file or group; None if it is not there, or lies outside the file.
+    """Return the object `name` of a file or group; None if it is missing or outside the file.
 
-    Soft links are followed inside the file, external ones never: they would open any file of the machine.
+    Soft links inside the file are followed, external links never: they could open any file on the machine.
     """
     h5py = import_h5py(Path(file.file.filename))
     here = file.file if name.startswith("/") else file
@@ -70,7 +70,7 @@ def child(file: Any, name: str, links: int = _MOST_LINKS) -> Any:
 
 
 def datasets(file: Any) -> list[Any]:
-    """Return the datasets of a file, each once; links are not followed."""
+    """Return each dataset of a file once; links are not followed."""
     h5py = import_h5py(Path(file.filename))
     found: list[Any] = []
     waiting: list[tuple[Any, int]] = [(file, 0)]
@@ -93,9 +93,9 @@ def datasets(file: Any) -> list[Any]:
 
 
 def attribute(item: Any, name: str) -> Any:
-    """Return an attribute of a file, group or dataset: text, a number or an array; None if it is not there.
+    """Return an attribute of a file, group or dataset: text, a number or an array; None if it is missing.
 
-    Where `item` is None too, so that what may be missing can be asked in one go.
+    `item` may be None as well, so that calls can be chained without checks.
     """
     if item is None or name not in item.attrs or math.prod(item.attrs.get_id(name).shape or ()) > _MOST_NUMBERS:
         return None
@@ -106,7 +106,7 @@ def attribute(item: Any, name: str) -> Any:
 
 
 def vector(item: Any) -> NDArray[np.float64] | None:
-    """Return the numbers of a small dataset or an array as a vector of finite ones; None if they are not that."""
+    """Return a small dataset or array as a vector of finite numbers; None if it is anything else."""
     if item is None or isinstance(item, str | bytes):
         return None
     if hasattr(item, "id"):
@@ -124,7 +124,7 @@ def vector(item: Any) -> NDArray[np.float64] | None:
 
 
 def text(item: Any) -> str | None:
-    """Return the text of a small dataset of one string, or None."""
+    """Return the text of a dataset of one short string, or None."""
     if item is None or getattr(item, "shape", None) is None or _flaw(item, numeric=False) is not None:
         return None
     if max(math.prod(item.shape), math.prod(item.chunks or ())) > _MOST_NUMBERS or item.size != 1:
@@ -134,31 +134,31 @@ def text(item: Any) -> str | None:
 
 
 def _flaw(dataset: Any, numeric: bool = True) -> str | None:
-    """Return why a dataset cannot be read, in words, or None."""
+    """Return the reason why a dataset cannot be read, or None."""
     try:
         kind, size = dataset.dtype.kind, dataset.dtype.itemsize
-    except TypeError as error:  # a type that numpy does not have
+    except TypeError as error:  # not a numpy type
         return f"its type is unknown ({error})"
     if numeric and kind == "c":
         return "it is complex; take the magnitude or the real part first"
     if numeric and (kind not in "biuf" or size > 8):
         return f"its type is {dataset.dtype}; a cube holds integers, or floating-point numbers of up to 64 bits"
     if dataset.external:
-        return "its numbers lie in another file; repack it into one file with h5repack"
+        return "its numbers are in another file; repack it into one file with h5repack"
     if dataset.is_virtual:
-        return "it is put together of other datasets (virtual); repack it into one file with h5repack"
+        return "it is a virtual dataset made of others; repack it into one file with h5repack"
     if dataset.chunks is not None and math.prod(dataset.chunks) * size > limits.LARGEST_HDF_CHUNK:
         return f"its chunks {dataset.chunks} hold more than 1 GB each; repack it with smaller ones (h5repack -l CHUNK=)"
     return None
 
 
 def checked(path: Path, dataset: Any, name: str) -> Any:
-    """Return a dataset of two or three axes that can be read."""
+    """Return the dataset if it is readable and has two or three axes; raise a ReadError otherwise."""
     if getattr(dataset, "shape", None) is None:
-        raise ReadError(f"{path} holds no dataset {name}; links to other files are not followed.")
+        raise ReadError(f"{path} has no dataset {name}; links to other files are not followed.")
     flaw = _flaw(dataset)
     if flaw is None and (len(dataset.shape) not in {2, 3} or 0 in dataset.shape):
-        flaw = f"its shape is {tuple(dataset.shape)}; a cube has three axes, a band two, none of them empty"
+        flaw = f"its shape is {tuple(dataset.shape)}; a cube needs three non-empty axes, a band two"
     if flaw is not None:
         raise ReadError(f"{path}: {name} cannot be read: {flaw}.")
     return dataset

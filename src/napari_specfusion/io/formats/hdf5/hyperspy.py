@@ -1,8 +1,8 @@
-"""HyperSpy's ``.hspy``: ``Experiments/<title>`` holds the data, and one group per axis with its calibration.
+"""HyperSpy's ``.hspy``: ``Experiments/<title>`` holds the data and one group per axis with its calibration.
 
 Each group ``axis-0``, ``axis-1``, ... describes an axis of ``data`` by its attributes: name, size, units, whether it is
-one of navigation (a place on the sample) or of the signal, and offset and scale, or a dataset ``axis`` with a value
-per point.
+a navigation axis (a position on the sample) or a signal axis, and offset and scale, or a dataset ``axis`` with one
+value per point.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["PRODUCT", "is_signal", "read_signal"]
 _MOST_SIGNALS = 1000
 _MOST_POINTS = 1_000_000
 _ELECTRONVOLTS = {"ev": 1.0, "mev": 1e-3, "kev": 1e3}
-# what HyperSpy writes where nothing is known
+# what HyperSpy writes for unknown values
 _NOTHING = {"", "<undefined>", "_none_", "none", "undefined"}
 
 
@@ -46,7 +46,7 @@ class _Axis:
 
     @property
     def step(self) -> float | None:
-        """Distance of neighbouring points, where it is the same throughout."""
+        """Distance between neighbouring points, if it is constant."""
         if self.values is None or self.values.size < 2:
             return None
         steps = np.diff(self.values)
@@ -55,7 +55,7 @@ class _Axis:
 
 
 def _signals(file: Any) -> list[Any]:
-    """Return the data of the signals in a file: of two or three axes, in groups that describe them."""
+    """Return the data of all signals in a file that have two or three described axes."""
     group = child(file, "Experiments")
     found = []
     for name in list(getattr(group, "keys", list)())[:_MOST_SIGNALS]:
@@ -84,14 +84,14 @@ def is_signal(file: Any, data: Any) -> bool:
 
 
 def read_signal(path: Path, data: Any) -> Cube:
-    """Open a signal of a file by its data, with the axes that the groups beside them describe.
+    """Open one signal of a file, with the axes described by its groups.
 
     Parameters
     ----------
     path
         The file.
     data
-        Dataset called "data" in a group of a signal.
+        The dataset "data" in the group of a signal.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read_signal(path: Path, data: Any) -> Cube:
     fields: dict[str, Any] = {"name": str(title) if title and str(title).lower() not in _NOTHING else path.stem}
     if len(data.shape) == 2:
         if any(axis.navigate for axis in axes):
-            raise ReadError(f"{path}: {data.name} is a line of spectra, no image; give array= and axes= to open it so.")
+            raise ReadError(f"{path}: {data.name} is a line of spectra, not an image; open it with array= and axes=.")
         band, places = None, (0, 1)
     else:
         band = _spectral(axes, data.shape)
@@ -124,7 +124,7 @@ def read_signal(path: Path, data: Any) -> Cube:
 
 
 def _axis(group: Any, size: int) -> _Axis:
-    """Return what a group says of an axis of `size` points."""
+    """Return the axis of `size` points that a group describes."""
     name, units = (str(attribute(group, key) or "") for key in ("name", "units"))
     navigate = attribute(group, "navigate")
     values = vector(child(group, "axis")) if group is not None else None
@@ -151,7 +151,7 @@ def _number(value: Any) -> float | None:
 
 
 def _spectral(axes: list[_Axis], shape: tuple[int, ...]) -> int:
-    """Return the axis of the bands: the signal's own, that of a stack of images, or the one whose name says so."""
+    """Return the spectral axis: the only signal axis, the stacking axis of images, or the one with a spectral name."""
     for wanted in (False, True):
         alone = [number for number, axis in enumerate(axes) if axis.navigate is wanted]
         if len(alone) == 1:
@@ -161,15 +161,15 @@ def _spectral(axes: list[_Axis], shape: tuple[int, ...]) -> int:
 
 
 def _wavelengths(axis: _Axis) -> tuple[NDArray[np.float64] | None, str, tuple[str, ...]]:
-    """Return the values of a spectral axis in nm or cm-1, which of the two, and notes."""
+    """Return the values of a spectral axis, their unit (nm or cm-1), and notes."""
     if axis.values is None:
         return None, "nm", ("the spectral axis has no scale",)
     if axis.unit is None and "raman" not in axis.name.lower() and "wavenumber" not in axis.name.lower():
-        return None, "nm", (f"the spectral axis {axis.name or 'without a name'} has no unit, and was left out",)
+        return None, "nm", (f"the spectral axis {axis.name or 'without a name'} was left out: it has no unit",)
     factor = _ELECTRONVOLTS.get((axis.unit or "").lower())
     if factor is not None:
         converted = photon_wavelengths(axis.values * factor)
-        words = "were turned into wavelengths" if converted is not None else "were left out: not all are above 0"
+        words = "were converted to wavelengths" if converted is not None else "were left out: not all are above 0"
         return converted, "nm", (f"photon energies in {axis.unit} {words}",)
     values, _, unit, note = to_standard_unit(axis.values, axis.unit or "cm-1")
     return values, unit, () if note is None else (note,)

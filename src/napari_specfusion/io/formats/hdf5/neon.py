@@ -1,4 +1,4 @@
-"""Airborne reflectance of NEON (AOP), in HDF5."""
+"""NEON airborne reflectance (AOP), in HDF5."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["PRODUCT"]
 
 
 def _site(file: Any) -> str | None:
-    """Return the name of the group of the site, such as "SJER"."""
+    """Return the name of the site's group, such as "SJER"."""
     return next((str(name) for name in file if child(file, f"{name}/Reflectance/Reflectance_Data") is not None), None)
 
 
@@ -50,7 +50,7 @@ def _read(path: Path, file: Any) -> Cube:
 
 
 def _good_bands(group: Any, dataset: Any, wavelengths: Any) -> dict[str, Any]:
-    """Return the bands outside the windows of water vapour that the product names."""
+    """Mark the bands inside the product's water vapour windows as bad."""
     if wavelengths is None:
         return {}
     good, named = np.ones(wavelengths.size, bool), False
@@ -64,7 +64,7 @@ def _good_bands(group: Any, dataset: Any, wavelengths: Any) -> dict[str, Any]:
 
 
 def _geometry(group: Any) -> dict[str, Any]:
-    """Return affine, pixel size and reference system of the map info, which is written as ENVI does."""
+    """Return affine, pixel size and reference system from the map info, which is in ENVI style."""
     if group is None:
         return {}
     fields: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""PRISMA of ASI, levels 1 and 2: cubes of two detectors and a panchromatic image, in HDF-EOS 5."""
+"""PRISMA of ASI, levels 1 and 2: a cube from two detectors and a panchromatic image, in HDF-EOS 5."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["PRODUCT"]
 
 _SWATHS = "HDFEOS/SWATHS"
 _LEVELS = ("L2D", "L2C", "L2B", "L1")
-# Hyperspectral cube and panchromatic image: co-registered, else as each was taken.
+# Hyperspectral cube and panchromatic image: co-registered, else each in its own geometry.
 _PAIRS = (("HCO", "PCO"), ("HRC", "PRC"))
 _DETECTORS = ("Vnir", "Swir")
 _FULL_SCALE = 65535
@@ -51,27 +51,25 @@ def _read(path: Path, file: Any) -> Cube:
             part = _detector(path, file, level, detector, dataset)
             parts += [] if part is None else [part]
     if not parts:
-        raise ReadError(f"{path}: List_Cw_Vnir and List_Cw_Swir name no band that was used; get the product anew.")
+        raise ReadError(f"{path}: List_Cw_Vnir and List_Cw_Swir list no used band; get a new copy of the product.")
     if len({part.shape[1:] for part in parts}) > 1:
-        raise ReadError(
-            f"{path}: VNIR and SWIR differ in size, {[part.shape for part in parts]}; get the product anew."
-        )
+        raise ReadError(f"{path}: VNIR and SWIR differ in size, {[part.shape for part in parts]}; get a new copy.")
     good = None
     if len(parts) == 2:
         vnir, swir = (np.asarray(part.wavelengths) for part in parts)
         twice = swir <= vnir.max()
         if twice.any():
             good = np.concatenate([np.ones(vnir.size, bool), ~twice])
-            notes.append(f"{twice.sum()} SWIR bands up to {vnir.max():g} nm repeat what VNIR shows and count as bad")
+            notes.append(f"{twice.sum()} SWIR bands up to {vnir.max():g} nm overlap the VNIR bands and are marked bad")
     if level == "L2D":
-        notes.append("Product_ULcorner is taken for the outer corner of the image; some readers move it half a pixel")
+        notes.append("Product_ULcorner was read as the outer corner of the image; some readers shift by half a pixel")
     metadata = {"product": f"PRISMA {level}", "notes": tuple(notes)}
     cube = join_bands(parts, good_bands=good, metadata=metadata, name=path.stem, **_place(file, level, _CUBE_PIXEL))
     return cube.ascending()
 
 
 def _detector(path: Path, file: Any, level: str, detector: str, dataset: Any) -> Cube | None:
-    """Return the bands of one detector that were used; unused ones have wavelength 0."""
+    """Return the used bands of one detector; unused ones have wavelength 0."""
     centres, widths = (vector(attribute(file, f"List_{key}_{detector}")) for key in ("Cw", "Fwhm"))
     flags = vector(attribute(file, f"List_Cw_{detector}_Flags"))
     bands = dataset.shape[1]
@@ -85,7 +83,7 @@ def _detector(path: Path, file: Any, level: str, detector: str, dataset: Any) ->
     cube = hdf_cube(
         path,
         dataset,
-        # Only L2D is on a map. The other levels store what the sensor's line saw as rows, from the right.
+        # Only L2D is on a map grid. The other levels store each scan line as a row, from right to left.
         "ybx" if level == "L2D" else "xby",
         mirrored=level != "L2D",
         wavelengths=centres,
@@ -96,7 +94,7 @@ def _detector(path: Path, file: Any, level: str, detector: str, dataset: Any) ->
 
 
 def _values(file: Any, level: str, detector: str) -> dict[str, Any]:
-    """Return scale, offset and no-data of one detector's numbers."""
+    """Return scale, offset and no-data value of one detector."""
     if level == "L1":
         values = numbers(attribute(file, f"{key}_{detector}") for key in ("ScaleFactor", "Offset"))
         return {} if values is None or values[0] == 0 else {"scale": 1 / float(values[0]), "offset": -float(values[1])}
@@ -108,7 +106,7 @@ def _values(file: Any, level: str, detector: str) -> dict[str, Any]:
 
 
 def _place(file: Any, level: str, pixel: float) -> dict[str, Any]:
-    """Return affine, pixel size and reference system of the map grid of L2D."""
+    """Return affine, pixel size and reference system of L2D's map grid."""
     if level != "L2D":
         return {}
     fields: dict[str, Any] = {"pixel_size": (pixel, pixel)}

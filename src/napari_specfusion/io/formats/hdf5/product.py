@@ -1,4 +1,4 @@
-"""What a reader of an agency's HDF5 product declares about itself."""
+"""The type that describes an HDF5 product and how to read it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["Product", "band_fields"]
 
 @dataclass(frozen=True)
 class Product:
-    """One product, told by what is in the file and not by its name.
+    """One product, recognised by the contents of the file rather than its name.
 
     Attributes
     ----------
     title
-        What people call it.
+        Display name.
     matches
-        Whether an open h5py file is one.
+        Whether an open h5py file is this product.
     read
         ``read(path, file) -> Cube``, lazy.
     read_scene
-        ``read_scene(path, file) -> Scene | None`` where the product may hold a sharper image beside the cube.
+        ``read_scene(path, file) -> Scene | None``, for products that may also hold a sharper image.
     """
 
     title: str
@@ -40,16 +40,16 @@ class Product:
 
 
 def band_fields(bands: int, wavelengths: Any, fwhm: Any = None, good: Any = None) -> dict[str, Any]:
-    """Return what describes the bands as arguments of `Cube`, leaving out what has not one finite number per band.
+    """Return the band description as arguments of `Cube`; skip arrays without one finite number per band.
 
     Parameters
     ----------
     bands
         Number of bands.
     wavelengths, fwhm
-        Datasets or arrays of band centres and widths in nm.
+        Datasets or arrays of band centres and FWHM in nm.
     good
-        Dataset or array that is 1 where a band is good.
+        Dataset or array that is 1 for good bands.
     """
     found = {"wavelengths": vector(wavelengths), "fwhm": vector(fwhm), "good_bands": vector(good)}
     fields: dict[str, Any] = {k: v for k, v in found.items() if v is not None and v.size == bands}

@@ -1,4 +1,4 @@
-"""HDF5 and NetCDF 4: products that are known by their structure, and any dataset by its name."""
+"""Read HDF5 and NetCDF 4: known products by their structure, and any dataset by its name."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def read_hdf(
     axes: str | None = None,
     wavelengths: Any = None,
 ) -> Cube:
-    """Open an HDF5 or NetCDF 4 file as a cube, lazily.
+    """Open an HDF5 or NetCDF 4 file as a lazy cube.
 
-    Products are told by their structure. Of any other file the one dataset with three axes is taken, or the one that is
-    not a picture.
+    Products are recognised by their structure. From any other file, the only dataset with three axes is read, or the
+    only one that is not a picture.
 
     Parameters
     ----------
@@ -72,18 +72,18 @@ def read_hdf(
     path
         The file.
     array
-        Name of a dataset, such as "/entry/data"; the product is then not asked, but
-        HyperSpy's signals keep their axes. One with two axes opens as one band.
+        Name of a dataset, such as "/entry/data"; product readers are then skipped, but
+        HyperSpy signals keep their axes. A dataset with two axes opens as one band.
     axes
-        What its axes are, as a permutation of "byx" (bands, rows, columns), or "yx". None decides by the rules of
-        `napari_specfusion.io.metadata.axes`, and a finding tells where they have little to go by.
+        Meaning of its axes, as a permutation of "byx" (bands, rows, columns), or "yx". None applies the rules of
+        `napari_specfusion.io.metadata.axes`; a finding reports an uncertain guess.
     wavelengths
-        Wavelengths that `open_cube` puts in; here they only help to find the axis of the bands.
+        Wavelengths that `open_cube` sets later; here they only help to find the band axis.
 
     Raises
     ------
     ReadError
-        If it is unclear which dataset is meant, or the one named is no image of real numbers.
+        If the dataset is ambiguous, or the named one is not an image of real numbers.
     """
     with open_hdf(path) as file:
         if array is None and axes is None:
@@ -99,7 +99,7 @@ def read_hdf(
 
 
 def read_hdf_scene(products: Collection[Product], path: Path) -> Scene | None:
-    """Return the pair of a product that holds a sharper image beside its cube, or None."""
+    """Return the cube and the sharper image of a product as a scene, or None if it has no such image."""
     with open_hdf(path) as file:
         product = next((p for p in products if p.read_scene is not None and p.matches(file)), None)
         return None if product is None or product.read_scene is None else product.read_scene(path, file)
@@ -111,23 +111,23 @@ def read_hdf_scene(products: Collection[Product], path: Path) -> Scene | None:
 def _named(path: Path, file: Any, name: str, every: Sequence[Any]) -> Any:
     found = child(file, name)
     if getattr(found, "shape", None) is None:
-        raise ReadError(f"{path} holds no dataset {name!r}; choose among {listed(_seen(every))}.")
+        raise ReadError(f"{path} has no dataset {name!r}; choose one of {listed(_seen(every))}.")
     return found
 
 
 def _only(path: Path, every: Sequence[Any]) -> Any:
     cubes = [item for item, seen in zip(every, _seen(every), strict=True) if _is_cube(seen)]
-    # a picture beside the cube is a guide
+    # a picture next to the cube is a guide
     deeper = [item for item in cubes if not is_picture(item.shape)]
     if 1 in (len(cubes), len(deeper)):
         return (deeper or cubes)[0]
     if cubes:
-        raise AmbiguousArrayError(f"{path} could mean several datasets: {listed(_seen(cubes))}. Name one with array=.")
+        raise AmbiguousArrayError(f"{path} has several datasets: {listed(_seen(cubes))}. Name one with array=.")
     flat = [item for item in every if len(item.shape or ()) == 2 and _numeric(item) and _is_image(item)]
-    what = f"{path} holds no numeric dataset with three axes, only {listed(_seen(flat or every))}."
+    what = f"{path} has no numeric dataset with three axes, only {listed(_seen(flat or every))}."
     if flat:
-        raise AmbiguousArrayError(f"{what} Name one with array= to open it as an image of one band.")
-    raise ReadError(f"{what} It holds no image.")
+        raise AmbiguousArrayError(f"{what} Name one with array= to open it as a single band.")
+    raise ReadError(f"{what} Choose a file with an image.")
 
 
 def _generic(
@@ -139,11 +139,11 @@ def _generic(
         wanted = "a permutation of byx" if len(shape) == 3 else "yx or xy"
         raise ReadError(f"{path}: axes={axes!r} does not fit {dataset.name} of shape {shape}; give {wanted}.")
     notes: list[str] = []
-    told: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     if letters is None and len(shape) == 3:
         found = _band_axis(dataset, count, every)
         letters = letters_of(found.axis)
-        told = uncertain(shape, found, f"{path.name}:{dataset.name}") if found.certainty == "weak" else {}
+        extra = uncertain(shape, found, f"{path.name}:{dataset.name}") if found.certainty == "weak" else {}
     letters = letters or "yx"
     bands = shape[letters.index("b")] if "b" in letters else 1
     fields = _spectrum(dataset, bands, every, notes)
@@ -159,33 +159,33 @@ def _generic(
     others = [v for v in _seen(every) if _is_cube(v) and v.name != dataset.name] if alone else []
     if others:
         words = f'The file also holds {listed(others)}; open one with array="{others[0].name}".'
-        told["findings"] = (*told.get("findings", ()), ("info", words))
-    metadata = {"dataset": str(dataset.name), "notes": tuple(notes)} | told
+        extra["findings"] = (*extra.get("findings", ()), ("info", words))
+    metadata = {"dataset": str(dataset.name), "notes": tuple(notes)} | extra
     return hdf_cube(path, dataset, letters, name=path.stem, metadata=metadata, **fields)
 
 
 def _band_axis(dataset: Any, count: int | None, every: Sequence[Any]) -> BandAxis:
-    """Return the axis of the bands, by the wavelengths' number, the names of the axes, then the shape."""
+    """Return the band axis, by the number of wavelengths, the axis names, then the shape."""
     shape = tuple(map(int, dataset.shape))
     if count is None:
         fitting = [n for n in set(shape) if _vectors(dataset, n, every, _is_wavelength)]
         count = fitting[0] if len(fitting) == 1 else None
-    # a dimension scale of wavelengths is a vector of that name, so the two agree where both are there
+    # a dimension scale of wavelengths is also a vector of that name, so the two agree
     named = None if shape.count(count or 0) == 1 else named_axis([_axis_name(dataset, axis) for axis in range(3)])
     return find_band_axis(shape, count, named=named)
 
 
 def _axis_name(dataset: Any, axis: int) -> str:
-    """Return the name of an axis: its label, or that of the scale that NetCDF attaches to it."""
+    """Return the name of an axis: its label, or the name of the NetCDF dimension scale attached to it."""
     try:
         dimension = dataset.dims[axis]
         return str(dimension.label or (dimension[0].name.rpartition("/")[2] if len(dimension) else "")).lower()
-    except (KeyError, RuntimeError, ValueError, OSError, AttributeError):  # a reference that leads nowhere
+    except (KeyError, RuntimeError, ValueError, OSError, AttributeError):  # a broken reference
         return ""
 
 
 def _spectrum(dataset: Any, bands: int, every: Sequence[Any], notes: list[str]) -> dict[str, Any]:
-    """Return wavelengths, unit, widths and good bands of what lies beside a dataset under telling names."""
+    """Return wavelengths, unit, FWHM and good bands from suitably named datasets in the same file."""
     found = _vectors(dataset, bands, every, _is_wavelength)
     if not found or bands == 1:
         return {}
@@ -207,7 +207,7 @@ def _spectrum(dataset: Any, bands: int, every: Sequence[Any], notes: list[str]) 
 
 
 def _vectors(dataset: Any, size: int, every: Sequence[Any], fits: Any) -> list[tuple[NDArray[np.float64], str | None]]:
-    """Return vectors of `size` finite numbers with a fitting name, and their units; the nearest to `dataset` first."""
+    """Return vectors of `size` finite numbers with a matching name, and their units; nearest to `dataset` first."""
     found: list[tuple[NDArray[np.float64], str | None]] = []
     for name in itertools.islice(dataset.attrs, 1000):
         values = vector(attribute(dataset, name)) if fits(name.lower()) else None
@@ -252,7 +252,7 @@ def _is_wavelength(word: str) -> bool:
 def _numeric(item: Any) -> bool:
     try:
         return bool(item.dtype.kind in "biuf" and 0 not in item.shape)
-    except TypeError:  # a type that numpy does not have
+    except TypeError:  # not a numpy type
         return False
 
 
@@ -274,7 +274,7 @@ def _arrays(path: Path) -> list[Variable]:
 
 
 def reader_for(products: Collection[Product]) -> Reader:
-    """Return the reader of HDF5 files that knows `products`, the first that fits first."""
+    """Return a reader of HDF5 files that recognises `products`; the first match wins."""
     return Reader(
         title="HDF5",
         patterns=("*.h5", "*.hdf5", "*.he5", "*.hdf", "*.nc", "*.nc4", "*.hspy"),

@@ -1,4 +1,4 @@
-"""Tanager of Planet: radiance and surface reflectance, basic (swath) and ortho (grid), in HDF-EOS 5."""
+"""Planet's Tanager: radiance and surface reflectance, basic (swath) and ortho (grid), in HDF-EOS 5."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _read(path: Path, file: Any) -> Cube:
         fields |= _grid(file, dataset.shape)
     else:
         framing = attribute(child(file, "HDFEOS/SWATHS/HYP/Geolocation Fields"), "Planet_Ortho_Framing")
-        metadata |= {"notes": ("in the sensor's own geometry; Planet_Ortho_Framing says where the map grid lies",)}
+        metadata |= {"notes": ("in sensor geometry, not on a map grid; Planet_Ortho_Framing gives the grid",)}
         metadata |= {} if framing is None else {"Planet_Ortho_Framing": str(framing)}
     fill = attribute(dataset, "_FillValue")
     fields["nodata"] = fits_dtype(dataset.fillvalue or None if fill is None else fill, dataset.dtype)
@@ -47,7 +47,7 @@ def _read(path: Path, file: Any) -> Cube:
 
 
 def _grid(file: Any, shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Return affine, pixel size and reference system of the structure metadata of HDF-EOS."""
+    """Return affine, pixel size and reference system from the HDF-EOS structure metadata."""
     fields: dict[str, Any] = {}
     code = attribute(child(file, "HDFEOS/GRIDS/HYP"), "epsg_code")
     if code is not None and str(code).isdecimal():
@@ -59,7 +59,7 @@ def _grid(file: Any, shape: tuple[int, int, int]) -> dict[str, Any]:
     ]
     try:
         (left, top), (right, bottom) = ((float(c[1]), float(c[2])) for c in corners if c is not None)
-    except ValueError:  # a corner is missing, or no number
+    except ValueError:  # a corner is missing or not a number
         return fields
     width, height = (right - left) / shape[2], (top - bottom) / shape[1]
     if width > 0 and height > 0:

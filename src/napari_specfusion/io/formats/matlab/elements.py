@@ -1,7 +1,7 @@
-"""The variables of MATLAB files of version 4 to 7, found by their headers alone.
+"""List the variables of MATLAB files, version 4 to 7, from their headers alone.
 
-The library that reads such files (scipy) believes what they claim: sizes, and how deep structs are nested. This looks
-first, and tells where plain numbers lie, so that large ones need not be loaded at all.
+scipy, which reads such files, trusts the declared sizes and nesting depths. This module checks them first, and finds
+where plain numbers are stored, so that large arrays need not be loaded at all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Element", "alone", "inflated", "list_elements"]
 
 _MATRIX, _COMPRESSED = 14, 15
-# types of whole numbers in headers, of names, and of letters
+# element types of integers in headers, of names, and of characters
 _WHOLE, _LETTERS, _TEXT = {5, 6}, {1, 16}, {1, 2, 4, 16, 17, 18}
 _CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE = 1, 2, 3, 4, 5
 _NUMERIC = range(6, 16)
@@ -47,21 +47,21 @@ class Element:
     Attributes
     ----------
     name, shape
-        As MATLAB shows it.
+        As MATLAB shows them.
     kind
-        "number", or what else it is: "struct", "object", "cell", "char", "sparse", "function", "opaque".
+        "number", "struct", "object", "cell", "char", "sparse", "function" or "opaque".
     dtype
-        numpy type string of the stored numbers; they may be smaller than MATLAB's own.
+        numpy type string of the stored numbers, which may be narrower than MATLAB's type.
     complex
-        Whether there are imaginary parts.
+        Whether the numbers are complex.
     position
-        Where its bytes begin in the file.
+        Offset of its bytes in the file.
     stored, size
-        Number of those bytes, and of what they unpack to.
+        Number of bytes, as stored and unpacked.
     offset
-        Where the numbers begin in the unpacked bytes.
+        Offset of the numbers in the unpacked bytes.
     compressed
-        Whether there is anything to unpack.
+        Whether the bytes are compressed.
     """
 
     name: str
@@ -87,7 +87,7 @@ def list_elements(path: Path) -> list[Element]:
     Raises
     ------
     ReadError
-        If the file is none, was cut short, or claims what it cannot hold.
+        If it is not a MATLAB file, is truncated, or declares sizes that it cannot hold.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -98,7 +98,7 @@ def list_elements(path: Path) -> list[Element]:
 
 
 def inflated(path: Path, element: Element) -> NDArray[np.uint8]:
-    """Return the bytes of an element, unpacked; no more than it declares."""
+    """Return the unpacked bytes of an element, at most as many as it declares."""
     check_inflation(path, element.name, element.stored, element.size)
     out = np.empty(element.size, np.uint8)
     with path.open("rb") as file:
@@ -115,24 +115,24 @@ def inflated(path: Path, element: Element) -> NDArray[np.uint8]:
                 part = inflater.decompress(packed, element.size - read)
                 out[read : read + len(part)] = np.frombuffer(part, np.uint8)
                 read += len(part)
-            # The checksum stands behind the last number.
+            # The checksum follows the last number.
             while left and not inflater.eof and (packed := file.read(min(left, memory.UNPACKED_PIECE))):
                 left -= len(packed)
                 inflater.decompress(inflater.unconsumed_tail + packed, 1)
     if read != element.size:
-        raise ReadError(f"{path}: {element.name} ends early; the file was cut short or is damaged, get it anew.")
+        raise ReadError(f"{path}: {element.name} ends early; the file is truncated or damaged, get a new copy.")
     return out
 
 
 def alone(path: Path, element: Element) -> io.BytesIO:
-    """Return a file of version 5 with nothing but one struct, object, cell array or text, known to be harmless.
+    """Return an in-memory version 5 file with just one checked struct, object, cell array or text.
 
-    A library that is given this cannot come across another variable of the same name, or one that nobody looked at.
+    A library that reads it cannot meet another variable of the same name, or an unchecked one.
 
     Raises
     ------
     ReadError
-        If it is nested too deep, claims more than it holds, or has parts of types that do not belong there.
+        If it is nested too deeply, declares more than it holds, or has parts of unexpected types.
     """
     with path.open("rb") as file:
         head = file.read(128)
@@ -141,13 +141,13 @@ def alone(path: Path, element: Element) -> io.BytesIO:
     try:
         _check_parts(path, element, data.data, order)
     except struct.error as error:
-        raise ReadError(f"{path}: {element.name} ends within a part ({error}); it is damaged, get it anew.") from error
+        raise ReadError(f"{path}: {element.name} ends inside a part ({error}); get a new copy.") from error
     tag = b"" if element.compressed else struct.pack(f"{order}II", _MATRIX, element.size)
     return io.BytesIO(b"".join((head, tag, data.data)))
 
 
 def _check_parts(path: Path, element: Element, data: Any, order: str) -> None:
-    # Read on from part to part, as scipy does: WITec's export declares its cells shorter than they are.
+    # Go from part to part, as scipy does: WITec's export declares its cells shorter than they are.
     left, position, count = [1], 0, 0
     while left:
         if not left[-1]:
@@ -159,20 +159,20 @@ def _check_parts(path: Path, element: Element, data: Any, order: str) -> None:
         if position or element.compressed:
             code, position, length = _tag(data, position, order)
             if code != _MATRIX:
-                raise ReadError(f"{path}: {element.name} does not hold what it says; it is damaged, get it anew.")
+                raise ReadError(f"{path}: {element.name} contradicts its header; it is damaged, get a new copy.")
             if not length:
                 continue
         before = position
         parts, position = _take(data, position, 3, order)
         flags, shape = _number(data, parts[0], order), _numbers(data, parts[1], order)
         kind, claimed = flags & 0xFF, math.prod(shape)
-        # The flags are read blindly, as one tag of eight bytes with eight behind it.
+        # scipy reads the flags unchecked, as an eight-byte tag followed by eight bytes.
         plain = parts[0][1:] == (before + 8, before + 16) and parts[1][2] - parts[1][1] <= 4 * _MOST_AXES
         _check_types(path, element, parts[1:], [_WHOLE, _LETTERS])
         if not plain or min(shape, default=-1) < 0:
             raise ReadError(
-                f"{path}: {element.name} holds a part whose head claims the shape {tuple(shape)}; it is damaged, get "
-                "it anew."
+                f"{path}: {element.name} holds a part that declares the shape {tuple(shape)}; it is damaged, get "
+                "a new copy."
             )
         if kind in {_CELL, _STRUCT, _OBJECT}:
             inside, position = _count_inside(path, element, data, position, kind, claimed, order)
@@ -181,10 +181,10 @@ def _check_parts(path: Path, element: Element, data: Any, order: str) -> None:
             held, position = _take(data, position, more, order)
             _check_types(path, element, held, [_TEXT if kind == _CHAR else set(_TYPES)] * more)
             if kind == _CHAR and claimed > held[0][2] - held[0][1]:
-                raise ReadError(f"{path}: {element.name} claims a text of {claimed} letters; it is damaged.")
+                raise ReadError(f"{path}: {element.name} declares a text of {claimed} characters; it is damaged.")
         else:
             raise ReadError(
-                f"{path}: {element.name} holds a {_NAMES.get(kind, 'part of unknown kind')}; save the cube alone."
+                f"{path}: {element.name} holds a {_NAMES.get(kind, 'part of unknown kind')}; save the cube by itself."
             )
         left.append(inside)
         holds_parts = kind in {_CELL, _STRUCT, _OBJECT}
@@ -193,10 +193,10 @@ def _check_parts(path: Path, element: Element, data: Any, order: str) -> None:
             or position > len(data) + 7
             or (holds_parts and 8 * max(inside, claimed - 1) > len(data) - position)
         ):
-            raise ReadError(f"{path}: {element.name} claims more than it holds; it is damaged, get it anew.")
+            raise ReadError(f"{path}: {element.name} declares more than it holds; it is damaged, get a new copy.")
         if len(left) > _DEEPEST or count > _MOST_PARTS:
             raise ReadError(
-                f"{path}: {element.name} is nested more than {_DEEPEST} deep or has more than {_MOST_PARTS} parts; "
+                f"{path}: {element.name} is more than {_DEEPEST} levels deep or has more than {_MOST_PARTS} parts; "
                 "save the cube by itself."
             )
 
@@ -204,7 +204,7 @@ def _check_parts(path: Path, element: Element, data: Any, order: str) -> None:
 def _count_inside(
     path: Path, element: Element, data: Any, position: int, kind: int, claimed: int, order: str
 ) -> tuple[int, int]:
-    """Return how many arrays are in a cell array, struct or object, and where they begin."""
+    """Return the number of arrays in a cell array, struct or object, and where they begin."""
     if kind == _CELL:
         return claimed, position
     if kind == _OBJECT:
@@ -216,8 +216,8 @@ def _count_inside(
     fields = (names[2] - names[1]) // width if width else -1
     if not 0 <= fields <= _MOST_FIELDS or length[2] - length[1] != 4 or width >= 1 << 31:
         raise ReadError(
-            f"{path}: {element.name} claims names of {width} letters for its fields, which have "
-            f"{names[2] - names[1]} in all; it is damaged, or has more than {_MOST_FIELDS} fields: save the cube alone."
+            f"{path}: {element.name} declares field names of {width} characters each, but holds "
+            f"{names[2] - names[1]} in all; it is damaged, or has over {_MOST_FIELDS} fields: save the cube by itself."
         )
     return claimed * fields, position
 
@@ -227,7 +227,7 @@ def _check_types(path: Path, element: Element, parts: list[tuple[int, int, int]]
         if code not in types or last < first:
             raise ReadError(
                 f"{path}: {element.name} holds a part of type {code}, where only {', '.join(map(str, sorted(types)))} "
-                "can stand; it is damaged, get it anew."
+                "can occur; it is damaged, get a new copy."
             )
 
 
@@ -254,15 +254,15 @@ def _list_5(path: Path, file: BinaryIO, size: int, order: str) -> list[Element]:
         position += 8
         if position + length > size:
             raise ReadError(
-                f"{path} has {size} bytes, but its variables reach to {position + length}; it was cut short, get it "
-                "anew."
+                f"{path} has {size} bytes, but its variables end at {position + length}; it is truncated, get a "
+                "new copy."
             )
         if code in {_MATRIX, _COMPRESSED}:
             element = _element(path, file.read(min(length, 2 * _HEAD)), code, position, length, order)
             if element is not None:
                 found.append(element)
         if len(found) > _MOST_VARIABLES:
-            raise ReadError(f"{path} holds more than {_MOST_VARIABLES} variables; save the cube in a file of its own.")
+            raise ReadError(f"{path} holds more than {_MOST_VARIABLES} variables; save the cube in a separate file.")
         position += length
     return found
 
@@ -273,7 +273,7 @@ def _element(path: Path, packed: bytes, code: int, position: int, length: int, o
         try:
             head = zlib.decompressobj().decompress(packed, _HEAD)
         except zlib.error as error:
-            raise ReadError(f"{path} cannot be unpacked ({error}); it is damaged, get it anew.") from error
+            raise ReadError(f"{path} cannot be unpacked ({error}); it is damaged, get a new copy.") from error
         if len(head) < 8:
             return None
         code, size = struct.unpack(f"{order}II", head[:8])
@@ -291,7 +291,7 @@ def _element(path: Path, packed: bytes, code: int, position: int, length: int, o
             real, offset, length_of_data = _tag(head, following, order)
             dtype = np.dtype(order + _TYPES[real]).str
             if length_of_data != math.prod(shape) * np.dtype(dtype).itemsize or min(shape, default=0) < 0:
-                raise ReadError(f"{path}: {name} claims the shape {shape}, but holds {length_of_data} bytes; damaged.")
+                raise ReadError(f"{path}: {name} of shape {shape} holds {length_of_data} bytes; it is damaged.")
     except (KeyError, struct.error):
         return None
     if not name:
@@ -301,10 +301,10 @@ def _element(path: Path, packed: bytes, code: int, position: int, length: int, o
 
 
 def _tag(data: Any, position: int, order: str) -> tuple[int, int, int]:
-    """Return type, first byte and number of bytes of the part at `position`."""
+    """Return the type, first byte and size of the part at `position`."""
     code, length = struct.unpack_from(f"{order}II", data, position)
     first = position + 8
-    if code >> 16:  # up to four bytes share the tag
+    if code >> 16:  # small element: up to four bytes of data inside the tag
         code, length, first = code & 0xFFFF, code >> 16, position + 4
     return code, first, length
 
@@ -332,19 +332,19 @@ def _list_4(path: Path, file: BinaryIO, size: int) -> list[Element]:
         byte_order, layout, form = kind // 1000, kind // 10 % 10, kind % 10
         known = byte_order == (order == ">") and kind // 100 % 10 == 0 and layout < len(_TYPES_4) and form < 3
         if not known or min(rows, columns, letters) < 0 or not 0 < letters < 1000:
-            raise ReadError(f"{path} is no MATLAB file, or damaged after {len(found)} variables; get it anew.")
+            raise ReadError(f"{path} is not a MATLAB file, or is damaged after {len(found)} variables; get a new copy.")
         name = file.read(letters).rstrip(b"\0").decode("latin-1")
         dtype = np.dtype(order + _TYPES_4[layout])
         data = position + 20 + letters
         length = rows * columns * dtype.itemsize * (2 if imaginary else 1)
         if data + length > size:
             raise ReadError(
-                f"{path} has {size} bytes, but {name} ({rows} x {columns}) reaches to {data + length}; it was cut "
-                "short, get it anew."
+                f"{path} has {size} bytes, but {name} ({rows} x {columns}) ends at {data + length}; it is "
+                "truncated, get a new copy."
             )
         what = ("number", "char", "sparse")[form]
         found.append(Element(name, (rows, columns), what, dtype.str, bool(imaginary), data, length, length, 0, False))
         if len(found) > _MOST_VARIABLES:
-            raise ReadError(f"{path} holds more than {_MOST_VARIABLES} variables; save the cube in a file of its own.")
+            raise ReadError(f"{path} holds more than {_MOST_VARIABLES} variables; save the cube in a separate file.")
         position = data + length
     return found

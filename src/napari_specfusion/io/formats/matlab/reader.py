@@ -1,4 +1,4 @@
-"""MATLAB files: version 4 to 7 by their headers (structs through scipy), version 7.3 (HDF5) through h5py."""
+"""Read MATLAB files: version 4 to 7 from their headers (structs with scipy), version 7.3 (HDF5) with h5py."""
 
 from __future__ import annotations
 
@@ -53,36 +53,36 @@ def read_matlab(
 ) -> Cube:
     """Open an array of a MATLAB file as a cube.
 
-    Version 7.3 files, and uncompressed older ones, are read lazily; of compressed ones the one variable is unpacked
-    when its first pixel is needed. Structs are looked into where no image lies beside them, and read whole.
+    Version 7.3 files and uncompressed older ones are read lazily; a compressed variable is unpacked when its first
+    pixel is needed. Structs are searched only if no image is stored outside them, and are read whole.
 
     Parameters
     ----------
     path
         The file.
     array
-        Name of the array, ``"map.data"`` for a field of a struct; None takes the one with three axes and the
-        most bands. A 2-D one opens as one band.
+        Name of the array, such as ``"map.data"`` for a field of a struct; None takes the 3-D array with the most
+        bands. A 2-D array opens as one band.
     axes
-        What the axes are as MATLAB shows the array, as a permutation of "byx" (bands, rows, columns). None decides by
-        the rules of `napari_specfusion.io.metadata.axes`, by which MATLAB's own custom is "yxb".
+        Meaning of the axes as MATLAB shows the array, as a permutation of "byx" (bands, rows, columns). None applies
+        the rules of `napari_specfusion.io.metadata.axes`, with "yxb" as the MATLAB convention.
     band_axis
-        Axis of the bands, where the other two are rows and columns.
+        Band axis, if the other two are rows and columns in this order.
     size
-        Height and width of an image unfolded to (bands, pixels), where no variables such as nRow and nCol say it.
+        Height and width of an image unfolded to (bands, pixels), if no variables such as nRow and nCol give them.
     wavelengths
-        Wavelengths that `open_cube` puts in; here they only help to find the band axis.
+        Wavelengths that `open_cube` sets later; here they only help to find the band axis.
 
     Raises
     ------
     ReadError
-        If no array, or several with equal right, could be the cube, or h5py is missing for a 7.3 file.
+        If no array could be the cube, the choice is ambiguous, or h5py is missing for a 7.3 file.
     """
     content = _content(path, array)
     if array is None and content.export is not None:
         return content.export
     variables, load = content.variables, content.load
-    # What this package writes is called data, with its own entry beside it.
+    # This package writes the array as "data", together with its own entry.
     entry = content.entry if array in {None, "data"} and any(v.name == "data" for v in variables) else None
     array = array if entry is None else "data"
     sizes = [v for v in variables if v.numeric and math.prod(v.shape) == 1 and v.is_size]
@@ -90,24 +90,24 @@ def read_matlab(
     chosen = choose_unfolded(variables, scalars, size) if array is None else None
     chosen = chosen or choose_variable(variables, array, path, usual=2)
     found = spectral_axis(variables, chosen.shape, load)
-    told: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     stored: Any
     if len(chosen.shape) == 2:
         if axes not in {None, "yx"}:
-            raise ReadError(f"{path}: axes={axes!r} does not fit {chosen}; give it to an array of three axes.")
+            raise ReadError(f"{path}: axes={axes!r} does not fit {chosen}; it needs an array with three axes.")
         unfolded = image_size(chosen.shape, scalars, size)
         if unfolded is None and (array is None or size is not None):
             raise ReadError(
-                f"{path} holds {chosen.name} of shape {chosen.shape}, and no height and width that unfold it. "
-                "Give size=(height, width), or array= alone to open it as an image of one band."
+                f"{path} holds {chosen.name} of shape {chosen.shape}, but no height and width to fold it. "
+                "Give size=(height, width), or only array= to open it as a single band."
             )
         stored = content.matrix(chosen, unfolded)
     else:
         count = np.size(wavelengths) if wavelengths is not None else None if found is None else found[0].size
         named = None if entry is None else 2
-        order, told = requested_order(chosen.shape, count, axes, band_axis, path, named=named, usual=2)
+        order, extra = requested_order(chosen.shape, count, axes, band_axis, path, named=named, usual=2)
         stored = content.cube(chosen, order)
-    metadata = told if entry is None else {OWN_KEY: entry}
+    metadata = extra if entry is None else {OWN_KEY: entry}
     if array is None:
         metadata |= also_held(variables, chosen, metadata)
     fields: dict[str, Any] = {"name": chosen.field, "metadata": metadata}
@@ -118,7 +118,7 @@ def read_matlab(
 
 @dataclass(frozen=True)
 class _Content:
-    """What a file holds: its variables, a way to load one, and how a 3-D or 2-D one becomes an array of a cube."""
+    """The variables of a file, and functions that load one or turn a 3-D or 2-D one into a cube's array."""
 
     variables: list[Variable]
     load: Load
@@ -130,14 +130,14 @@ class _Content:
 
 @dataclass(frozen=True, eq=False)
 class MatlabArray(LoadedArray):
-    """A variable of a MATLAB file, loaded when it is needed: 3-D as MATLAB shows it, or unfolded.
+    """A lazily loaded variable of a MATLAB file: 3-D as MATLAB shows it, or unfolded.
 
     Attributes
     ----------
     variable
         Its name.
     unfolded
-        Height, width and the axis of the pixels, where two axes are an image of many bands.
+        Height, width and pixel axis of an unfolded (2-D) image of several bands.
     """
 
     variable: str
@@ -152,7 +152,7 @@ class MatlabArray(LoadedArray):
 
 
 def _content(path: Path, requested: str | None = None) -> _Content:
-    """Return what a file of any version holds; structs are looked into where `requested` lies in one."""
+    """Return the contents of a file of any version; structs are searched if `requested` is in one."""
     with path.open("rb") as file:
         head = file.read(512 + len(_HDF_MAGIC))
     is_hdf = _HDF_MAGIC in {head[: len(_HDF_MAGIC)], head[512:]}
@@ -160,7 +160,7 @@ def _content(path: Path, requested: str | None = None) -> _Content:
 
 
 def _fold(matrix: NDArray[Any], height: int, width: int, pixel_axis: int) -> NDArray[Any]:
-    """Return ``(bands, y, x)`` of an unfolded image; MATLAB runs down the columns first."""
+    """Fold a matrix into ``(bands, y, x)``; MATLAB stores pixels column by column."""
     bands_first = matrix if pixel_axis == 1 else matrix.T
     return bands_first.reshape(-1, width, height).transpose(0, 2, 1)
 
@@ -199,7 +199,7 @@ def _list_old(path: Path, requested: str | None) -> _Content:
         _check(path, element)
         if element.compressed:
             return MatlabArray(str(path), _three(element.shape), element.dtype, order, element.name)
-        # The file holds the axes reversed: the first one runs fastest.
+        # The file stores the axes in reverse order: the first one varies fastest.
         axes = _three(tuple(2 - axis for axis in order))
         place = element.position + element.offset
         return MappedArray(str(path), element.dtype, _three(element.shape[::-1]), place, axes)
@@ -217,7 +217,7 @@ def _list_old(path: Path, requested: str | None) -> _Content:
 
 
 def _entry(path: Path, element: Element | None) -> str | None:
-    """Return the text that this package leaves in files of its own, or None."""
+    """Return the text of this package's own entry, or None."""
     if element is None or element.kind != "char" or element.size > LONGEST or math.prod(element.shape) > LONGEST:
         return None
     text = np.ravel(_record(path, element))
@@ -231,7 +231,7 @@ def _check(path: Path, element: Element) -> None:
 
 
 def _numbers(path: Path, element: Element) -> NDArray[Any]:
-    """Return the numbers of a variable in memory, real parts only."""
+    """Load the numbers of a variable, real parts only."""
     data = inflated(path, element)
     count = math.prod(element.shape)
     values = data[element.offset : element.offset + count * np.dtype(element.dtype).itemsize].view(element.dtype)
@@ -247,7 +247,7 @@ def _record(path: Path, element: Element) -> Any:
 
 
 def _fields(record: Any, prefix: str, depth: int = 4) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the arrays of numbers in a struct, named as MATLAB does: ``map.data``."""
+    """Yield the numeric arrays in a struct, with MATLAB-style names: ``map.data``."""
     names = getattr(getattr(record, "dtype", None), "names", None)
     if not names or record.size != 1 or not depth:
         return
@@ -260,10 +260,10 @@ def _fields(record: Any, prefix: str, depth: int = 4) -> Iterator[tuple[str, NDA
 
 
 def _dataset_object(path: Path, value: Any) -> Cube | None:
-    """Return the image in a dataset object of PLS_Toolbox, as WITec's Project FIVE exports Raman maps; or None.
+    """Return the image in a PLS_Toolbox dataset object, as exported by WITec's Project FIVE; or None.
 
-    Its fields: data (pixels, channels) with pixels down the columns, imagesize, and axisscale, whose second row holds
-    the spectral axis.
+    Its fields: data (pixels, channels) with pixels column by column, imagesize, and axisscale, whose second row is the
+    spectral axis.
     """
     names = getattr(getattr(value, "dtype", None), "names", None) or ()
     if not {"data", "imagesize"} <= set(names) or value.size != 1:
@@ -276,8 +276,8 @@ def _dataset_object(path: Path, value: Any) -> Cube | None:
     scales = np.asarray(record["axisscale"]) if "axisscale" in names else np.empty((0, 0), object)
     axis = np.ravel(scales[1, 0]) if scales.ndim == 2 and len(scales) > 1 else np.empty(0)
     if axis.dtype.kind == "f" and axis.size == data.shape[1]:
-        # The object has no place for a unit; Raman shifts are what this program exports.
-        note = "the spectral axis has no unit and was taken for Raman shifts in cm-1"
+        # The object cannot store a unit; this program exports Raman shifts.
+        note = "the spectral axis has no unit and was read as Raman shifts in cm-1"
         fields |= {"wavelengths": axis, "spectral_unit": "cm-1", "metadata": {"notes": (note,)}}
     return lazy_cube(_fold(data, int(image[0]), int(image[1]), 0), path, **fields)
 

@@ -1,1 +1,1 @@
-"""NPY and NPZ."""
+"""NPY and NPZ files."""

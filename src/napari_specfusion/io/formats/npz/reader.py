@@ -1,4 +1,4 @@
-"""NPY and NPZ files; pickled objects are never loaded."""
+"""Read NPY and NPZ files; pickled objects are never loaded."""
 
 from __future__ import annotations
 
@@ -30,59 +30,57 @@ __all__ = ["NPY_READER", "NPZ_READER", "read_npy", "read_npz"]
 
 _MAGIC = b"\x93NUMPY"
 _MOST_MEMBERS = 10_000
-# of the header in front of each member of an archive
+# size of the local file header before each member of an archive
 _LOCAL_HEADER, _NAME_LENGTH = 30, 26
 _ENCRYPTED = 1
 
 
 def read_npy(path: Path, *, axes: str | None = None, band_axis: int | None = None, wavelengths: Any = None) -> Cube:
-    """Open an NPY file of three axes, or ``(y, x)``, lazily.
+    """Open an NPY file with three axes, or ``(y, x)``, as a lazy cube.
 
     Parameters
     ----------
     path
         The file.
     axes
-        What its axes are, as a permutation of "byx" (bands, rows, columns). None decides by the rules of
-        `napari_specfusion.io.metadata.axes`, and a finding tells where they have little to go by.
+        Meaning of its axes, as a permutation of "byx" (bands, rows, columns). None applies the rules of
+        `napari_specfusion.io.metadata.axes`; a finding reports an uncertain guess.
     band_axis
-        Axis of the bands, where the other two are rows and columns.
+        Band axis, if the other two are rows and columns in this order.
     wavelengths
-        Wavelengths that `open_cube` puts in; here they only help to find the band axis.
+        Wavelengths that `open_cube` sets later; here they only help to find the band axis.
 
     Raises
     ------
     ReadError
-        If the file is damaged, holds Python objects, or has not two or three axes.
+        If the file is damaged, holds Python objects, or does not have two or three axes.
     """
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise ReadError(
-                f"{path} is no NPY file; save plain numbers with numpy.save, or name the format with reader=."
+                f"{path} is not an NPY file; save plain numbers with numpy.save, or name the format with reader=."
             )
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise ReadError(
             f"{path} cannot be opened ({error}); save plain numbers with numpy.save(..., allow_pickle=False), "
-            "or copy the file anew if it was cut short."
+            "or copy the file again if it is truncated."
         ) from error
     if mapped.dtype.kind not in "biuf":
         raise ReadError(f"{path} holds {mapped.dtype} values; a cube takes integers or floating-point numbers.")
     if mapped.ndim not in {2, 3} or 0 in mapped.shape:
-        raise ReadError(
-            f"{path} has shape {mapped.shape}; a cube has axes (bands, y, x) or (y, x), none of them empty."
-        )
+        raise ReadError(f"{path} has shape {mapped.shape}; a cube needs non-empty axes (bands, y, x) or (y, x).")
     flat = mapped.ndim == 2
     shape = _three((1, *mapped.shape) if flat else mapped.shape)
     count = None if wavelengths is None else np.size(wavelengths)
-    order, told = requested_order(mapped.shape, count, axes, band_axis, path)
+    order, extra = requested_order(mapped.shape, count, axes, band_axis, path)
     stored, places = shape, order
     if not mapped.flags.c_contiguous:
-        # Fortran order: the file holds the axes reversed; the band axis of a flat image has length one anywhere.
+        # Fortran order: the axes are stored in reverse; the band axis of a 2-D image has length one wherever it is.
         stored, places = _three(shape[::-1]), _three(2 - axis for axis in order)
     array = MappedArray(str(path), mapped.dtype.str, stored, int(mapped.offset), places)
-    return lazy_cube(array, path, name=path.stem, metadata=told)
+    return lazy_cube(array, path, name=path.stem, metadata=extra)
 
 
 def read_npz(
@@ -93,26 +91,26 @@ def read_npz(
     band_axis: int | None = None,
     wavelengths: Any = None,
 ) -> Cube:
-    """Open one array of an NPZ file: lazily, or unpacked when its first pixel is needed where it is compressed.
+    """Open one array of an NPZ file lazily; a compressed one is unpacked when its first pixel is needed.
 
     Parameters
     ----------
     path
         The file.
     array
-        Name of the array; None takes the one with three axes and the most bands.
+        Name of the array; None takes the 3-D array with the most bands.
     axes
-        What its axes are, as a permutation of "byx" (bands, rows, columns). None decides by the rules of
-        `napari_specfusion.io.metadata.axes`, and a finding tells where they have little to go by.
+        Meaning of its axes, as a permutation of "byx" (bands, rows, columns). None applies the rules of
+        `napari_specfusion.io.metadata.axes`; a finding reports an uncertain guess.
     band_axis
-        Axis of the bands, where the other two are rows and columns.
+        Band axis, if the other two are rows and columns in this order.
     wavelengths
-        Wavelengths that `open_cube` puts in; here they only help to find the band axis.
+        Wavelengths that `open_cube` sets later; here they only help to find the band axis.
 
     Raises
     ------
     ReadError
-        If no array, or several with equal right, could be the cube, or it holds Python objects.
+        If no array could be the cube, the choice is ambiguous, or the array holds Python objects.
     """
     with zipfile.ZipFile(path) as archive:
         members = _members(path, archive)
@@ -126,10 +124,10 @@ def read_npz(
         found = spectral_axis(variables, chosen.shape, load)
         shape = _three(chosen.shape if len(chosen.shape) == 3 else (1, *chosen.shape))
         count = np.size(wavelengths) if wavelengths is not None else None if found is None else found[0].size
-        # what this package writes has its bands first
+        # this package writes bands first
         named = None if entry is None else 0
-        order, told = requested_order(chosen.shape, count, axes, band_axis, path, named=named)
-        metadata = told if entry is None else {OWN_KEY: entry}
+        order, extra = requested_order(chosen.shape, count, axes, band_axis, path, named=named)
+        metadata = extra if entry is None else {OWN_KEY: entry}
         if array is None:
             metadata |= also_held(variables, chosen, metadata)
         fields: dict[str, Any] = {"name": path.stem, "metadata": metadata}
@@ -147,7 +145,7 @@ def read_npz(
 
 @dataclass(frozen=True)
 class _Member:
-    """An array of an archive: what its header says, and how many bytes that takes."""
+    """An array of an archive, described by its header, and the size of that header."""
 
     info: zipfile.ZipInfo
     name: str
@@ -163,7 +161,7 @@ class _Member:
 
 @dataclass(frozen=True, eq=False)
 class NpzArray(LoadedArray):
-    """A compressed array of an archive, unpacked when it is needed."""
+    """A compressed array of an archive, unpacked on first access."""
 
     member: str
 
@@ -178,7 +176,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, _Member]:
     """Return the arrays of an archive by name, from their headers alone."""
     infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
     if len(infos) > _MOST_MEMBERS:
-        raise ReadError(f"{path} holds {len(infos)} arrays; save the cube in an archive of its own.")
+        raise ReadError(f"{path} holds {len(infos)} arrays; save the cube in a separate archive.")
     found = {}
     for info in infos:
         with archive.open(info) as member:
@@ -205,14 +203,14 @@ def _check(path: Path, member: _Member) -> None:
     needed = member.header + math.prod(member.shape) * member.dtype.itemsize
     if not member.dtype.hasobject and needed != member.info.file_size:
         raise ReadError(
-            f"{path}: {member.name} claims the shape {member.shape}, {needed} bytes, but holds "
-            f"{member.info.file_size}; it is damaged, get it anew."
+            f"{path}: {member.name} declares the shape {member.shape}, {needed} bytes, but holds "
+            f"{member.info.file_size}; it is damaged, get a new copy."
         )
     check_inflation(path, member.name, member.info.compress_size, member.info.file_size)
 
 
 def _array(path: Path, archive: zipfile.ZipFile, member: _Member, order: Order) -> Any:
-    """Return the array in the order (bands, y, x): mapped where the archive only stores it."""
+    """Return the array as (bands, y, x), memory-mapped if it is not compressed."""
     _check(path, member)
     shape = _three((1, *member.shape) if len(member.shape) == 2 else member.shape)
     plain = member.info.compress_type == zipfile.ZIP_STORED and not member.info.flag_bits & _ENCRYPTED
@@ -223,7 +221,7 @@ def _array(path: Path, archive: zipfile.ZipFile, member: _Member, order: Order) 
         name, extra = struct.unpack("<HH", file.read(4))
     offset = member.info.header_offset + _LOCAL_HEADER + name + extra + member.header
     if offset + math.prod(shape) * member.dtype.itemsize > path.stat().st_size:
-        raise ReadError(f"{path} ends before {member.name} does; it was cut short, get it anew.")
+        raise ReadError(f"{path} ends before {member.name} does; it is truncated, get a new copy.")
     if member.fortran and len(member.shape) == 3:
         return MappedArray(str(path), member.dtype.str, _three(shape[::-1]), offset, _three(2 - a for a in order))
     if member.fortran:
@@ -232,7 +230,7 @@ def _array(path: Path, archive: zipfile.ZipFile, member: _Member, order: Order) 
 
 
 def _own_entry(members: Mapping[str, _Member], load: Callable[[str], NDArray[Any]]) -> str | None:
-    """Return what this package wrote beside the array of an archive of its own, or None."""
+    """Return the text of this package's own entry in the archive, or None."""
     if not {OWN_KEY, "data"} <= set(members) or members[OWN_KEY].info.file_size > LONGEST:
         return None
     if members[OWN_KEY].dtype.kind != "U" or members[OWN_KEY].shape:

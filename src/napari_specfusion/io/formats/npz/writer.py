@@ -1,4 +1,4 @@
-"""Writing NPZ: the array and its description under plain names."""
+"""Write NPZ files: the array and its description under plain names."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 
 
 def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch: Watch) -> list[str]:
-    """Write an NPZ archive, uncompressed: ``data`` ``(bands, y, x)`` and the fields of the cube beside it."""
+    """Write an uncompressed NPZ archive: ``data`` ``(bands, y, x)`` and the fields of the cube."""
     dtype, notes = stored_dtype(cube.dtype, _TYPES, "NPZ")
     entry, more = own_entry(cube, {"good_bands"} | told_by_name(cube, "wavelengths"))
     by_bands = reads_by_bands(cube)
     spool = parts[0].with_name(f"{parts[0].name}.raw")
     if not by_bands:
-        # An archive is written from front to back, band by band: what comes row by row is put in order first.
+        # An archive is written sequentially, band by band, so blocks that arrive row by row are reordered first.
         watch.total *= 2
         spool.touch()
         fill(spool, 0, cube.shape, "bsq", dtype, stored_blocks(cube, plan(cube, False), watch))
@@ -58,7 +58,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
 
 
 def _named(cube: Cube, entry: str) -> dict[str, Any]:
-    """Return the members beside the data: the entry for this package, plain arrays for people."""
+    """Return the members that accompany the data: this package's own entry, and plain arrays for other readers."""
     members: dict[str, Any] = {OWN_KEY: np.array(entry)}
     for key in ("wavelengths", "fwhm", "good_bands", "nodata", "affine", "pixel_size", "spectral_unit", "crs"):
         value = getattr(cube, key)

@@ -1,1 +1,1 @@
-"""TIFF, GeoTIFF and OME-TIFF."""
+"""TIFF, GeoTIFF and OME-TIFF files."""

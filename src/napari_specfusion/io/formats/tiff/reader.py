@@ -1,4 +1,4 @@
-"""TIFF stacks: pages, planes or interleaved samples, plain or compressed, with what their tags say."""
+"""Read TIFF stacks: pages, planes or interleaved samples, plain or compressed, with their tags."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = ["READER", "read_tiff"]
 
 _ALPHA = {1, 2}
 _GREY = {0, 1}
-# RGB and YCbCr
+# PhotometricInterpretation: RGB and YCbCr
 _PICTURES = {2, 6}
 _DESCRIPTION = 270
 
@@ -51,28 +51,28 @@ def read_tiff(
     linear: bool = False,
     wavelengths: Any = None,
 ) -> Cube:
-    """Open a TIFF as a cube; pixels are read strip by strip when they are needed.
+    """Open a TIFF as a cube; strips and tiles are read lazily.
 
     Parameters
     ----------
     path
         The file.
     series
-        Which image series of the file; None takes the one with the most numbers.
+        Image series of the file; None takes the one with the most values.
     band_axis
-        Which axis of the stored array holds the bands; None decides by the axes that the file declares,
-        unless the number of wavelengths fits another axis alone.
+        Axis of the stored array that holds the bands; None uses the axes that the file declares,
+        unless the number of wavelengths fits only another axis.
     linear
-        Whether to undo the gamma of a picture in colours: the values are light then, from 0 to 1. Where there may be
-        one, ``metadata["transfer"]`` says "sRGB".
+        Whether to undo the gamma of a colour picture, giving linear light from 0 to 1. If the picture may have a
+        gamma, ``metadata["transfer"]`` is "sRGB".
     wavelengths
-        Wavelengths that `open_cube` puts in; here they only help to find the band axis, and to tell a band from
+        Wavelengths that `open_cube` sets later; here they only help to find the band axis and to tell a band from
         transparency.
 
     Raises
     ------
     ReadError
-        If the file is no TIFF, was cut short, needs a codec that is missing, or has more than three axes.
+        If the file is not a TIFF, is truncated, needs a missing codec, or has more than three axes.
     """
     with quiet_tifffile() as messages, open_tiff(path) as tiff:
         number = _choose_series(path, tiff, series)
@@ -94,11 +94,11 @@ def read_tiff(
         if "affine" not in description:
             description |= world_fields(path)
         if separate_pages(tiff):
-            note = f"its {len(tiff.pages)} pages were written one by one and were taken for the bands of one image"
+            note = f"its {len(tiff.pages)} pages were written one by one and were read as the bands of one image"
             description["metadata"]["notes"] += (note,)
         alike = sum(other.shape == chosen.shape and not other.keyframe.is_mask for other in tiff.series)
         if series is None and alike > 1:
-            note = f"the file holds {alike} images of this shape, of which series={number} was taken"
+            note = f"the file holds {alike} images of this shape; series={number} was opened"
             description["metadata"]["notes"] += (note,)
         array = _array(path, tiff, number, shape, axes, bands_first(chosen_axis), description.get("nodata"))
         picture = axes[chosen_axis] == "S" and page.photometric in _PICTURES and np.dtype(page.dtype) == np.uint8
@@ -112,7 +112,7 @@ def read_tiff(
 
 
 def _has_alpha(page: Any) -> bool:
-    """Whether the last sample of a page is its transparency, by what its tags say."""
+    """Whether the tags of a page mark its last sample as transparency."""
     if len(page.extrasamples) != 1 or page.extrasamples[0] not in _ALPHA:
         return False
     return bool(page.samplesperpixel == (4 if page.photometric in _PICTURES else 2 if page.photometric in _GREY else 0))
@@ -123,20 +123,20 @@ def _choose_series(path: Path, tiff: tifffile.TiffFile, series: int | None) -> i
     if series is None and count:
         return max(range(count), key=lambda i: (math.prod(tiff.series[i].shape), -i))
     if series is None or not 0 <= series < count:
-        raise ReadError(f"{path} holds {count} image series; series={series} is none of 0 to {count - 1}.")
+        raise ReadError(f"{path} holds {count} image series; series={series} must be from 0 to {count - 1}.")
     return series
 
 
 def _squeezed(path: Path, series: tifffile.TiffPageSeries) -> tuple[tuple[int, int, int], str]:
-    """Return shape and axis letters without axes of length one, a band axis put in front where none is left."""
+    """Return shape and axis letters without axes of length one, adding a leading band axis if none is left."""
     axes = "".join(a for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX")
     shape = tuple(n for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX")
     if len(shape) == 2:
         axes, shape = f"S{axes}", (1, *shape)
     if len(shape) != 3 or not {"Y", "X"} <= set(axes):
         raise ReadError(
-            f"{path} has axes {series.axes} of shape {series.shape}; a cube has two of the image and one of the bands. "
-            "Save one time, depth or colour channel as a file of its own."
+            f"{path} has axes {series.axes} of shape {series.shape}; a cube has two image axes and one band axis. "
+            "Save one time, depth or colour channel as a separate file."
         )
     return (shape[0], shape[1], shape[2]), axes
 
@@ -153,13 +153,13 @@ def _check_codec(path: Path, page: Any) -> None:
         name = getattr(page.compression, "name", page.compression)
         raise ReadError(
             f"{path} is compressed with {name}, which needs the package imagecodecs: pip install imagecodecs. "
-            "GDAL may know it too: reader='gdal'."
+            "GDAL may support it too: reader='gdal'."
         ) from error
 
 
 def _check_length(path: Path, series: tifffile.TiffPageSeries, messages: list[str]) -> None:
     if any("invalid page offset" in message for message in messages):
-        raise ReadError(f"{path} lacks pages that it points to; it was cut short, get it anew.")
+        raise ReadError(f"{path} lacks pages that it points to; it is truncated, get a new copy.")
     actual = path.stat().st_size
     needed = 0
     if series.dataoffset is not None:
@@ -168,7 +168,7 @@ def _check_length(path: Path, series: tifffile.TiffPageSeries, messages: list[st
         if page is not None and page.dataoffsets and page.parent is series.keyframe.parent:
             needed = max(needed, *(o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)))
     if needed > actual:
-        raise ReadError(f"{path} has {actual} bytes, but its pages reach to {needed}; it was cut short, get it anew.")
+        raise ReadError(f"{path} has {actual} bytes, but its pages end at {needed}; it is truncated, get a new copy.")
 
 
 def _array(
@@ -180,7 +180,7 @@ def _array(
     order: tuple[int, int, int],
     nodata: float | None,
 ) -> MappedArray | SegmentArray | np.ndarray[Any, Any]:
-    """Return the pixels in the order (bands, y, x): mapped, by segments, or decoded where the layout is unusual."""
+    """Return the pixels as (bands, y, x): memory-mapped, by segments, or fully decoded for unusual layouts."""
     series = tiff.series[number]
     page = series.keyframe
     if series.dataoffset is not None:
@@ -207,11 +207,11 @@ def _array(
     if fewest < needed:
         raise ReadError(
             f"{path}: a page has {fewest} strips or tiles, but its {page.imagelength} x {page.imagewidth} pixels need "
-            f"{needed}; it is damaged, get it anew."
+            f"{needed}; it is damaged, get a new copy."
         )
     stored, moved = shape, order
     if layout == "contiguous":
-        # Segments hand out planes first: stored (Y, X, S) is seen as (S, Y, X).
+        # Segments are read planes first: stored (Y, X, S) becomes (S, Y, X).
         place = {0: 1, 1: 2, 2: 0}
         stored, moved = (shape[2], shape[0], shape[1]), (place[order[0]], place[order[1]], place[order[2]])
     return SegmentArray(

@@ -1,4 +1,4 @@
-"""Strips and tiles of a TIFF, decoded when they are needed."""
+"""Lazy arrays over the strips and tiles of a TIFF."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Layout = Literal["pages", "planar", "contiguous"]
 
 @contextmanager
 def quiet_tifffile() -> Iterator[list[str]]:
-    """Take what tifffile would log (fill values that do not fit, pages out of reach) into the list returned."""
+    """Collect tifffile's log messages (unfitting fill values, unreachable pages) in the yielded list."""
     logger = logging.getLogger("tifffile")
     messages: list[str] = []
 
@@ -46,7 +46,7 @@ def quiet_tifffile() -> Iterator[list[str]]:
 
 
 def open_tiff(path: Path) -> tifffile.TiffFile:
-    """Open a TIFF once what its pages and its description claim is known to be harmless."""
+    """Open a TIFF after checking that its pages and its description are safe to follow."""
     import tifffile
 
     check_pages(path)
@@ -55,7 +55,7 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         if tiff.is_ome and not check_ome(path, tiff.pages.first.description):
             tiff.close()
             tiff = tifffile.TiffFile(path, is_ome=False)
-        if _are_one(tiff):
+        if _is_one_image(tiff):
             tiff.close()
             tiff = tifffile.TiffFile(path, is_shaped=False)
     except BaseException:
@@ -64,8 +64,8 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
     return tiff
 
 
-def _are_one(tiff: tifffile.TiffFile) -> bool:
-    """Whether a file of tifffile's holds plane after plane, each written as an image of its own, all of them alike."""
+def _is_one_image(tiff: tifffile.TiffFile) -> bool:
+    """Whether a file by tifffile holds one image in equal planes, each written as a separate image."""
     if not tiff.is_shaped or len(tiff.series) < 2:
         return False
     first = tiff.series[0]
@@ -75,7 +75,7 @@ def _are_one(tiff: tifffile.TiffFile) -> bool:
 
 
 def separate_pages(tiff: tifffile.TiffFile) -> bool:
-    """Whether the pages of an open file are images of their own, by their descriptions, that were put together."""
+    """Whether the pages of an open file are, by their descriptions, separate images that were merged."""
     return (
         len(tiff.pages) > 1
         and tiff.series[0].kind != "shaped"
@@ -85,14 +85,14 @@ def separate_pages(tiff: tifffile.TiffFile) -> bool:
 
 
 def segment_shape(page: Any) -> tuple[int, int]:
-    """Return height and width of the strips or tiles of a page."""
+    """Return the height and width of a page's strips or tiles."""
     if page.is_tiled:
         return int(page.tilelength), int(page.tilewidth)
     return int(min(page.rowsperstrip, page.imagelength)), int(page.imagewidth)
 
 
 def decoded(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]:
-    """Return the pixels of a series all at once, where none of its strips and tiles claims more than it may."""
+    """Decode a whole series, after checking that no strip or tile declares too large a size."""
     check_inflation(path, "the image", path.stat().st_size, series.nbytes)
     for page in series.pages:
         if page is None:
@@ -114,7 +114,7 @@ def decoded(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class SegmentPage:
-    """Where the strips or tiles of one page lie."""
+    """Location of the strips or tiles of one page."""
 
     path: str
     offsets: tuple[int, ...]
@@ -128,13 +128,13 @@ class SegmentArray(BlockArray):
     Attributes
     ----------
     series
-        Number of the series in the file.
+        Index of the series in the file.
     layout
-        Whether a plane is a page, a separate sample of the one page, or a sample interleaved with the others.
+        Whether a plane is a page, a separate sample of a single page, or a sample interleaved with the others.
     segment
         Height and width of a strip or tile.
     fill
-        Value of segments that the file leaves out.
+        Value of segments that are missing from the file.
     pages
         The segments of each page.
     """
@@ -161,7 +161,7 @@ class SegmentArray(BlockArray):
         height, width = self.segment
         out = np.empty([s.stop - s.start for s in box], self.dtype)
         interleaved = self.layout == "contiguous"
-        # Interleaved samples share their segments: one pass fills every plane.
+        # Interleaved samples share segments, so one pass fills every plane.
         for target, plane in [(slice(None), 0)] if interleaved else list(enumerate(range(planes.start, planes.stop))):
             for iy in range(rows.start // height, -(-rows.stop // height)):
                 for ix in range(columns.start // width, -(-columns.stop // width)):
@@ -195,7 +195,7 @@ class SegmentArray(BlockArray):
             file.seek(page.offsets[number])
             data = file.read(page.sizes[number])
         if len(data) < page.sizes[number]:
-            raise ReadError(f"{page.path} ends before strip or tile {number}; the file was cut short, get it anew.")
+            raise ReadError(f"{page.path} ends before strip or tile {number}; it is truncated, get a new copy.")
         decode, tables, compression = self._decoder
         whole = (tables["jpegheader"] or b"") + data
         check_picture(Path(page.path), compression, whole, tables["jpegtables"], (*self.segment, samples))

@@ -1,4 +1,4 @@
-"""What the tags of a TIFF say about its bands and its place."""
+"""Read the band description and georeferencing from TIFF tags."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ Tags = Mapping[int, Any]
 def describe_tags(
     tags: Tags, bands: int, dtype: np.dtype[Any], description: str = "", labels: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return what the tags say as arguments of `Cube`; wavelengths only where there is one per band.
+    """Return the tags as arguments of `Cube`; wavelengths only if there is one per band.
 
     Parameters
     ----------
     tags
-        Tag number to value, of the first page.
+        Tags of the first page, number to value.
     bands
         Number of bands of the image.
     dtype
         Type of the stored values.
     description
-        The ImageDescription, which holds JSON in files of tifffile and XML in OME-TIFF.
+        The ImageDescription: JSON in files by tifffile, XML in OME-TIFF.
     labels
         Names of the slices, as ImageJ writes them.
     """
@@ -70,7 +70,7 @@ def _from_text(description: str, bands: int, labels: Sequence[str], notes: list[
 
 
 def _from_json(description: str, bands: int, notes: list[str]) -> dict[str, Any] | None:
-    """Return wavelengths and full scale of a JSON description; "full_scale" is the stored value that means 1."""
+    """Return wavelengths and full scale of a JSON description; "full_scale" is the stored value equal to 1."""
     try:
         entries = json.loads(description) if description.lstrip().startswith("{") else None
     except (ValueError, RecursionError):
@@ -80,8 +80,8 @@ def _from_json(description: str, bands: int, notes: list[str]) -> dict[str, Any]
     fields: dict[str, Any] = {}
     values = next((numbers(entries[key]) for key in _LIST_KEYS if isinstance(entries.get(key), list)), None)
     if values is not None and values.size == bands:
-        told = next((entries[key] for key in _UNIT_KEYS if isinstance(entries.get(key), str)), None)
-        unit = "nm" if any(key.endswith("_nm") for key in _LIST_KEYS if key in entries) else told
+        stated = next((entries[key] for key in _UNIT_KEYS if isinstance(entries.get(key), str)), None)
+        unit = "nm" if any(key.endswith("_nm") for key in _LIST_KEYS if key in entries) else stated
         converted, _, name, note = to_standard_unit(values, unit)
         notes += [note] if note else []
         if converted is not None:
@@ -117,9 +117,9 @@ def _from_labels(labels: Sequence[str], bands: int) -> dict[str, Any] | None:
 
 
 def _geometry(tags: Tags, notes: list[str]) -> dict[str, Any]:
-    """Return affine, pixel size and reference system of the GeoTIFF tags; `notes` takes that a system has no code."""
+    """Return affine, pixel size and reference system of the GeoTIFF tags; add a note if the system has no code."""
     keys = tuple(tags.get(_GEO_KEYS) or ())
-    # Rows of four after the header: key, where its value is (0: here), count, value.
+    # After the header, rows of four: key, tag with the value (0: inline), count, value.
     values = {keys[i]: keys[i + 3] for i in range(4, len(keys) - 3, 4) if keys[i + 1] == 0}
     fields: dict[str, Any] = {}
     transform, scale, tie = (tuple(tags.get(tag) or ()) for tag in (_TRANSFORM, _PIXEL_SCALE, _TIEPOINT))
@@ -133,7 +133,7 @@ def _geometry(tags: Tags, notes: list[str]) -> dict[str, Any]:
     if values.get(_RASTER_TYPE) == _POINT:
         c, f = c - 0.5 * (a + b), f - 0.5 * (d + e)
     fields = {"affine": (a, b, c, d, e, f), "pixel_size": (float(np.hypot(b, e)), float(np.hypot(a, d)))}
-    # Below a projected system, the geographic one says only what that is built on.
+    # With a projected system, the geographic one is just its base.
     projected = _PROJECTED in values or values.get(_MODEL_TYPE) == _MODEL_PROJECTED
     code = values.get(_PROJECTED if projected else _GEOGRAPHIC, 0)
     if 0 < code < _USER_DEFINED:

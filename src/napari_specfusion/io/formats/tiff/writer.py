@@ -1,4 +1,4 @@
-"""Writing TIFF: bands as separate samples with GDAL's and GeoTIFF's tags, or as the channels of an OME-TIFF."""
+"""Write TIFF: bands as separate samples with GDAL and GeoTIFF tags, or as channels of an OME-TIFF."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _UNITS = {"nm": "Nanometers", "cm-1": "Wavenumber"}
 _GDAL_METADATA, _GDAL_NODATA = 42112, 42113
 _PIXEL_SCALE, _TIEPOINT, _TRANSFORM, _GEO_KEYS, _GEO_DOUBLES, _GEO_TEXT = 33550, 33922, 34264, 34735, 34736, 34737
 _MOST_BANDS = 65535
-# offsets of a classic TIFF have 32 bits; the tags need some room as well
+# a classic TIFF has 32-bit offsets; leave some room for the tags
 _CLASSIC = (1 << 32) - (32 << 20)
 
 Tag = tuple[int, str, int, Any, bool]
 
 
 def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch: Watch) -> list[str]:
-    """Write a TIFF of one page; its bands lie one after the other."""
+    """Write a TIFF with one page and planar bands."""
     return _write_pages(cube, parts[0], watch, ome=False)
 
 
 def _write_ome(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch: Watch) -> list[str]:
-    """Write an OME-TIFF of one page for each band."""
+    """Write an OME-TIFF with one page per band."""
     return _write_pages(cube, parts[0], watch, ome=True)
 
 
@@ -48,7 +48,7 @@ def _write_pages(cube: Cube, part: Path, watch: Watch, ome: bool) -> list[str]:
     import tifffile
 
     if not ome and cube.bands > _MOST_BANDS:
-        raise OutputError(f"{cube.name} has {cube.bands} bands, a TIFF holds {_MOST_BANDS}; save as .zarr or .hdr.")
+        raise OutputError(f"{cube.name} has {cube.bands} bands, a TIFF at most {_MOST_BANDS}; save as .zarr or .hdr.")
     dtype, notes = stored_dtype(cube.dtype, _OME_TYPES if ome else _TYPES, "OME-TIFF" if ome else "TIFF")
     tags, more = _tags(cube, dtype)
     layout: dict[str, Any] = (
@@ -56,7 +56,7 @@ def _write_pages(cube: Cube, part: Path, watch: Watch, ome: bool) -> list[str]:
         if ome
         else {"metadata": None, "planarconfig": "separate", "shape": cube.shape if cube.bands > 1 else cube.shape[1:]}
     )
-    # The image is laid out first, uncompressed, and filled in whichever order it comes.
+    # First write an empty uncompressed layout, then fill in blocks in any order.
     place = tifffile.imwrite(
         part,
         dtype=dtype,
@@ -74,7 +74,7 @@ def _write_pages(cube: Cube, part: Path, watch: Watch, ome: bool) -> list[str]:
 
 
 def _ome(cube: Cube) -> dict[str, Any]:
-    """Return what OME-XML says: names of the channels, and their wavelengths where they are some."""
+    """Return the OME-XML metadata: channel names, and wavelengths if they are positive."""
     metadata: dict[str, Any] = {"axes": "CYX", "Name": _clean(cube.name)}
     known = cube.wavelengths
     if known is None:
@@ -86,7 +86,7 @@ def _ome(cube: Cube) -> dict[str, Any]:
 
 
 def _tags(cube: Cube, dtype: np.dtype[Any]) -> tuple[list[Tag], list[str]]:
-    """Return GDAL's tags and the place's, and what other programs will not see."""
+    """Return GDAL and GeoTIFF tags, and notes on what other programs will not see."""
     notes: list[str] = []
     held = {"good_bands", "scale", "offset"}
     per_band: list[tuple[str, Any, str]] = []
@@ -111,7 +111,7 @@ def _tags(cube: Cube, dtype: np.dtype[Any]) -> tuple[list[Tag], list[str]]:
     if cube.nodata is not None:
         held.add("nodata")
         if fits_dtype(cube.nodata, dtype) is None:
-            notes.append(f"the no-data value {cube.nodata:g} was left out: no {dtype} value equals it")
+            notes.append(f"the no-data value {cube.nodata:g} was left out: {dtype} cannot hold it")
         else:
             whole = float(cube.nodata).is_integer()
             tags.append(_text(_GDAL_NODATA, str(int(cube.nodata)) if whole else repr(float(cube.nodata))))
@@ -131,14 +131,14 @@ def _tags(cube: Cube, dtype: np.dtype[Any]) -> tuple[list[Tag], list[str]]:
 
 
 def _geo_tags(cube: Cube, held: set[str]) -> tuple[list[Tag], list[str]]:
-    """Return GeoTIFF's tags; whatever they say exactly is added to `held`."""
+    """Return the GeoTIFF tags; fields that they store exactly are added to `held`."""
     if cube.affine is None:
         return [], []
     a, b, c, d, e, f = (float(v) for v in cube.affine)
     keys, exact = _geo_keys(cube.crs)
     notes = []
     if cube.crs and keys is None:
-        notes.append(f"other programs see no reference system: {cube.crs[:40]} in GeoTIFF's words needs the extra geo")
+        notes.append(f"other programs will not see the reference system: writing {cube.crs[:40]} needs the extra geo")
     tags: list[Tag] = []
     if b == d == 0 and a > 0 > e:
         tags += [_doubles(_PIXEL_SCALE, (a, -e, 0.0)), _doubles(_TIEPOINT, (0.0, 0.0, 0.0, c, f, 0.0))]
@@ -149,15 +149,15 @@ def _geo_tags(cube: Cube, held: set[str]) -> tuple[list[Tag], list[str]]:
         held.add("pixel_size")
     if cube.crs and exact:
         held.add("crs")
-    # without a system: pixels are areas, and that is all
+    # without a reference system, only store that pixels are areas
     return tags + (keys or [(_GEO_KEYS, "H", 8, (1, 1, 0, 1, 1025, 0, 1, 1), True)]), notes
 
 
 def _geo_keys(crs: str | None) -> tuple[list[Tag] | None, bool]:
-    """Return the tags of a reference system, None where nothing here knows it, and whether they say it as it is.
+    """Return the tags of a reference system, or None if it is unknown, and whether they are exact.
 
-    GDAL, where it is there, says any system: its words are taken from a file of one pixel. Without it the codes of
-    UTM on WGS 84 and of plain longitude and latitude are known.
+    GDAL, if installed, can write any system: its tags are copied from a one-pixel file. Without it, only the codes of
+    UTM on WGS 84 and of geographic coordinates are known.
     """
     if not crs:
         return None, False
@@ -176,7 +176,7 @@ def _geo_keys(crs: str | None) -> tuple[list[Tag] | None, bool]:
     shape: dict[str, Any] = {"width": 1, "height": 1, "count": 1, "dtype": "uint8"}
     try:
         with rasterio.MemoryFile() as memory:
-            # any place but the origin, which GDAL takes for none
+            # any origin except (0, 0), which GDAL treats as missing
             place = rasterio.Affine(1, 0, 1, 0, -1, 1)
             with memory.open(driver="GTiff", crs=rasterio.crs.CRS.from_user_input(crs), transform=place, **shape):
                 pass
@@ -207,7 +207,7 @@ def _text(code: int, text: str) -> Tag:
 
 
 def _clean(text: str) -> str:
-    """Return `text` without the control characters that XML cannot hold."""
+    """Return `text` without the control characters that XML forbids."""
     return "".join(letter for letter in text if letter.isprintable())
 
 

@@ -1,1 +1,1 @@
-"""OME-Zarr and plain Zarr."""
+"""OME-Zarr and plain Zarr stores."""

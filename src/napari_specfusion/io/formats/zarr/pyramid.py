@@ -1,4 +1,4 @@
-"""The levels of a stored image: how large they are, how they are cut up, and how one follows from the next finer."""
+"""Resolution levels of a stored image: their sizes, chunks and shards, and downsampling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALLEST_SHARD = 32
 
 
 def halve(block: NDArray[Any]) -> NDArray[Any]:
-    """Return ``(bands, ceil(y / 2), ceil(x / 2))``: means over the valid ones of 2 x 2 pixels, NaN where none is."""
+    """Return ``(bands, ceil(y / 2), ceil(x / 2))``: means of the valid pixels in each 2 x 2 block, else NaN."""
     _, height, width = block.shape
     if height % 2 or width % 2:
         block = np.pad(block, ((0, 0), (0, height % 2), (0, width % 2)), constant_values=np.nan)
@@ -36,14 +36,14 @@ def halve(block: NDArray[Any]) -> NDArray[Any]:
 
 
 def level_count(shape: tuple[int, int, int]) -> int:
-    """Return how many levels an image ``(bands, rows, columns)`` gets: until one fits on a screen."""
+    """Return the number of levels of an image ``(bands, rows, columns)``; the last one fits on a screen."""
     return 1 + max(0, math.ceil(math.log2(max(shape[1:]) / COARSEST_SIDE)))
 
 
 def layout(shape: tuple[int, int, int], core: tuple[int, int], level: int) -> dict[str, Any]:
-    """Return shape, chunks and shards of a level, for tiles of `core` (height, width) pixels at full size.
+    """Return shape, chunks and shards of a level, for tiles of `core` (height, width) pixels at level 0.
 
-    No shard crosses the border of two tiles where that can be had: each has one writer.
+    Where possible, no shard crosses a tile border, so each shard has one writer.
     """
     bands, *sides = shape
     groups = math.ceil(bands / CHUNK_BANDS)
@@ -57,12 +57,12 @@ def layout(shape: tuple[int, int, int], core: tuple[int, int], level: int) -> di
             "chunks": (group, *(chunk for chunk, _ in blocks)),
             "shards": (group * groups, *(shard for _, shard in blocks)),
         }
-    # tiles share chunks here: right because one thread writes, and small
+    # tiles share chunks here: safe because a single thread writes, and cheap because the level is small
     return sizes | {"chunks": (group, *(min(CHUNK_SIDE, n) for n in sides))}
 
 
 def _blocks(core: int, length: int) -> tuple[int, int]:
-    """Return the sides of a chunk and a shard along one axis; no shard crosses the border of two tiles."""
+    """Return the side lengths of a chunk and a shard along one axis; no shard crosses a tile border."""
     if core >= length:
         chunk = min(CHUNK_SIDE, length)
         return chunk, chunk * min(SHARD_SIDE // CHUNK_SIDE, math.ceil(length / chunk))
@@ -71,19 +71,19 @@ def _blocks(core: int, length: int) -> tuple[int, int]:
 
 
 def _divisor(number: int, limit: int) -> int:
-    """Return the largest divisor of `number` up to `limit`, or the number itself where that would be tiny."""
+    """Return the largest divisor of `number` up to `limit`, or the number itself if that divisor is tiny."""
     best = max(d for d in range(1, min(number, limit) + 1) if number % d == 0)
     return best if 8 * best >= min(number, limit) else number
 
 
 def multiscales(shape: tuple[int, int, int], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the OME-Zarr 0.5 metadata of the levels; `fields` are those of the cube."""
+    """Return the OME-Zarr 0.5 metadata of the levels; `fields` are the cube's fields."""
     size_y, size_x = fields.get("pixel_size") or (1.0, 1.0)
     datasets = []
     for level in range(level_count(shape)):
         step = 2**level
         scale = [1.0, size_y * step, size_x * step]
-        # a coarse pixel is centred between those it averages
+        # the centre of a coarse pixel lies between the pixels that it averages
         translation = [0.0, size_y * (step - 1) / 2, size_x * (step - 1) / 2]
         datasets.append(
             {

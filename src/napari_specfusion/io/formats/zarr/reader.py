@@ -1,4 +1,4 @@
-"""OME-Zarr images and plain Zarr arrays: also what this package writes."""
+"""Read OME-Zarr images and plain Zarr arrays, including those written by this package."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["READER", "read_zarr"]
 
 _MOST_CHUNKS, _MOST_ARRAYS = 20_000, 1000
-# "pickle" is not among them: unpacking it would run whatever the file says. Neither are "pcodec" and "zfpy", whose
-# chunks tell of any size.
+# "pickle" is excluded because unpickling can run arbitrary code, "pcodec" and "zfpy" because their chunks may
+# declare any size.
 _KNOWN_CODECS = {
     "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "cast_value", "crc32", "crc32c", "delta", "endian",
     "fixedscaleoffset", "fletcher32", "gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "quantize",
@@ -42,34 +42,34 @@ _MARKERS = ("zarr.json", ".zgroup", ".zarray")
 def read_zarr(path: Path, *, array: str | None = None, axes: str | None = None, wavelengths: Any = None) -> Cube:
     """Open the finest level of an OME-Zarr image, or a Zarr array.
 
-    The description of the bands comes from the attribute "specfusion", as this package writes it; else wavelengths come
-    from the labels of the channels, or from an array of such a name beside the cube.
+    The band description comes from the attribute "specfusion", written by this package; else wavelengths come from the
+    channel labels, or from a suitably named array in the same group.
 
     Parameters
     ----------
     path
         The store.
     array
-        Name of the array in a group that is no OME-Zarr image; None takes the one with three axes and
+        Name of the array in a group that is not an OME-Zarr image; None takes the 3-D array with
         the most bands.
     axes
-        What the axes of a plain array are, as a permutation of "byx" (bands, rows, columns). None decides by the rules
-        of `napari_specfusion.io.metadata.axes`, and a finding tells where they have little to go by.
+        Meaning of the axes of a plain array, as a permutation of "byx" (bands, rows, columns). None applies the rules
+        of `napari_specfusion.io.metadata.axes`; a finding reports an uncertain guess.
     wavelengths
-        Wavelengths that `open_cube` puts in; here they only help to find the band axis.
+        Wavelengths that `open_cube` sets later; here they only help to find the band axis.
 
     Raises
     ------
     ReadError
-        If the folder is no Zarr store, its image has not the axes c, y and x, or its metadata lead out of the folder or
-        claim absurd sizes.
+        If the folder is not a Zarr store, its image does not have the axes c, y and x, or its metadata point out of the
+        folder or declare absurd sizes.
     """
     import zarr
 
     from napari_specfusion.io.guards.zarr_store import open_zarr
 
     if not any((path / marker).is_file() for marker in _MARKERS):
-        raise ReadError(f"{path} is no Zarr store: it holds no {' or '.join(_MARKERS)}. Choose the folder that does.")
+        raise ReadError(f"{path} is not a Zarr store: it has no {' or '.join(_MARKERS)}. Choose the folder that does.")
     store = open_zarr(path)
     attributes = dict(store.attrs)
     fields: dict[str, Any] = {}
@@ -82,10 +82,10 @@ def read_zarr(path: Path, *, array: str | None = None, axes: str | None = None, 
         level, fields = _choose(path, store, array)
     found = _inside(path, store, level)
     shape = tuple(int(n) for n in found.shape)
-    told: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     if declared is None or axes is not None:
         values = fields.get("wavelengths") if wavelengths is None else wavelengths
-        declared, told = _plain_axes(path, found, None if values is None else np.size(values), axes)
+        declared, extra = _plain_axes(path, found, None if values is None else np.size(values), axes)
     elif len(shape) == 2:
         declared = "yx"
     if len(declared) != len(shape):
@@ -93,7 +93,7 @@ def read_zarr(path: Path, *, array: str | None = None, axes: str | None = None, 
     kept = [i for i, axis in enumerate(declared) if axis in "cyx" or shape[i] != 1]
     letters = "".join(declared[i] for i in kept)
     if sorted(letters) not in (["c", "x", "y"], ["x", "y"]) or 0 in shape:
-        raise ReadError(f"{path} has axes {declared} of shape {shape}; a cube has c, y and x, none of them empty.")
+        raise ReadError(f"{path} has axes {declared} of shape {shape}; a cube needs c, y and x, all non-empty.")
     order = tuple(kept[letters.index(axis)] for axis in "cyx" if axis in letters)
     stored = ZarrArray(
         path=str(path),
@@ -104,12 +104,12 @@ def read_zarr(path: Path, *, array: str | None = None, axes: str | None = None, 
         dropped=tuple(i for i in range(len(shape)) if i not in kept),
     )
     check_shape(path, stored.shape)
-    beside = fields.pop("metadata", {})
+    described = fields.pop("metadata", {})
     if fields.get("wavelengths") is not None and len(fields["wavelengths"]) != stored.shape[0]:
         fields = {}
     fields |= _description(path, attributes)
-    fields["metadata"] = told | beside | fields.get("metadata", {})
-    if remarks := (*told.get("findings", ()), *beside.get("findings", ())):
+    fields["metadata"] = extra | described | fields.get("metadata", {})
+    if remarks := (*extra.get("findings", ()), *described.get("findings", ())):
         fields["metadata"]["findings"] = remarks
     chunks = _three(tuple(int(found.chunks[i]) for i in order))
     return lazy_cube(stored, path, chunks=_merged(stored.shape, chunks), **fields)
@@ -117,7 +117,7 @@ def read_zarr(path: Path, *, array: str | None = None, axes: str | None = None, 
 
 @dataclass(frozen=True, eq=False)
 class ZarrArray(BlockArray):
-    """An array of a Zarr store, seen as ``(bands, y, x)``; `dropped` are its axes of length one."""
+    """An array of a Zarr store, exposed as ``(bands, y, x)``; `dropped` are its axes of length one."""
 
     level: str
     dropped: tuple[int, ...]
@@ -140,7 +140,7 @@ class ZarrArray(BlockArray):
 
 
 def _three(values: tuple[int, ...], axes: bool = False) -> tuple[int, int, int]:
-    """Put a band axis in front of two axes: length one, or the first place among `axes`."""
+    """Prepend a band axis to two axes: a length of one in a shape, or index 0 in a list of axes."""
     if len(values) == 2:
         values = (0, *(v + 1 for v in values)) if axes else (1, *values)
     bands, height, width = values
@@ -148,21 +148,21 @@ def _three(values: tuple[int, ...], axes: bool = False) -> tuple[int, int, int]:
 
 
 def _inside(path: Path, store: Any, level: str) -> Any:
-    """Return an array of the store, once what its metadata ask for is known to be harmless."""
+    """Return an array of the store after checking that its metadata are safe."""
     import zarr
 
     from napari_specfusion.io.guards.zarr_chunks import bounded
 
     parts = [part for part in level.split("/") if part]
     if ".." in parts or "\\" in level or not (path / Path(*parts)).resolve().is_relative_to(path.resolve()):
-        raise ReadError(f"{path}: its metadata point to {level!r}, outside the folder, which is not followed.")
+        raise ReadError(f"{path}: its metadata point to {level!r} outside the folder, which is not read.")
     found = store if not parts else store.get("/".join(parts))
     if not isinstance(found, zarr.Array):
-        raise ReadError(f"{path}: level {level!r} is no array; the store is damaged or was never finished.")
+        raise ReadError(f"{path}: level {level!r} is not an array; the store is damaged or incomplete.")
     unknown = sorted(_codecs(found.metadata.to_dict()) - _KNOWN_CODECS)
     if unknown:
         raise ReadError(
-            f"{path}: level {level!r} is packed with {', '.join(unknown)}, which is not unpacked here; save it with "
+            f"{path}: level {level!r} uses the codec {', '.join(unknown)}, which is not supported; save it with "
             "one of Zarr's own codecs."
         )
     size = math.prod(found.chunks) * np.dtype(found.dtype).itemsize
@@ -181,7 +181,7 @@ def _inside(path: Path, store: Any, level: str) -> Any:
 
 
 def _codecs(metadata: Any) -> set[str]:
-    """Return the names of the codecs in an array's metadata of either version, those inside of others included."""
+    """Return the names of all codecs, nested ones included, in array metadata of either Zarr version."""
     found: set[str] = set()
     waiting = [metadata.get(key) for key in ("codecs", "compressor", "filters")]
     while waiting:
@@ -197,18 +197,18 @@ def _codecs(metadata: Any) -> set[str]:
 
 
 def _image(path: Path, store: Any, attributes: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
-    """Return path, axes and description of level 0, from the metadata of OME-Zarr 0.5 or 0.4; None without them."""
+    """Return path, axes and description of level 0 from OME-Zarr 0.5 or 0.4 metadata; None if there are none."""
     ome = attributes.get("ome", attributes)
     prefix = ""
     if isinstance(ome, Mapping) and "multiscales" not in ome and "bioformats2raw.layout" in ome and "0" in store:
-        # a folder of images; the first one
+        # a collection of images: take the first one
         attributes, prefix = dict(store["0"].attrs), "0/"
         ome = attributes.get("ome", attributes)
     if not isinstance(ome, Mapping) or "multiscales" not in ome:
         return None
     try:
         image = ome["multiscales"][0]
-        # versions up to 0.3 had plain names, and before that five axes in this order
+        # version 0.3 has plain axis names; earlier versions always have these five axes
         names = [axis["name"] if isinstance(axis, Mapping) else axis for axis in image.get("axes", "tczyx")]
         level = str(image["datasets"][0]["path"])
     except (AttributeError, KeyError, IndexError, TypeError) as error:
@@ -220,7 +220,7 @@ def _image(path: Path, store: Any, attributes: Mapping[str, Any]) -> tuple[str, 
 
 
 def _channels(omero: Any) -> dict[str, Any]:
-    """Return the wavelengths in the labels of the channels."""
+    """Return the wavelengths in the channel labels."""
     channels = omero.get("channels") if isinstance(omero, Mapping) else None
     labels = [str(c.get("label")) for c in channels if isinstance(c, Mapping)] if isinstance(channels, list) else []
     values, unit = wavelengths_in_names(labels)
@@ -231,7 +231,7 @@ def _channels(omero: Any) -> dict[str, Any]:
 
 
 def _choose(path: Path, store: Any, array: str | None) -> tuple[str, dict[str, Any]]:
-    """Return name and description of the cube among the arrays of a group."""
+    """Choose the cube among the arrays of a group; return its name and description."""
     variables = _variables(store)
     if array is None and not any(v.is_image for v in variables):
         raise ReadError(
@@ -245,9 +245,9 @@ def _choose(path: Path, store: Any, array: str | None) -> tuple[str, dict[str, A
 
 
 def _plain_axes(path: Path, array: Any, count: int | None, asked: str | None) -> tuple[str, dict[str, Any]]:
-    """Return the axes of an array that is no OME-Zarr image, as letters of c, y and x, and metadata that tell of doubt.
+    """Return the axes of a plain array as letters c, y and x, and metadata with a finding if they are a guess.
 
-    An array of this package has its bands first; names of dimensions are those of Zarr 3, or of xarray in Zarr 2.
+    Arrays written by this package have bands first; dimension names come from Zarr 3, or from xarray in Zarr 2.
     """
     shape = tuple(int(n) for n in array.shape)
     if len(shape) not in {2, 3}:
@@ -257,10 +257,10 @@ def _plain_axes(path: Path, array: Any, count: int | None, asked: str | None) ->
     named = 0 if isinstance(attributes.get(OWN_KEY), Mapping) else None
     if named is None and isinstance(names, list | tuple) and len(names) == len(shape) == 3:
         named = named_axis(names)
-    order, told = requested_order(shape, count, asked, None, path, named=named)
+    order, extra = requested_order(shape, count, asked, None, path, named=named)
     if len(shape) == 2:
         return ("xy" if order[1] > order[2] else "yx"), {}
-    return "".join("cyx"[order.index(axis)] for axis in range(3)), told
+    return "".join("cyx"[order.index(axis)] for axis in range(3)), extra
 
 
 def _variables(store: Any) -> list[Variable]:
@@ -282,13 +282,13 @@ def _arrays(path: Path) -> list[Variable]:
 
 
 def _description(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the name, and what this package has written about the bands."""
+    """Return the name and the band description that this package has written."""
     known = attributes.get(OWN_KEY)
     return {"name": path.stem} | (from_attributes(known) if isinstance(known, Mapping) else {})
 
 
 def _merged(shape: tuple[int, int, int], chunks: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return dask chunks of whole Zarr chunks, enlarged where there would be very many."""
+    """Return dask chunks of whole Zarr chunks, merged if there are very many."""
     bands, height, width = (min(n, size) for n, size in zip(chunks, shape, strict=True))
     while -(-shape[0] // bands) * -(-shape[1] // height) * -(-shape[2] // width) > _MOST_CHUNKS:
         if height < shape[1] or width < shape[2]:

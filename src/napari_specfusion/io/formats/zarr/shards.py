@@ -1,4 +1,4 @@
-"""Chunks and shards of a Zarr array, packed and written as files; zarr does it too, in twice the time."""
+"""Compress and write chunks and shards of a Zarr array directly; the zarr library takes twice as long."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ __all__ = ["EFFORT", "Chunks", "Level"]
 
 EFFORT = 5
 _BLOSC: Any = {"level": EFFORT, "compressor": "lz4", "shuffle": "shuffle", "numthreads": 1}
-# what blosc adds to what it cannot make smaller
+# bytes that blosc adds to incompressible data
 _OVERHEAD = 16
-# in the index of a shard: no such chunk
+# marks a missing chunk in a shard index
 _ABSENT = 2**64 - 1
 
-# packed chunks by their place among all chunks of the array
+# compressed chunks by their index in the chunk grid
 Chunks = dict[tuple[int, ...], memoryview]
 
 
 @dataclass(frozen=True)
 class Level:
-    """An array whose shards are the blocks that an image is written in, packed by blosc.
+    """An array compressed with blosc whose shards match the blocks that an image is written in.
 
     Attributes
     ----------
     array
-        The level.
+        The Zarr array of the level.
     folder
-        Where it lies.
+        Its folder.
     alone
-        Whether every chunk belongs to one part of a block; else there are no shards, and zarr puts the parts of chunks
-        together.
+        Whether every chunk belongs to one part of a block; else there are no shards, and zarr merges the parts of
+        chunks.
     """
 
     array: Any
@@ -49,19 +49,19 @@ class Level:
     alone: bool
 
     def room(self, shape: tuple[int, ...]) -> int:
-        """Return the bytes that the chunks of `shape` values take when packed, at most."""
+        """Return an upper limit in bytes for the compressed chunks of `shape` values."""
         chunks = math.prod(math.ceil(size / chunk) for size, chunk in zip(shape, self.array.chunks, strict=True))
         return int(chunks * (math.prod(self.array.chunks) * np.dtype(self.array.dtype).itemsize + _OVERHEAD))
 
     def packed(self, corner: tuple[int, int, int], values: NDArray[Any], room: memoryview) -> tuple[Chunks, memoryview]:
-        """Pack the chunks that `values` fill, from the chunk whose first value is at `corner` on.
+        """Compress the chunks that `values` fill, starting with the chunk at `corner`.
 
         Returns
         -------
         chunks
-            Parts of `room`; memory that is new for every chunk takes as long as packing.
+            Parts of `room`; allocating memory for every chunk would take as long as compressing.
         rest
-            What of `room` is left.
+            Unused part of `room`.
         """
         import imagecodecs
 
@@ -71,11 +71,11 @@ class Level:
         for place in itertools.product(*places):
             piece = values[tuple(slice(first, first + n) for first, n in zip(place, chunks, strict=True))]
             if piece.shape != chunks:
-                # chunks at the border are as large as the others
+                # border chunks are padded to full size
                 edges = [(0, chunk - n) for chunk, n in zip(chunks, piece.shape, strict=True)]
                 piece = np.pad(piece, edges)
             plain: Any = np.ascontiguousarray(piece, dtype)
-            # blosc takes more than it needs where there is more
+            # blosc uses more than it needs if there is more
             out: Any = room[: plain.nbytes + _OVERHEAD]
             size = len(imagecodecs.blosc_encode(plain, out=out, typesize=dtype.itemsize, **_BLOSC))
             index = tuple((c + p) // n for c, p, n in zip(corner, place, chunks, strict=True))
@@ -83,7 +83,7 @@ class Level:
         return packed, room
 
     def write(self, packed: Mapping[tuple[int, ...], memoryview]) -> None:
-        """Write one shard: its chunks, and behind them where each begins, its length, and a checksum of that."""
+        """Write one shard: its chunks, followed by an index of their offsets and lengths with a checksum."""
         import google_crc32c
 
         counts = [shard // chunk for shard, chunk in zip(self.array.shards, self.array.chunks, strict=True)]
@@ -100,8 +100,8 @@ class Level:
             for piece in (*packed.values(), table, google_crc32c.value(table).to_bytes(4, "little")):
                 left = memoryview(piece)
                 while left:
-                    # a disk that is almost full takes a part; what it says to the rest is the error
+                    # an almost full disk accepts a partial write; writing the rest raises the error
                     left = left[opened.write(left) :]
             if sys.platform == "linux":
-                # the disk begins now, not when it has to
+                # start writing to disk now instead of at the end
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Writing OME-Zarr 0.5: stored values as they are, and halved levels for looking at them."""
+"""Write OME-Zarr 0.5: the stored values, and downsampled levels for display."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ __all__ = ["WRITER"]
 
 _TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 _SMALLEST_CHUNK = 32
-# each has a core to compress on
+# one compression thread per core
 _WRITERS = min(8, max(2, os.cpu_count() or 1))
 _SIDES = (512, 256, 128, 64)
 
 
 @dataclass(frozen=True)
 class _Done:
-    """A part of a block, packed.
+    """A compressed part of a block.
 
     Attributes
     ----------
     packed
         Its chunks in each level.
     shared
-        What of a level goes into chunks that other parts go into as well: the array, where in it, and the values.
+        Values of a level for chunks shared with other parts: the array, the position in it, and the values.
     buffer
-        Memory of the chunks.
+        Memory that holds the chunks.
     """
 
     packed: list[Chunks]
@@ -63,7 +63,7 @@ class _Done:
 
 
 def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch: Watch) -> list[str]:
-    """Write an OME-Zarr folder; level 0 holds the stored values bit by bit, the others means of valid ones."""
+    """Write an OME-Zarr folder; level 0 holds the exact stored values, the others means of valid values."""
     import zarr
     from zarr.codecs import BloscCodec
 
@@ -80,7 +80,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
     pyramid = []
     for level in range(levels):
         sizes = (math.ceil(height / 2**level), math.ceil(width / 2**level))
-        # no chunk is shared by two parts, as long as that does not make it tiny
+        # no chunk is shared by two parts, unless that would make chunks tiny
         chunk = max(min(CHUNK_SIDE, side >> level), _SMALLEST_CHUNK)
         alone = (side >> level) % chunk == 0 or side >= max(height, width)
         chunks = (group, *(min(chunk, size) for size in sizes))
@@ -88,7 +88,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
             str(level),
             shape=(bands, *sizes),
             chunks=chunks,
-            # a file for every chunk takes longer to make than to fill
+            # creating a file per chunk takes longer than filling it
             shards=_shard(blocks[0], chunks, level) if alone else None,
             dtype=dtype,
             fill_value=_fill(cube, dtype),
@@ -105,7 +105,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
                 writers.submit(_pack, cube, pyramid, values, block, part, buffers.pop() if buffers else bytearray())
                 for part in _parts(block, (group, side, side))
             ]
-            # written while this block is packed, and the next one read
+            # written while this block is compressed and the next one is read
             buffers += _finish(pyramid, before)
             before = packing
         _finish(pyramid, before)
@@ -113,7 +113,7 @@ def _write(cube: Cube, parts: tuple[Path, ...], targets: tuple[Path, ...], watch
 
 
 def _parts(block: Block, sizes: tuple[int, int, int]) -> list[Block]:
-    """Cut a block into boxes that begin at multiples of `sizes`."""
+    """Split a block into boxes that start at multiples of `sizes`."""
     cuts = [
         [slice(first, min(first + size, whole.stop)) for first in range(whole.start, whole.stop, size)]
         for whole, size in zip(block.box, sizes, strict=True)
@@ -122,7 +122,7 @@ def _parts(block: Block, sizes: tuple[int, int, int]) -> list[Block]:
 
 
 def _shard(block: Block, chunks: tuple[int, ...], level: int) -> tuple[int, ...]:
-    """Return the shape of shards that hold a block each."""
+    """Return the shape of shards that each hold one block."""
     sizes = [part.stop - part.start for part in block.box]
     halved = [sizes[0], *(math.ceil(size / 2**level) for size in sizes[1:])]
     return tuple(math.ceil(size / chunk) * chunk for size, chunk in zip(halved, chunks, strict=True))
@@ -131,9 +131,9 @@ def _shard(block: Block, chunks: tuple[int, ...], level: int) -> tuple[int, ...]
 def _pack(
     cube: Cube, pyramid: list[Level], values: NDArray[Any], block: Block, part: Block, buffer: bytearray
 ) -> _Done:
-    """Pack a part of a block for all levels, into a buffer that is made larger where it is too small."""
+    """Compress a part of a block for all levels, enlarging the buffer if necessary."""
     inside = [slice(p.start - b.start, p.stop - b.start) for p, b in zip(part.box, block.box, strict=True)]
-    # in this machine's byte order: means are taken of the numbers' bytes
+    # native byte order, because the means are computed on the raw bytes
     level_values = [contiguous(values[tuple(inside)]).astype(pyramid[0].array.dtype, copy=False)]
     for _ in pyramid[1:]:
         level_values.append(_halved(cube, level_values[-1]))
@@ -156,7 +156,7 @@ def _pack(
 
 
 def _finish(pyramid: list[Level], parts: list[Future[_Done]]) -> list[bytearray]:
-    """Wait for the parts of a block and write them: a shard for each level, and one after the other what they share."""
+    """Wait for the parts of a block and write them: one shard per level, then the shared chunks one by one."""
     done = [part.result() for part in parts]
     for number, level in enumerate(pyramid):
         if done and level.alone:
@@ -170,15 +170,15 @@ def _finish(pyramid: list[Level], parts: list[Future[_Done]]) -> list[bytearray]
 def _by_bands(cube: Cube) -> bool:
     for array in file_arrays(cube):
         if isinstance(array, MappedArray):
-            # only where the bands of a pixel lie side by side does a group of bands touch the whole file
+            # a group of bands touches the whole file only if the bands of a pixel are stored together
             return array.axes[0] != 2
     return reads_by_bands(cube)
 
 
 def _side(column_bytes: int, levels: int, width: int) -> int:
-    """Return the side of the squares that blocks consist of: a power of two that all levels halve evenly.
+    """Return the side of the square tiles of a block: a power of two that all levels halve evenly.
 
-    Where whole rows of `width` pixels fit into a block, they are read in one go.
+    If whole rows of `width` pixels fit into a block, they are read at once.
     """
     fitting = [side for side in _SIDES if side * side * column_bytes <= memory.SAVED_BLOCK] or [_SIDES[-1]]
     whole = [side for side in fitting if side >= CHUNK_SIDE and side * width * column_bytes <= memory.SAVED_BLOCK]
@@ -186,7 +186,7 @@ def _side(column_bytes: int, levels: int, width: int) -> int:
 
 
 def _fill(cube: Cube, dtype: np.dtype[Any]) -> Any:
-    """Return the value of chunks that are not stored: all of them hold just that."""
+    """Return the fill value: chunks that contain nothing else are not stored."""
     return False if dtype.kind == "b" else dtype.type(0)
 
 
@@ -195,7 +195,7 @@ def _placed(cube: Cube) -> dict[str, Any]:
 
 
 def _halved(cube: Cube, block: NDArray[Any]) -> NDArray[Any]:
-    """Return ``(bands, ceil(y / 2), ceil(x / 2))``: means of 2 x 2 stored values, those without data left out."""
+    """Return ``(bands, ceil(y / 2), ceil(x / 2))``: means of 2 x 2 stored values, ignoring no-data."""
     floating, nodata = block.dtype.kind == "f", cube.nodata
     missing: NDArray[np.bool_] | None = None
     if nodata is not None and not math.isnan(nodata):
@@ -214,7 +214,7 @@ def _halved(cube: Cube, block: NDArray[Any]) -> NDArray[Any]:
     halved[empty] = 0
     if not floating:
         limits = np.iinfo(block.dtype)
-        # the largest of 64 bits is none in floating point: the one above it would turn over
+        # the largest 64-bit integer has no exact float; rounding up would overflow
         halved = np.clip(np.rint(halved), float(limits.min), np.nextafter(float(limits.max) + 1, 0))
     stored = np.asarray(halved.astype(block.dtype))
     stored[empty] = nodata
@@ -222,7 +222,7 @@ def _halved(cube: Cube, block: NDArray[Any]) -> NDArray[Any]:
 
 
 def _mean_of_integers(block: NDArray[Any]) -> NDArray[Any]:
-    """Return rounded means of 2 x 2 values without a detour over floating point, which takes three times as long."""
+    """Return rounded means of 2 x 2 integers without floating point, which would take three times as long."""
     if block.dtype.kind == "b":
         return block[:, ::2, ::2]
     odd = [(0, n % 2) for n in block.shape[1:]]
@@ -230,7 +230,7 @@ def _mean_of_integers(block: NDArray[Any]) -> NDArray[Any]:
         block = np.pad(block, [(0, 0), *odd], mode="edge")
     bands, height, width = block.shape
     halved = np.empty((bands, height // 2, width // 2), block.dtype)
-    # an even number of rows each: bands need no care of their own
+    # every band has an even number of rows, so bands can be treated as more rows
     lines, means = np.ascontiguousarray(block).reshape(-1, width), halved.reshape(-1, width // 2)
     rows = 2 * max(1, memory.HALVED_ROWS // (2 * width * block.dtype.itemsize))
     for y in range(0, len(lines), rows):
@@ -242,11 +242,11 @@ def _rounded_mean(part: NDArray[Any]) -> NDArray[Any]:
     """Return rounded means of 2 x 2 values ``(rows, columns)``, both even."""
     size, kind = part.dtype.itemsize, part.dtype.kind
     if size == 8:
-        # nothing wider is there to add them up in: quarters, and what they leave
+        # no wider type to add them up in: add the quarters and their remainders
         four = [part[row::2, column::2] for row in (0, 1) for column in (0, 1)]
         rest = sum((corner & 3 for corner in four[1:]), four[0] & 3)
         return np.asarray(sum((corner >> 2 for corner in four[1:]), four[0] >> 2) + ((rest + 2) >> 2))
-    # two neighbours seen as one number of twice the width: taking it apart is faster than every second value is
+    # view two neighbours as one number of twice the width: splitting it is faster than strided access
     pairs = part.view(f"{kind}{2 * size}")
     total = pairs << 8 * size
     total >>= 8 * size
