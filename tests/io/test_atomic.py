@@ -129,7 +129,10 @@ def test_a_file_that_a_scanner_holds_is_waited_for(old: Path, monkeypatch: pytes
 
 def test_a_file_that_is_open_is_told_in_words(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held(monkeypatch, old.name, 1000)
-    with pytest.raises(OutputError, match=r"open in another program or a layer.*Close"), replacing(old) as part:
+    with (
+        pytest.raises(OutputError, match=r"open in another program or in a viewer layer.*Close"),
+        replacing(old) as part,
+    ):
         part.write_text("new", encoding="utf-8")
     assert old.read_text(encoding="utf-8") == "old"
     assert list(old.parent.iterdir()) == [old]
@@ -160,7 +163,7 @@ def test_of_several_files_all_or_none_are_replaced(name: str, tmp_path: Path, mo
     assert [target.read_text(encoding="utf-8") for target in targets] == ["new", "new"]
     # the fifth attempt is the last; what was moved aside before comes back
     Held(monkeypatch, name, 5)
-    with pytest.raises(OutputError, match="Close what has it open"):
+    with pytest.raises(OutputError, match="Close it there"):
         save()
     assert [target.read_text(encoding="utf-8") for target in targets] == ["new", "new"]
     assert sorted(tmp_path.iterdir()) == sorted(targets)
@@ -171,7 +174,7 @@ def test_a_folder_in_which_something_is_open_stays_whole(tmp_path: Path, monkeyp
     store.mkdir()
     (store / "zarr.json").write_text("{}", encoding="utf-8")
     Held(monkeypatch, store.name, 5)
-    with pytest.raises(OutputError, match="Close what has it open"), explained(store):
+    with pytest.raises(OutputError, match="Close it there"), explained(store):
         remove_folder(store)
     assert (store / "zarr.json").exists()
     remove_folder(store)

@@ -119,9 +119,9 @@ def test_unknown_option(key: str, make_file: MakeFile) -> None:
 def test_unknown_format(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear reader", encoding="utf-8")
-    with pytest.raises(ReadError, match=r"no known format; name one with reader=: envi, enmap, tiff"):
+    with pytest.raises(ReadError, match=r"in an unknown format; choose one with reader=: envi, enmap, tiff"):
         open_cube(path)
-    with pytest.raises(ReadError, match="no reader is called 'word'"):
+    with pytest.raises(ReadError, match="there is no reader 'word'"):
         open_cube(path, reader="word")
 
 

@@ -363,15 +363,15 @@ def test_the_second_of_two_renames_fails(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("x.jpeg2000", {}, "no known ending"),
         ("x", {}, "no known ending"),
-        ("x.hdr", {"writer": "magic"}, "no writer is called 'magic'"),
+        ("x.hdr", {"writer": "magic"}, "there is no writer 'magic'"),
         ("none/x.hdr", {}, "does not exist"),
         ("file/x.hdr", {}, "does not exist"),
         ("x.tif", {"interleave": "bip"}, "takes no option interleave"),
         ("x.hdr", {"interleave": "bqs"}, "choose one of bsq, bil, bip"),
         ("x.mat", {"version": "6"}, "'5' or '7.3'"),
-        ("folder.tif", {"overwrite": True}, "is no file"),
-        ("folder.zarr", {"overwrite": True}, "is no Zarr store"),
-        ("stranger.hdr", {}, "would be taken for its data"),
+        ("folder.tif", {"overwrite": True}, "is not a file"),
+        ("folder.zarr", {"overwrite": True}, "is not a Zarr store"),
+        ("stranger.hdr", {}, "would be read as its data"),
     ],
 )
 def test_bad_requests(name: str, options: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -440,7 +440,7 @@ def test_an_envi_pair_in_capitals_is_replaced(tmp_path: Path) -> None:
 
 def test_other_data_beside_an_envi_file_are_not_left_to_be_taken_for_its_own(tmp_path: Path) -> None:
     PLAIN.save(tmp_path / "x.dat")
-    with pytest.raises(OutputError, match=r"x\.dat beside .*taken for its data"):
+    with pytest.raises(OutputError, match=r"x\.dat next to .*read as its data"):
         CUBE.save(tmp_path / "x.img", overwrite=True)
     same(PLAIN.replace(name="cube"), open_cube(tmp_path / "x.hdr"))
 
@@ -453,7 +453,7 @@ def test_an_envi_header_of_the_other_name_is_not_left_beside_new_data(tmp_path: 
     CUBE.save(tmp_path / "x.img", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.img", "x.img.hdr"]
     same(CUBE, open_cube(tmp_path / "x.img"))
-    with pytest.raises(OutputError, match=r"x\.img.* beside"):
+    with pytest.raises(OutputError, match=r"x\.img.* next to"):
         CUBE.save(tmp_path / "x.hdr")
 
 
@@ -504,7 +504,7 @@ def test_the_cube_is_never_held(key: str, tmp_path: Path, monkeypatch: pytest.Mo
 def test_metadata_that_are_no_text_are_told(tmp_path: Path) -> None:
     cube = CUBE.replace(metadata={"good": {"a": [1, 2.5, "x"]}, "bad": object(), "notes": ("n",)})
     saved = cube.save(tmp_path / "x.npz")
-    assert saved.notes == ("of the further metadata bad were left out: no plain text or numbers",)
+    assert saved.notes == ("metadata left out because they are not plain text or numbers: bad",)
     assert open_cube(tmp_path / "x.npz").metadata["good"] == {"a": [1, 2.5, "x"]}
     saved = CUBE.replace(metadata={"long": "x" * 300_000}).save(tmp_path / "y.npz")
     assert "longer than" in saved.notes[0]
@@ -540,4 +540,4 @@ def test_metadata_in_a_circle(tmp_path: Path) -> None:
     circle: dict[str, object] = {"told": 1}
     circle["again"] = circle
     saved = CUBE.replace(metadata={"circle": circle}).save(tmp_path / "x.npz")
-    assert "again were left out" in saved.notes[0]
+    assert "not plain text or numbers: circle.again" in saved.notes[0]

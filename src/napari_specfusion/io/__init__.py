@@ -1,4 +1,4 @@
-"""Files to cubes, lazily, and cubes to files: `open_cube`, `save_cube` and the formats they know."""
+"""Read files as lazy cubes and save cubes to files: `open_cube`, `save_cube` and the formats they support."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all: written in a scratch folder beside their place, then renamed.
+"""Atomic writes: files are written in a scratch folder next to their target, then renamed.
 
-Everything this package writes in one go goes through here: `replacing` for a file, `replacing_all` for files that
-belong together, and for folders. The one exception is a fused result, which grows tile by tile.
+Everything this package writes goes through here: `replacing` for one file, `replacing_all` for folders and for files
+that belong together. The only exception is a fused result, which grows tile by tile.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 __all__ = ["check_name", "check_targets", "clear_leftovers", "explained", "remove_folder", "replacing", "replacing_all"]
 
 WINDOWS = os.name == "nt"
-# how long to wait for a virus scanner or an indexer that holds a file for a moment, s
+# seconds to wait for a virus scanner or an indexer to release a file
 _WAITS = (0.05, 0.1, 0.2, 0.4)
-# Windows refuses longer paths unless its owner has allowed them
+# Windows rejects longer paths unless long paths are enabled
 _LONGEST_PATH = 259
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9\u00b9\u00b2\u00b3])", re.IGNORECASE)
 
 
 def check_name(path: Path) -> None:
-    """Refuse names that Windows cannot hold or takes for something else; other systems take any name.
+    """Refuse names that Windows forbids or reserves; other systems accept any name.
 
     Raises
     ------
     OutputError
-        If a part of `path` is such a name.
+        If Windows does not allow a part of `path`.
     """
     if not WINDOWS:
         return
@@ -47,7 +47,7 @@ def check_name(path: Path) -> None:
             continue
         found = _FORBIDDEN.search(part)
         if found:
-            # after a colon would come the name of a hidden stream
+            # a colon would start the name of a hidden stream
             raise OutputError(f"{part!r} contains {found.group()!r}, which Windows forbids in names; leave it out.")
         if part[-1] in ". ":
             raise OutputError(f"{part!r} ends in a dot or a space, which Windows drops; leave it out.")
@@ -56,22 +56,22 @@ def check_name(path: Path) -> None:
 
 
 def check_targets(targets: Sequence[Path], overwrite: bool, size: float) -> None:
-    """Check, before any work, that files or folders can be written at `targets`.
+    """Check up front that files or folders can be written at `targets`.
 
     Parameters
     ----------
     targets
-        What is to be written; all of it in one folder. Names in ``.zarr`` are folders.
+        Paths to write, all in one folder. Names ending in ``.zarr`` are folders.
     overwrite
-        Whether what is there may be replaced.
+        Whether existing files may be replaced.
     size
-        Bytes that will be written.
+        Bytes to write.
 
     Raises
     ------
     OutputError
-        If a name will not do, the folder is missing, something lies there that must not be replaced, or the disk has
-        not enough room.
+        If a name is not allowed, the folder is missing, a target exists and must not be replaced, or the disk is too
+        full.
     """
     parent = _parent(targets[0])
     for target in targets:
@@ -79,24 +79,24 @@ def check_targets(targets: Sequence[Path], overwrite: bool, size: float) -> None
         if not target.exists() and not target.is_symlink():
             continue
         if not overwrite:
-            raise OutputError(f"{target} exists; save under another name, or ask for it with overwrite.")
+            raise OutputError(f"{target} exists; save under another name, or set overwrite to replace it.")
         if target.suffix == ".zarr":
-            # only what is certainly an image is removed with all that lies in it
+            # delete a folder only if it is certainly an image
             if not any((target / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
-                raise OutputError(f"{target} exists and is no Zarr store; move it away, or save elsewhere.")
+                raise OutputError(f"{target} exists but is not a Zarr store; move it away, or save elsewhere.")
         elif not target.is_file():
-            raise OutputError(f"{target} is no file and is not replaced by one; save under another name.")
+            raise OutputError(f"{target} is not a file, so it is not replaced; save under another name.")
     free = shutil.disk_usage(parent).free
     if free < size:
         raise OutputError(
-            f"The disk is too full: the image takes about {size / 1e9:.1f} GB, {parent} has {free / 1e9:.1f} GB free; "
-            "make room, or save to another disk."
+            f"The disk is too full: the image needs about {size / 1e9:.1f} GB, but {parent} has {free / 1e9:.1f} GB "
+            "free; make room, or save to another disk."
         )
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write `path` into an OutputError."""
+    """Turn an OSError while writing `path` into an OutputError."""
     try:
         yield
     except OSError as error:
@@ -104,13 +104,13 @@ def explained(path: Path) -> Iterator[None]:
             words = f"The disk filled up while writing {path}; make room, or write to another disk."
         elif WINDOWS and isinstance(error, PermissionError):
             words = (
-                f"{path} cannot be written: it is open in another program or a layer of the viewer, or protected "
-                f"({error}). Close what has it open, or choose another name."
+                f"{path} cannot be written: it is open in another program or in a viewer layer, or write-protected "
+                f"({error}). Close it there, or choose another name."
             )
         elif WINDOWS and max(len(str(name)) for name in (path, error.filename or "")) > _LONGEST_PATH:
             words = (
-                f"{path} cannot be written: with what lies in it, its path is longer than the {_LONGEST_PATH} "
-                "characters that Windows allows. Choose a folder nearer to the root of the disk."
+                f"{path} cannot be written: its path, or one inside it, is longer than the {_LONGEST_PATH} characters "
+                "that Windows allows. Choose a folder closer to the root of the disk."
             )
         else:
             words = f"{path} cannot be written ({error}); check the folder's permissions, or choose another place."
@@ -119,12 +119,12 @@ def explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Hand out a path to write one file to, of the same name; without an error it takes the place of `path`.
+    """Yield a temporary path of the same name to write to; on success that file replaces `path`.
 
     Raises
     ------
     OutputError
-        If the file cannot be written; what lay there is then as it was.
+        If the file cannot be written; an existing file is then unchanged.
     """
     target = Path(path)
     with explained(target):
@@ -136,17 +136,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def replacing_all(targets: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
-    """Hand out one path for each of `targets` to write to; without an error they take their places, the last one last.
+    """Yield one temporary path per target to write to; on success these replace `targets`, in order.
 
-    What lay there is untouched until all is written, and comes back where one of several renames fails.
+    Existing files are untouched until everything is written, and are restored if a rename fails.
 
     Raises
     ------
     OSError
-        If something cannot be written; `explained` puts that into words.
+        If something cannot be written; `explained` turns that into an OutputError.
     """
     parent = targets[0].absolute().parent
-    # names have 255 bytes at most
+    # file names are limited to 255 bytes
     scratch = Path(tempfile.mkdtemp(prefix=f".{targets[-1].name[:50]}.", suffix=".partial", dir=parent))
     try:
         parts = tuple(scratch / target.name for target in targets)
@@ -159,13 +159,13 @@ def replacing_all(targets: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what a killed process left half-written in a folder that nobody else writes to now."""
+    """Remove the scratch folders of a killed process; no other process may be writing to `folder`."""
     for scratch in folder.glob(".*.partial"):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder with all that lies in it: whole, or not at all where something in it is open.
+    """Remove a folder and its contents: completely, or not at all if a file in it is open.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _parent(path: Path) -> Path:
 
 
 def _settle(folder: Path) -> None:
-    """Have the disk take all files of a folder; after a power cut it may know of the rename alone otherwise."""
+    """Flush all files of a folder to disk; otherwise a power cut may keep the rename but lose the contents."""
     for path in folder.rglob("*"):
         if path.is_dir():
             _settle_folder(path)
@@ -197,7 +197,7 @@ def _settle(folder: Path) -> None:
 
 
 def _settle_folder(folder: Path) -> None:
-    """Have the disk take the names in a folder; Windows opens no folders, and some network disks refuse."""
+    """Flush a folder's entries to disk; Windows cannot open folders, and some network drives refuse."""
     if WINDOWS:
         return
     with suppress(OSError):
@@ -209,7 +209,7 @@ def _settle_folder(folder: Path) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename in one step, in place of a file there; on Windows what has one of them open is waited for a little."""
+    """Rename atomically, replacing an existing file; on Windows, wait briefly if either file is open."""
     for wait in _WAITS if WINDOWS else ():
         try:
             os.replace(source, target)

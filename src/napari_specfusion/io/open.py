@@ -1,4 +1,4 @@
-"""Files to cubes, lazily: `open_cube` for paths, `as_cube` for whatever a function was given."""
+"""Open files as lazy cubes: `open_cube` for paths, `as_cube` for anything cube-like."""
 
 from __future__ import annotations
 
@@ -50,35 +50,35 @@ def open_cube(
     spectral_unit: str | None = None,
     **options: Any,
 ) -> Cube:
-    """Open a file or folder as a cube, without reading its pixels where the format allows.
+    """Open a file or folder as a cube, lazily if the format allows.
 
     Parameters
     ----------
     path
-        An ENVI header or data file, a TIFF or another raster that GDAL knows, a MATLAB, NPY or NPZ file, a picture,
-        a Zarr store, HDF5 or NetCDF 4, an EnMAP or DESIS product, a folder of one picture per band, or one that a
-        scanner left, with its capture in it.
+        An ENVI header or data file, a TIFF or another raster that GDAL can read, a MATLAB, NPY or NPZ file, a picture,
+        a Zarr store, HDF5 or NetCDF 4, an EnMAP or DESIS product, a folder with one picture per band, or a scanner's
+        capture folder.
     reader
-        A key of `READERS`; None chooses by the name, then by the first bytes.
+        A key of `READERS`; None chooses by the file name, then by the first bytes.
     name
-        What to call the cube; None takes the file's name.
+    Name of the cube; None uses the file name.
     wavelengths
-        Band centres ``(bands,)`` in the order of the file, or a text file of them, a list or a table with a named
-        column; they win over those in the file.
+        Band centres ``(bands,)`` in file order, or a text file with a list or a table of them; they override those
+        in the file.
     spectral_unit
-        ``"nm"`` or ``"cm-1"``; None takes what the file says.
+        ``"nm"`` or ``"cm-1"``; None uses the unit in the file.
     **options
-        Options of that reader, such as ``array="Y"`` for MATLAB files.
+        Options of the reader, such as ``array="Y"`` for MATLAB files.
 
     Returns
     -------
     Cube
-        Lazy, ``(bands, y, x)``, wavelengths ascending.
+        Lazy cube ``(bands, y, x)`` with ascending wavelengths.
 
     Raises
     ------
     ReadError
-        If the file is missing, damaged, of an unknown format, or does not hold one real, numeric image.
+        If the file is missing, damaged, in an unknown format, or does not hold one real, numeric image.
     """
     path = Path(path)
     wavelengths, unit = _checked(wavelengths)
@@ -97,7 +97,7 @@ def open_cube(
 
 
 def open_scene(path: str | os.PathLike[str], *, reader: str | None = None) -> Scene:
-    """Open a product that holds a sharper image beside its cube, such as PRISMA's, as a pair ready to be fused.
+    """Open a product that holds both a cube and a sharper image, such as PRISMA, as a scene ready to fuse.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ def open_scene(path: str | os.PathLike[str], *, reader: str | None = None) -> Sc
     Raises
     ------
     ReadError
-        If the file cannot be read, or holds no pair.
+        If the file cannot be read, or does not hold both images.
     SceneError
-        If the two images in it do not make a pair.
+        If the two images do not fit together.
     """
     path = Path(path)
     chosen = _reader_of(path, reader)
@@ -119,13 +119,13 @@ def open_scene(path: str | os.PathLike[str], *, reader: str | None = None) -> Sc
         scene = None if chosen.read_scene is None else chosen.read_scene(path)
     if scene is None:
         raise ReadError(
-            f"{path} holds no sharper image beside its cube; open both files: Scene(open_cube(cube), open_cube(guide))."
+            f"{path} holds no sharper image for its cube; open two files: Scene(open_cube(cube), open_cube(guide))."
         )
     return scene
 
 
 def list_arrays(path: str | os.PathLike[str], *, reader: str | None = None) -> tuple[Variable, ...]:
-    """Return the arrays of a file that could be opened, where it may hold several: HDF5, MATLAB, NPZ, Zarr.
+    """List the arrays that can be opened in a file of a format with several: HDF5, MATLAB, NPZ, Zarr.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def list_arrays(path: str | os.PathLike[str], *, reader: str | None = None) -> t
     Returns
     -------
     tuple of Variable
-        Name and shape of each array of two or three axes, deepest and largest first; empty for other formats. The name
-        is what `open_cube` takes as ``array``.
+        Name and shape of each array with two or three axes, 3-D and largest first; empty for other formats. Pass the
+        name to `open_cube` as ``array``.
 
     Raises
     ------
@@ -155,35 +155,35 @@ def list_arrays(path: str | os.PathLike[str], *, reader: str | None = None) -> t
 
 
 def _reader_of(path: Path, reader: str | None) -> Reader:
-    """Return the reader called `reader`, or the one that fits the file."""
+    """Return the reader with the key `reader`, or the one that fits the file."""
     if "\0" in str(path) or not path.exists():
         raise ReadError(f"{path} does not exist; check the path.")
     key = reader if reader is not None else find_reader(path)
     if key not in READERS:
         known = ", ".join(READERS)
-        asked = f"no reader is called {reader!r}" if reader is not None else f"{path} is of no known format"
-        raise ReadError(f"{asked}; name one with reader=: {known}.")
+        problem = f"there is no reader {reader!r}" if reader is not None else f"{path} is in an unknown format"
+        raise ReadError(f"{problem}; choose one with reader=: {known}.")
     return READERS[key]
 
 
 @contextmanager
 def _reading(path: Path, reader: Reader) -> Iterator[None]:
-    """Turn whatever goes wrong while `path` is read into words."""
+    """Turn any error while reading `path` into a ReadError."""
     try:
         yield
     except CubeError as error:
         raise ReadError(f"{path}: {error}") from error
     except SpecFusionError:
         raise
-    except Exception as error:  # whatever the format's library raises on damaged data
+    except Exception as error:  # libraries raise anything on damaged data
         raise ReadError(
-            f"{path} cannot be read as {reader.title} ({type(error).__name__}: {error}); it is damaged, cut short "
-            "or of another format: copy it anew, or name the format with reader=."
+            f"{path} cannot be read as {reader.title} ({type(error).__name__}: {error}); it is damaged, truncated "
+            "or in another format: get a new copy, or name the format with reader=."
         ) from error
 
 
 def find_reader(path: str | os.PathLike[str]) -> str | None:
-    """Return the key in `READERS` of the reader for `path`, by its name, then by its first bytes; or None."""
+    """Return the key in `READERS` for `path`, by its name, then by its first bytes; or None."""
     path = Path(path)
     named = next((key for key, reader in READERS.items() if reader.claims(path)), None)
     if path.is_dir():
@@ -208,7 +208,7 @@ def as_cube(
     *,
     axes: str | None = None,
 ) -> Cube:
-    """Return `obj` as a cube.
+    """Convert `obj` to a cube.
 
     Parameters
     ----------
@@ -216,20 +216,19 @@ def as_cube(
         A cube, a path, a numpy or dask array ``(bands, y, x)`` or ``(y, x)``, a napari image layer, or an xarray
         DataArray, whose dimensions are recognised by name in any order. Dask arrays stay lazy.
     wavelengths
-        Band centres ``(bands,)`` in nm, in the order of `obj`, or a text file of them; they win over those that `obj`
-        carries.
+        Band centres ``(bands,)`` in nm, in the order of `obj`, or a text file of them; they override those of `obj`.
     name
-        What to call the cube; None keeps its own name.
+        Name of the cube; None keeps its own name.
     axes
-        What the axes of an array or a file are, as a permutation of "byx" (bands, rows, columns). None takes an array
-        as ``(bands, y, x)``; where its shape speaks for another order, such as 145 x 145 x 200, a finding says so.
+        Meaning of the axes of an array or a file, as a permutation of "byx" (bands, rows, columns). None treats an
+        array as ``(bands, y, x)``; if its shape suggests another order, such as 145 x 145 x 200, a finding says so.
 
     Raises
     ------
     ReadError
         If `obj` is a path that cannot be read, or `axes` does not fit the array.
     CubeError
-        If `obj` is none of these, or makes no cube.
+        If `obj` is of another type, or cannot be a cube.
     """
     wavelengths, unit = _checked(wavelengths)
     if isinstance(obj, str | os.PathLike):
@@ -238,7 +237,7 @@ def as_cube(
         )
     is_array = isinstance(obj, np.ndarray | da.Array) or not (hasattr(obj, "metadata") or is_data_array(obj))
     if axes is not None and (isinstance(obj, Cube) or not is_array):
-        raise CubeError(f"axes={axes!r} is for arrays and files; a {type(obj).__name__} knows where its bands are.")
+        raise CubeError(f"axes={axes!r} is for arrays and files; a {type(obj).__name__} already has named axes.")
     if isinstance(obj, Cube):
         return _described(obj, name, wavelengths, unit)
     fields: dict[str, Any] = {} if wavelengths is None else {"wavelengths": wavelengths}
@@ -248,7 +247,7 @@ def as_cube(
         return _of_array(obj, axes, name=name or "cube", **fields)
     if hasattr(obj, "data_vars"):
         held = ", ".join(repr(str(key)) for key in obj.data_vars) or "none"
-        raise CubeError(f"A Dataset holds several arrays; give one of them, dataset[name]. Its arrays: {held}.")
+        raise CubeError(f"A Dataset holds several arrays; give one of them, as dataset[name]. Its arrays: {held}.")
     if is_data_array(obj):
         return _described(from_data_array(cast("LabelledArray", obj)), name, wavelengths, unit)
     if hasattr(obj, "data") and hasattr(obj, "metadata"):
@@ -256,15 +255,15 @@ def as_cube(
     if hasattr(obj, "__array__") or isinstance(obj, list | tuple):
         return _of_array(np.asarray(obj), axes, name=name or "cube", **fields)
     raise CubeError(
-        f"{type(obj).__name__} makes no cube; give a Cube, a path, an array (bands, y, x), a DataArray or a napari "
-        "image layer."
+        f"{type(obj).__name__} cannot be used as a cube; give a Cube, a path, an array (bands, y, x), a DataArray or "
+        "a napari image layer."
     )
 
 
 def _of_array(array: Any, axes: str | None, **fields: Any) -> Cube:
-    """Return an array with the axes that the user names as a cube; else its bands come first, with a doubt if need be.
+    """Make a cube of an array with the given axes, else with bands first and a finding if its shape suggests otherwise.
 
-    A shape that could be either way is no reason to doubt what is documented.
+    An ambiguous shape alone gives no finding, because bands-first is documented.
     """
     if axes is not None:
         order = order_of(axes, array.shape, "The array")
@@ -280,7 +279,7 @@ def _of_array(array: Any, axes: str | None, **fields: Any) -> Cube:
 def _checked(
     wavelengths: ArrayLike | os.PathLike[str] | None,
 ) -> tuple[NDArray[np.float64] | None, str | None]:
-    """Return wavelengths as numbers, and their unit where a file of them says it."""
+    """Return wavelengths as numbers, and their unit if they come from a file that gives it."""
     if isinstance(wavelengths, str | os.PathLike):
         return read_wavelengths(Path(wavelengths))
     try:
@@ -296,6 +295,6 @@ def _described(cube: Cube, name: str | None, wavelengths: NDArray[np.float64] | 
     if unit is not None:
         fields["spectral_unit"] = unit
     if wavelengths is not None:
-        # Widths belong to the wavelengths that they came with.
+        # FWHM values are valid only for the wavelengths that they came with.
         fields |= {"wavelengths": wavelengths, "fwhm": None}
     return (cube.replace(**fields) if fields else cube).ascending()

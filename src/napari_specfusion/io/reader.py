@@ -1,4 +1,4 @@
-"""What a reader of files declares about itself."""
+"""The type that describes a file reader."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = ["Reader"]
 
 @dataclass(frozen=True)
 class Reader:
-    """One family of file formats.
+    """The reader of a family of file formats.
 
     Attributes
     ----------
     title
-        What people call the format.
+        Display name of the format.
     patterns
-        Lower-case file name patterns; a file with one of these names is read by this reader.
+        Lower-case file name patterns that select this reader.
     read
         ``read(path, *, options...) -> Cube``, lazy.
     magic
-        First bytes that tell the format where the name does not.
+        First bytes that identify the format if the name does not.
     read_scene
-        ``read_scene(path) -> Scene | None``, where a file may hold a sharper image beside its cube.
+        ``read_scene(path) -> Scene | None``, for formats that may hold both a cube and a sharper image.
     arrays
-        ``arrays(path)``: what a file holds, where one of several can be named.
+        ``arrays(path)`` lists the arrays of a file, for formats with several.
     """
 
     title: str
@@ -46,12 +46,12 @@ class Reader:
     arrays: Callable[[Path], Sequence[Variable]] | None = None
 
     def claims(self, path: Path) -> bool:
-        """Whether the name of `path` is one of this reader's."""
+        """Whether the name of `path` matches one of the patterns."""
         name = path.name.lower()
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of the options that `read` takes."""
+        """Names of the options of `read`."""
         parameters = inspect.signature(self.read).parameters.values()
         return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

@@ -1,4 +1,4 @@
-"""The formats: one entry here makes a reader, a product or a writer known everywhere."""
+"""The registry of formats: one entry here makes a reader, a product or a writer available everywhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PRODUCTS", "READERS", "WRITERS"]
 
-# in HDF5 files; the first that fits is taken
+# products in HDF5 files; the first match wins
 PRODUCTS: dict[str, Product] = {
     "neon": neon.PRODUCT,
     "prisma": prisma.PRODUCT,
@@ -36,7 +36,7 @@ PRODUCTS: dict[str, Product] = {
 
 READERS: dict[str, Reader] = {
     "envi": envi_reader.READER,
-    # its files are TIFFs too, with a name of their own
+    # must come before TIFF: its files are TIFFs with special names
     "enmap": enmap.READER,
     "tiff": tiff_reader.READER,
     "gdal": gdal.READER,

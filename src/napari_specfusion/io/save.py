@@ -1,4 +1,4 @@
-"""Cubes to files: whole or not at all, never held in memory."""
+"""Save cubes to files atomically, block by block."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = ["SaveProgress", "Saved", "find_writer", "save_cube"]
 
 @dataclass(frozen=True)
 class Saved:
-    """What a save wrote.
+    """The result of a save.
 
     Attributes
     ----------
     paths
-        The files or the folder; the last one is the one to open.
+        The files or the folder written; open the last one.
     notes
-        What the format holds otherwise than the cube did, in words; empty where nothing is lost.
+        What the format could not store exactly; empty if nothing is lost.
     """
 
     paths: tuple[Path, ...]
@@ -49,32 +49,32 @@ def save_cube(
     should_stop: Callable[[], bool] | None = None,
     **options: Any,
 ) -> Saved:
-    """Write a cube to a file or folder: its stored values bit by bit, and what they mean.
+    """Save a cube to a file or folder: its exact stored values and their description.
 
-    Block by block, in memory that does not grow with the cube. What lies at `path` is replaced when all is written,
-    and untouched where the save fails or is stopped.
+    The cube is written block by block, with memory use independent of its size. An existing file at `path` is replaced
+    only when everything is written, and is untouched if the save fails or is stopped.
 
     Parameters
     ----------
     cube
         The cube.
     path
-        Where to: ``.hdr`` (ENVI, with the data beside it), ``.tif``, ``.ome.tif``, ``.zarr``, ``.npz`` or ``.mat``.
+        Target: ``.hdr`` (ENVI, plus its data file), ``.tif``, ``.ome.tif``, ``.zarr``, ``.npz`` or ``.mat``.
     writer
         A key of `WRITERS`; None chooses by the ending of `path`.
     overwrite
-        Whether to replace what lies there.
+        Whether to replace an existing file.
     progress
-        Called with a `SaveProgress` first and after every block.
+        Called with a `SaveProgress` at the start and after every block.
     should_stop
-        Asked before every block; true ends the save.
+        Called before every block; a true result stops the save.
     **options
-        Options of that writer: ``interleave="bip"`` for ENVI, ``version="7.3"`` for MATLAB.
+        Options of the writer: ``interleave="bip"`` for ENVI, ``version="7.3"`` for MATLAB.
 
     Returns
     -------
     Saved
-        The paths that were written, and what to know about them.
+        The paths written, and notes on them.
 
     Raises
     ------
@@ -86,9 +86,9 @@ def save_cube(
     path = Path(path)
     key = find_writer(path) if writer is None else writer
     if key not in WRITERS:
-        asked = f"{path} has no known ending" if writer is None else f"no writer is called {writer!r}"
+        problem = f"{path} has no known ending" if writer is None else f"there is no writer {writer!r}"
         known = ", ".join(f"{name} ({w.suffixes[0]})" for name, w in WRITERS.items())
-        raise OutputError(f"{asked}; choose one of {known}.")
+        raise OutputError(f"{problem}; choose one of {known}.")
     chosen = WRITERS[key]
     unknown = [option for option in options if option not in chosen.options]
     if unknown:
@@ -102,29 +102,29 @@ def save_cube(
         check_targets(targets, overwrite, chosen.room * size)
         _check_source(cube, targets)
         if cube.nodata is not None and cube.dtype.itemsize == 2 and cube.dtype.kind == "f":
-            # what its pixels hold: in a wider type of the file they no longer equal the number that was rounded
+            # no-data as the pixels store it: in a wider file type they would no longer equal the unrounded number
             with np.errstate(over="ignore"):
                 cube = cube.replace(nodata=float(np.float16(cube.nodata)))
         with replacing_all(targets) as parts:
             notes = chosen.write(cube, parts, targets, Watch(size, progress, should_stop), **options)
             if not overwrite:
-                # another save may have been faster
+                # another save may have finished meanwhile
                 check_targets(targets, overwrite, 0)
     return Saved(targets, tuple(notes))
 
 
 def find_writer(path: str | os.PathLike[str]) -> str | None:
-    """Return the key in `WRITERS` of the writer for `path`, by the longest ending that fits; or None."""
+    """Return the key in `WRITERS` for `path`, by the longest matching ending; or None."""
     name = Path(path).name.lower()
     fitting = [(len(suffix), key) for key, w in WRITERS.items() for suffix in w.suffixes if name.endswith(suffix)]
     return max(fitting)[1] if fitting else None
 
 
 def _check_source(cube: Cube, targets: tuple[Path, ...]) -> None:
-    """Refuse to replace the file that the cube is read from: the cube would read the new one as the old."""
-    # a fused result names its folder in the metadata
+    """Refuse to replace a file that the cube is read from, because the lazy cube would then read the new file."""
+    # a fused result stores its folder in the metadata
     layers = getattr(cube.data.dask, "layers", {})
-    # what was computed of a file keeps the array it came from in a layer of its own
+    # cubes computed from a file keep its array in a layer of the dask graph
     made_of = [array for name in layers if name.startswith("original-") for array in layers[name].values()]
     paths = [cube.metadata.get("store"), *(getattr(array, "path", None) for array in (*file_arrays(cube), *made_of))]
     sources = {str(Path(found).resolve()) for found in paths if isinstance(found, str) and found}

@@ -1,4 +1,4 @@
-"""What a writer of files declares about itself."""
+"""The type that describes a file writer."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ def _itself(path: Path, overwrite: bool = False) -> tuple[Path, ...]:
 
 @dataclass(frozen=True)
 class Writer:
-    """One file format that cubes are saved in.
+    """The writer of a file format.
 
     Attributes
     ----------
     title
-        What people call the format.
+        Display name of the format.
     suffixes
-        Lower-case endings of file names, with their dots; the first is the usual one.
+        Lower-case file name endings with dots; the first is the default.
     write
-        ``write(cube, parts, targets, watch, *, options...) -> notes``: writes `parts`, which will be renamed to
-        `targets`; the notes say what other programs, or nobody, will find in them.
+        ``write(cube, parts, targets, watch, *, options...) -> notes`` writes `parts`, which are then renamed to
+        `targets`; the notes say what was lost, or what other programs will not see.
     targets
-        ``targets(path, overwrite)``: all that is written for `path`, what is opened last.
+        ``targets(path, overwrite)`` returns all paths to write for `path`; the last one is the one to open.
     room
-        Disk space that is taken while writing, in bytes for each byte of the image.
+        Disk space needed while writing, as a multiple of the image size.
     """
 
     title: str
@@ -44,6 +44,6 @@ class Writer:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of the options that `write` takes."""
+        """Names of the options of `write`."""
         parameters = inspect.signature(self.write).parameters.values()
         return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

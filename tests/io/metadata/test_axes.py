@@ -156,7 +156,7 @@ def test_arrays_have_their_bands_first_and_doubts_are_told(make: Any) -> None:
     assert as_cube(make(values[0]), axes="xy").shape == (1, 20, 15)
     with pytest.raises(ReadError, match="does not fit the shape"):
         as_cube(make(values), axes="yx")
-    with pytest.raises(CubeError, match="knows where its bands are"):
+    with pytest.raises(CubeError, match="already has named axes"):
         as_cube(cube, axes="yxb")
 
 

@@ -208,7 +208,7 @@ def test_wavelengths(name, values, attrs, unit, expected):
 @pytest.mark.parametrize(
     ("values", "attrs", "words"),
     [
-        (WAVELENGTHS, {}, "taken for nanometres"),
+        (WAVELENGTHS, {}, "read as nanometres"),
         (WAVELENGTHS, {"units": "seconds"}, "'seconds' were left out"),
         ([450.0, np.nan, 650.0, 750.0], {"units": "nm"}, "wavelength were left out: they are not finite"),
     ],

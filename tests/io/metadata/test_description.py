@@ -158,4 +158,4 @@ def test_what_is_damaged_says_nothing(attributes: dict[str, Any]) -> None:
 def test_metadata_that_json_cannot_hold_are_told() -> None:
     attributes, notes = to_attributes({"metadata": {"good": 1, "bad": object(), "deep": {"bad": {1, 2}}}})
     assert attributes["metadata"] == {"good": 1, "deep": {}}
-    assert "bad, deep.bad were left out" in notes[0]
+    assert "left out because they are not plain text or numbers: bad, deep.bad" in notes[0]

@@ -57,9 +57,9 @@ def test_wavenumbers_keep_their_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n400,500\n401,502\n402,504\n", r"2 columns \(a, b\), and 2 of them"),
-        ("a,b\n1,5\n2,5\n3,5\n", r"2 columns \(a, b\), and none"),
-        ("400,1\n401,2\n399,3\n", r"2 columns \(column 1, column 2\), and none"),
+        ("a,b\n400,500\n401,502\n402,504\n", r"2 columns \(a, b\), of which 2 could be"),
+        ("a,b\n1,5\n2,5\n3,5\n", r"2 columns \(a, b\), of which none could be"),
+        ("400,1\n401,2\n399,3\n", r"2 columns \(column 1, column 2\), of which none could be"),
         ("wavelength,x\nfour,1\n", "more than numbers"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Stored values of a cube, block by block in the order that suits where they come from and where they go."""
+"""Read the stored values of a cube block by block, in an order that suits both the source and the target file."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class Block:
 
 @dataclass(frozen=True)
 class SaveProgress:
-    """How far a save is.
+    """Progress of a save.
 
     Attributes
     ----------
     done, total
-        Bytes of pixels that are written, and all of them.
+        Bytes of pixel data written so far, and in total.
     seconds
         Time since the save began.
     remaining
-        Seconds still to go, estimated; None before the first block.
+        Estimated seconds left; None before the first block.
     """
 
     done: int
@@ -63,16 +63,16 @@ class SaveProgress:
 
 
 class Watch:
-    """Counts what is written, tells how far it is, and ends the save where that is asked for.
+    """Count the bytes written, report progress, and stop the save on request.
 
     Parameters
     ----------
     total
         Bytes to write.
     progress
-        Called with a `SaveProgress` first and after every block.
+        Called with a `SaveProgress` at the start and after every block.
     should_stop
-        Asked before every block; true ends the save.
+        Called before every block; a true result stops the save.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class Watch:
         self._progress, self._should_stop = progress, should_stop
 
     def check(self) -> None:
-        """Raise `Cancelled` where a stop was asked for."""
+        """Raise `Cancelled` if a stop was requested."""
         if self._should_stop is not None and self._should_stop():
-            raise Cancelled("Saving was stopped; nothing was written, and what lay there before is untouched.")
+            raise Cancelled("Saving was stopped; nothing was written, and any earlier file is untouched.")
 
     def add(self, count: int) -> None:
         """Count `count` bytes as written."""
@@ -101,7 +101,7 @@ class Watch:
 
 
 def file_arrays(cube: Cube) -> list[Any]:
-    """Return the arrays that a cube is read from directly, as far as they can be seen."""
+    """Return the file arrays that a cube is read from directly, if they are known."""
     source: Any = cube.source
     while getattr(source, "source", None) is not None:
         source = source.source
@@ -109,33 +109,33 @@ def file_arrays(cube: Cube) -> list[Any]:
 
 
 def reads_by_bands(cube: Cube) -> bool:
-    """Whether `cube` is better read some bands at a time than some rows at a time."""
+    """Whether `cube` reads faster a few bands at a time than a few rows at a time."""
     for array in file_arrays(cube):
         if isinstance(array, MappedArray):
             return array.axes[0] != 2
         if isinstance(array, BlockArray) and not hasattr(array, "level"):
-            # pixels interleaved in segments look planar, but one segment has all bands
+            # interleaved segments look planar here, but each segment holds all bands
             return array.axes[0] == 0 and getattr(array, "layout", "") != "contiguous"
         if isinstance(array, np.ndarray):
             return abs(array.strides[0]) == max(abs(s) for s in array.strides)
     bands, rows, _ = (max(chunks) for chunks in cube.data.chunks)
-    # how much of a chunk goes unused in a block of few rows, against one of few bands
+    # compare how much of each chunk is wasted by a block of few rows and by a block of few bands
     return bool(rows / cube.shape[1] >= bands / cube.bands)
 
 
 def plan(cube: Cube, by_bands: bool, grid: tuple[int, int, int] = (1, 1, 1), limit: int | None = None) -> list[Block]:
-    """Return blocks that cover `cube` once, each of at most about `limit` bytes.
+    """Return blocks that cover `cube` exactly once, each of about `limit` bytes or less.
 
     Parameters
     ----------
     cube
         The cube.
     by_bands
-        Whether a block holds few bands and many rows, or all bands and few rows.
+        True for blocks of few bands and many rows, False for all bands and few rows.
     grid
-        Corners of blocks are multiples of these numbers of bands, rows and columns.
+        Blocks start at multiples of these numbers of bands, rows and columns.
     limit
-        Bytes; a block of one cell of the grid may have more.
+        Bytes per block; a block of a single grid cell may be larger.
     """
     limit = memory.SAVED_BLOCK if limit is None else limit
     bands, height, width = cube.shape
@@ -161,12 +161,12 @@ def plan(cube: Cube, by_bands: bool, grid: tuple[int, int, int] = (1, 1, 1), lim
 
 
 def contiguous(values: NDArray[Any], row_axis: int = 1) -> NDArray[Any]:
-    """Return `values` in the order of their axes; turned some rows at a time, which stay in the cache."""
+    """Return `values` in C order; rows are transposed a few at a time so that they stay in the CPU cache."""
     if values.flags.c_contiguous:
         return values
     turned = np.empty(values.shape, values.dtype)
     to, rows = np.moveaxis(turned, row_axis, 0), np.moveaxis(values, row_axis, 0)
-    # a line of the cache for every pixel
+    # each pixel occupies one cache line
     step = max(1, memory.CACHED // (64 * max(1, rows.shape[-1])))
     for first in range(0, len(rows), step):
         to[first : first + step] = rows[first : first + step]
@@ -176,7 +176,7 @@ def contiguous(values: NDArray[Any], row_axis: int = 1) -> NDArray[Any]:
 def _unmapped(array: MappedArray, block: Block) -> NDArray[Any]:
     """Return the values ``(bands, rows, columns)`` of a block by plain reading.
 
-    Pages of a mapped file count as memory of the process, and a block may touch pages all over the file.
+    The pages of a memory-mapped file count as memory of the process, and a block may touch pages all over the file.
     """
     place = [array.axes.index(axis) for axis in range(3)]
     box, sizes = [block.box[axis] for axis in place], array.stored_shape
@@ -194,7 +194,7 @@ def _unmapped(array: MappedArray, block: Block) -> NDArray[Any]:
             ]
             runs = runs.reshape(len(starts), -1).view("u1")
             if sys.platform == "linux":
-                # without it the system reads ahead between the runs, which takes twice as long
+                # otherwise the system reads ahead between the runs, which takes twice as long
                 for start in starts:
                     os.posix_fadvise(file.fileno(), start, runs.shape[1], os.POSIX_FADV_WILLNEED)
             for start, run in zip(starts, runs, strict=True):
@@ -203,13 +203,13 @@ def _unmapped(array: MappedArray, block: Block) -> NDArray[Any]:
                     raise OSError("it ends too early")
     except OSError as error:
         raise ReadError(
-            f"{array.path} cannot be read any more ({error}); it was moved or cut short, so open it again."
+            f"{array.path} can no longer be read ({error}); it was moved or truncated. Open it again."
         ) from error
     return stored.transpose(array.axes).astype(array.dtype, copy=False)
 
 
 def stored_blocks(cube: Cube, blocks: Sequence[Block], watch: Watch) -> Iterator[tuple[Block, NDArray[Any]]]:
-    """Yield each block with its stored values ``(bands, rows, columns)``; the next ones are read meanwhile."""
+    """Yield each block with its stored values ``(bands, rows, columns)``, reading the next blocks ahead."""
     arrays = file_arrays(cube) if hasattr(cube.source, "array") else []
 
     def read(block: Block) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Pictures as cubes: a gamma, which must be undone to measure light, and transparency, which measures nothing."""
+"""Pictures as cubes: undo the gamma to get linear light, and drop the alpha channel."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SRGB, LINEAR = "sRGB", "linear"
 
 @dataclass(frozen=True)
 class LinearArray:
-    """A picture of whole numbers ``(bands, y, x)`` with the gamma of sRGB undone: light from 0 to 1, float32.
+    """An integer picture ``(bands, y, x)`` with the sRGB gamma undone: linear light from 0 to 1, float32.
 
     Attributes
     ----------
     array
         The picture as stored.
     stored_linear
-        Whether there is no gamma to undo, only the range.
+        Whether the stored values are linear already and need only be scaled to 0-1.
     """
 
     array: Any
@@ -47,7 +47,7 @@ class LinearArray:
 
     @cached_property
     def _light(self) -> NDArray[np.float32]:
-        """Light for every value that can be stored."""
+        """Lookup table from stored value to linear light."""
         share = np.linspace(0.0, 1.0, np.iinfo(self.array.dtype).max + 1)
         if not self.stored_linear:
             # IEC 61966-2-1
@@ -59,12 +59,12 @@ class LinearArray:
 
 
 def linearised(array: Any, transfer: str | None, path: Path) -> LinearArray:
-    """Return `array` with its gamma undone; where nothing is known of it (None), it is taken for that of sRGB.
+    """Return `array` with its gamma undone; an unknown transfer function (None) is assumed to be sRGB.
 
     Raises
     ------
     ReadError
-        If its values are not of 8 or 16 bits, without sign.
+        If its values are not unsigned integers of 8 or 16 bits.
     """
     if array.dtype not in (np.uint8, np.uint16):
         raise ReadError(
@@ -75,12 +75,12 @@ def linearised(array: Any, transfer: str | None, path: Path) -> LinearArray:
 
 
 def without_alpha(cube: Cube) -> Cube:
-    """Return `cube` without its last band, which its file calls transparency; one with wavelengths as it is.
+    """Return `cube` without its last band, which its file marks as transparency; keep all bands if it has wavelengths.
 
-    Much software writes any fourth band of 8 bits so, near infrared too: a note says what to do.
+    Much software marks any fourth 8-bit band as alpha, even near infrared, so a note says how to keep it.
     """
     if cube.wavelengths is not None:
         return cube
-    note = f"band {cube.bands} is transparency, the file says, and was left out; wavelengths= for every band keeps it"
+    note = f"the file marks band {cube.bands} as transparency, so it was left out; give wavelengths= to keep it"
     rest = cube.select(range(cube.bands - 1))
     return rest.replace(metadata=dict(rest.metadata) | {"notes": (*rest.metadata.get("notes", ()), note)})

@@ -1,4 +1,4 @@
-"""One cube of the bands of several: detectors that a file stores apart."""
+"""Join the bands of several cubes, such as detectors that a file stores separately."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["join_bands"]
 
 @dataclass(frozen=True, eq=False)
 class JoinedSource:
-    """The bands of several sources, one after the other."""
+    """The bands of several sources, concatenated."""
 
     sources: tuple[Source, ...]
 
@@ -34,9 +34,9 @@ class JoinedSource:
 
 
 def join_bands(cubes: Sequence[Cube], **fields: Any) -> Cube:
-    """Return one cube of the bands of `cubes`, in that order; `fields` are exchanged in the result.
+    """Return one cube with the bands of all `cubes`, in that order; `fields` replace fields of the result.
 
-    All have sources, the same rows and columns and the same kind of description.
+    All cubes must have sources, the same rows and columns and the same described fields.
     """
     if len(cubes) == 1:
         return cubes[0].replace(**fields)

@@ -1,4 +1,4 @@
-"""Arrays that stay in their files: sliced like numpy, pickled as a path."""
+"""Arrays that stay in their files: sliced like numpy arrays, pickled as a path."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def native(dtype: Any) -> np.dtype[Any]:
 
 
 class StoredArray:
-    """Numbers in a file, in its order, seen as ``(bands, y, x)`` in this machine's byte order.
+    """Numbers in a file, exposed as ``(bands, y, x)`` in native byte order.
 
     Attributes
     ----------
@@ -65,16 +65,16 @@ class StoredArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of what an access returns: native byte order."""
+        """Type of the returned values, in native byte order."""
         return native(self.stored_dtype)
 
 
 @dataclass(frozen=True)
 class MappedArray(StoredArray):
-    """Plain numbers in a file, seen as ``(bands, y, x)``.
+    """Uncompressed numbers in a file, exposed as ``(bands, y, x)``.
 
-    Each access maps the file, copies what it needs and lets go: no handle stays open, and memory holds the
-    pages of one access at most.
+    Each access maps the file, copies what it needs and unmaps it again: no handle stays open, and at most the pages
+    of one access are in memory.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class MappedArray(StoredArray):
     stored_dtype
         numpy type string with byte order.
     stored_shape
-        Shape in C order as it lies in the file.
+        Shape in C order, as stored in the file.
     offset
         Bytes before the first number.
     axes
@@ -98,7 +98,7 @@ class MappedArray(StoredArray):
 
     @property
     def row_span(self) -> int:
-        """Bytes of the file between the first and last number of one band's row and the next."""
+        """Bytes of the file spanned by one row of one band."""
         bands, _, width = self.shape
         planes = 1 if self.axes[0] == 0 else bands
         return planes * width * self.dtype.itemsize
@@ -108,13 +108,13 @@ class MappedArray(StoredArray):
             mapped = np.memmap(self.path, self.stored_dtype, "r", self.offset, self.stored_shape)
         except (OSError, ValueError) as error:
             raise ReadError(
-                f"{self.path} cannot be read any more ({error}); it was moved or cut short, so open it again."
+                f"{self.path} can no longer be read ({error}); it was moved or truncated. Open it again."
             ) from error
         return np.array(mapped.transpose(self.axes)[index], dtype=self.dtype)
 
 
 def _places(index: Any, length: int) -> NDArray[np.intp]:
-    """Return the places that an index picks along an axis, in memory that grows with what it picks."""
+    """Return the positions that an index selects along an axis."""
     if isinstance(index, slice):
         return np.arange(*index.indices(length))
     places = np.asarray(index)
@@ -127,14 +127,14 @@ def _places(index: Any, length: int) -> NDArray[np.intp]:
 
 @dataclass(frozen=True, eq=False)
 class BlockArray(StoredArray, ABC):
-    """Numbers that a library hands out in boxes, seen as ``(bands, y, x)``.
+    """Numbers that a library reads in boxes, exposed as ``(bands, y, x)``.
 
     Attributes
     ----------
     path
         The file or folder.
     stored_shape
-        Shape in the order in which the boxes come.
+        Shape in the axis order of the boxes.
     stored_dtype
         numpy type string.
     axes
@@ -161,11 +161,11 @@ class BlockArray(StoredArray, ABC):
         return out.reshape([n for w in wanted for n in w.shape])
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open handles and caches stay behind: what travels to another process is the description.
+        # Open handles and caches are not pickled, only the description.
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def _box(self, picks: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> NDArray[Any]:
-        """Return the values at `picks` (bands, rows, columns) by way of the box around them."""
+        """Return the values at `picks` (bands, rows, columns), read as one box around them."""
         low = [int(p.min()) for p in picks]
         box: list[slice] = [slice(0)] * 3
         for axis, first, pick in zip(self.axes, low, picks, strict=True):
@@ -174,7 +174,7 @@ class BlockArray(StoredArray, ABC):
             block: NDArray[Any] = self._read((box[0], box[1], box[2])).transpose(self.axes)
         except SpecFusionError:
             raise
-        except Exception as error:  # whatever the format's library raises on damaged data
+        except Exception as error:  # libraries raise anything on damaged data
             raise ReadError(
                 f"{self.path} cannot be read ({error}); the file is damaged or has changed since it was opened."
             ) from error
@@ -187,7 +187,7 @@ class BlockArray(StoredArray, ABC):
 
 
 class BlockCache:
-    """The decoded blocks used last, up to a number of bytes; safe to share between threads."""
+    """A thread-safe cache of the most recently used decoded blocks, limited in bytes."""
 
     def __init__(self, limit: int = 128 << 20) -> None:
         self._limit = limit
@@ -196,7 +196,7 @@ class BlockCache:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """Return the block of `key`, made by `make` where it is not held."""
+        """Return the cached block for `key`, calling `make` if it is missing."""
         with self._lock:
             if key in self._blocks:
                 self._blocks.move_to_end(key)
@@ -212,9 +212,9 @@ class BlockCache:
 
 
 def display_chunks(shape: Shape, row_bytes: int, limit: int) -> Shape:
-    """Return dask chunks of one band, split by rows where a band touches more than `limit` bytes of the file.
+    """Return dask chunks of one band, split by rows if a band spans more than `limit` bytes of the file.
 
-    Several bands share a chunk where a graph of single ones would be too large to build.
+    Several bands share a chunk if single-band chunks would make the dask graph too large.
     """
     bands, height, width = shape
     rows = min(height, max(1, limit // max(1, row_bytes), -(-height // _MOST_ROW_BLOCKS)))
@@ -222,10 +222,10 @@ def display_chunks(shape: Shape, row_bytes: int, limit: int) -> Shape:
 
 
 def lazy_cube(array: Any, path: Path, chunks: Shape | None = None, **description: Any) -> Cube:
-    """Make a cube of `array` ``(bands, y, x)``, which lives in `path`; `description` goes to `Cube`.
+    """Make a lazy cube of `array` ``(bands, y, x)`` stored in `path`; `description` is passed to `Cube`.
 
-    Bands stay in the order of the file; `open_cube` sorts them when all is known.
-    The dask name comes from the path, its time and its size: hashing the pixels would read them all.
+    Bands stay in file order; `open_cube` sorts them later.
+    The dask name is derived from the path, its modification time and its size: hashing the pixels would read them all.
     """
     if chunks is None:
         span = getattr(array, "row_span", array.shape[2] * array.dtype.itemsize)
@@ -242,7 +242,7 @@ def lazy_cube(array: Any, path: Path, chunks: Shape | None = None, **description
 
 @dataclass(frozen=True, eq=False)
 class LoadedArray(BlockArray):
-    """Numbers that can be had only all at once: loaded when the first of them is needed, and kept."""
+    """Numbers that can only be read all at once: loaded on first access, then kept in memory."""
 
     @cached_property
     def _whole(self) -> NDArray[Any]:
@@ -256,4 +256,4 @@ class LoadedArray(BlockArray):
 
     @abstractmethod
     def _load(self) -> NDArray[Any]:
-        """Return all of the numbers, in the stored shape."""
+        """Return the whole array in its stored shape."""

@@ -1,4 +1,4 @@
-"""Plain numbers filled into a file in any order of blocks."""
+"""Write blocks of an uncompressed image into a file, in any order."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 __all__ = ["LAYOUTS", "fill", "stored_dtype"]
 
-# which axis of (bands, y, x) is the first, second and third of the file
+# the axes of (bands, y, x) in the order they are stored
 LAYOUTS = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}
 
 
 def stored_dtype(dtype: np.dtype[Any], known: Iterable[str], title: str) -> tuple[np.dtype[Any], list[str]]:
-    """Return the little-endian type of a format that holds every value of `dtype`, and a note where it is another.
+    """Return the format's little-endian type that holds every value of `dtype`, and a note if the type changes.
 
     Parameters
     ----------
     dtype
         Type of the stored values.
     known
-        numpy names of the format's types, small ones first.
+        numpy names of the format's types, smallest first.
     title
-        What people call the format.
+        Display name of the format.
 
     Raises
     ------
@@ -46,11 +46,11 @@ def stored_dtype(dtype: np.dtype[Any], known: Iterable[str], title: str) -> tupl
     ]
     if not fitting:
         raise OutputError(
-            f"{title} holds no {dtype} values (only {', '.join(d.name for d in allowed)}); save to a format that does, "
+            f"{title} cannot store {dtype} values, only {', '.join(d.name for d in allowed)}; save to another format, "
             "or convert the cube's data first."
         )
     chosen = fitting[0]
-    notes = [] if chosen == dtype else [f"{dtype} was stored as {chosen}, which holds every value of it"]
+    notes = [] if chosen == dtype else [f"{dtype} was stored as {chosen}, without loss"]
     return chosen.newbyteorder("<"), notes
 
 
@@ -62,7 +62,7 @@ def fill(
     dtype: np.dtype[Any],
     blocks: Iterable[tuple[Block, NDArray[Any]]],
 ) -> None:
-    """Write blocks of a ``(bands, y, x)`` image to their places in the file `path`, which exists.
+    """Write blocks of a ``(bands, y, x)`` image to their places in the existing file `path`.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def fill(
     """
     axes = LAYOUTS[layout]
     sizes = [shape[axis] for axis in axes]
-    # not mapped: a full disk ends a mapped write with a signal, a plain one with an error
+    # not memory-mapped: on a full disk a mapped write dies from a signal, a plain one raises an error
     with path.open("r+b") as file:
         for block, values in blocks:
             stored = contiguous(values.transpose(axes).astype(dtype, copy=False), axes.index(1))

@@ -1,1 +1,1 @@
-"""What hostile files may not do."""
+"""Checks that protect against damaged and malicious files."""

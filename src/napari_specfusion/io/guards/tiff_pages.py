@@ -1,7 +1,6 @@
-"""What a TIFF claims before its pixels: its chain of pages, and the planes that OME-XML tells of.
+"""Check a TIFF's chain of pages and the planes declared by its OME-XML before reading pixels.
 
-The library that reads TIFF (tifffile) follows both wherever they lead: in a circle, over one page told a million times,
-into other folders. This looks first.
+tifffile follows both wherever they lead: in a circle, over one page listed a million times, or into other folders.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = ["check_ome", "check_pages"]
 
 _BIG = 43
 _SUB_PAGES = 330
-# bytes of one number of each type
+# bytes per value of each tag type
 _SIZES = np.zeros(256, np.int64)
 _SIZES[1:14] = 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4
 _SIZES[16:19] = 8
@@ -33,12 +32,12 @@ _MOST_PLANES, _MOST_FILES = 1 << 20, 10_000
 
 
 def check_pages(path: Path) -> None:
-    """Raise a ReadError if the pages of a TIFF run in a circle, overlap or claim more than the file can hold."""
+    """Raise a ReadError if the pages of a TIFF form a loop, overlap or declare more data than the file holds."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(16)
         if len(head) < 8 or head[:2] not in {b"II", b"MM"}:
-            return  # for tifffile to refuse
+            return  # tifffile will reject it
         order = "<" if head[:2] == b"II" else ">"
         big = struct.unpack_from(f"{order}H", head, 2)[0] == _BIG
         if big and len(head) < 16:
@@ -50,36 +49,36 @@ def check_pages(path: Path) -> None:
         while waiting:
             offset, chained = waiting.pop()
             if not 0 < offset < size:
-                continue  # tifffile stops there, and the reader says that pages are missing
+                continue  # tifffile stops there, and the reader reports missing pages
             if offset in seen:
                 raise ReadError(
-                    f"{path}: a page at byte {offset} is pointed to twice, so its pages run in a circle; it is "
-                    "damaged, get it anew."
+                    f"{path}: the page at byte {offset} is linked twice, so the pages form a loop; it is "
+                    "damaged, get a new copy."
                 )
             seen.add(offset)
             found = _page(file, offset, order, big)
             if found is None:
                 continue
             if not found:
-                # tifffile would take any bytes for where the next page begins
-                raise ReadError(f"{path} ends within the page at byte {offset}; it was cut short, get it anew.")
+                # tifffile would read arbitrary bytes as the offset of the next page
+                raise ReadError(f"{path} ends inside the page at byte {offset}; it is truncated, get a new copy.")
             tags, following = found
             pages += tags.size * tags.dtype.itemsize + (16 if big else 6)
             held = tags["count"].astype(np.float64) * _SIZES[np.minimum(tags["type"], 255)]
             values += int(held[held <= size].sum())
             if pages > size or values > limits.FREE_VALUES + limits.MOST_REPEATS * size:
                 raise ReadError(
-                    f"{path} has {size} bytes, but its first {len(seen)} pages claim {pages + values}; it is damaged, "
-                    "get it anew."
+                    f"{path} has {size} bytes, but its first {len(seen)} pages declare {pages + values}; it is "
+                    "damaged, get a new copy."
                 )
             if chained:
-                # From a page below another none goes on: writers chain those of a level, and list each of them too.
+                # Links from sub-pages are not followed: writers chain those of a level, but also list each of them.
                 waiting.append((following, True))
             waiting += [(below, False) for below in _sub_pages(file, tags, size, order, big)]
 
 
 def _page(file: BinaryIO, offset: int, order: str, big: bool) -> tuple[NDArray[np.void], int] | tuple[()] | None:
-    """Return the tags of a page and where the next one begins; None where there is no page, () where it ends early."""
+    """Return the tags of a page and the offset of the next one; None if there is no page, () if it ends early."""
     file.seek(offset)
     width = 8 if big else 2
     head = file.read(width)
@@ -99,7 +98,7 @@ def _page(file: BinaryIO, offset: int, order: str, big: bool) -> tuple[NDArray[n
 
 
 def _sub_pages(file: BinaryIO, tags: NDArray[np.void], size: int, order: str, big: bool) -> list[int]:
-    """Return where the pages below a page begin."""
+    """Return the offsets of a page's sub-pages."""
     found: list[int] = []
     for tag in tags[tags["code"] == _SUB_PAGES]:
         width, count = int(_SIZES[min(int(tag["type"]), 255)]), int(tag["count"])
@@ -115,12 +114,12 @@ def _sub_pages(file: BinaryIO, tags: NDArray[np.void], size: int, order: str, bi
 
 
 def check_ome(path: Path, description: str) -> bool:
-    """Whether a description is OME-XML that is safe to follow.
+    """Return whether a description is OME-XML; raise if it is not safe to follow.
 
     Raises
     ------
     ReadError
-        If it tells of planes beyond all measure, or of files in other folders.
+        If it declares too many planes, or files in other folders.
     """
     root = parse_xml(description)
     if root is None:
@@ -142,12 +141,12 @@ def check_ome(path: Path, description: str) -> bool:
         elif name == "UUID" and node.get("FileName") is not None:
             files.add(str(node.get("FileName")))
     if len(files) > _MOST_FILES:
-        raise ReadError(f"{path} tells of {len(files)} files; open one of them with reader='gdal'.")
+        raise ReadError(f"{path} refers to {len(files)} files; open one of them with reader='gdal'.")
     folder = path.resolve().parent
     for file in sorted(files):
         other = path.parent / file
         if "/" in file or "\\" in file or other.resolve().parent != folder:
-            raise ReadError(f"{path}: its description points to {file!r}, outside its folder, which is not followed.")
+            raise ReadError(f"{path}: its description points to {file!r} outside its folder, which is not read.")
         if other.is_file() and other.resolve() != path.resolve():
             check_pages(other)
     return True
@@ -157,14 +156,13 @@ def _whole(path: Path, value: str) -> int:
     try:
         return int(value)
     except ValueError as error:
-        raise ReadError(f"{path}: its description counts planes with {value[:40]!r}; it is damaged.") from error
+        raise ReadError(f"{path}: its description has {value[:40]!r} as a number of planes; it is damaged.") from error
 
 
 def _check_planes(path: Path, count: int) -> None:
     if not 0 <= count <= _MOST_PLANES:
         raise ReadError(
-            f"{path}: its description tells of {count} planes, where {_MOST_PLANES} are the most; it is damaged, get "
-            "it anew."
+            f"{path}: its description declares {count} planes, more than {_MOST_PLANES}; it is damaged, get a new copy."
         )
 
 
@@ -174,4 +172,4 @@ def _check_along(path: Path, values: list[str | None]) -> None:
     start, end, step = (float(value or 1) for value in values)
     steps = abs((end - start) / step) if step else math.inf
     if not steps <= _MOST_PLANES:
-        raise ReadError(f"{path}: its description steps from {start} to {end} by {step}; it is damaged, get it anew.")
+        raise ReadError(f"{path}: its description steps from {start} to {end} by {step}; it is damaged.")

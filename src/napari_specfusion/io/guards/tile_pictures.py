@@ -1,4 +1,4 @@
-"""Pictures inside the tiles of a TIFF: how large they say they are, which their decoders would believe."""
+"""Check the declared sizes of compressed pictures in TIFF tiles, because decoders trust them."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
 
 __all__ = ["PICTURES", "check_codec", "check_picture"]
 
-# Images of this field come in none of these, and each has a header of its own that would have to be checked.
+# Not used for hyperspectral images, and each would need a check of its header.
 _REFUSED = {34887: "LERC", 34927: "WebP", 50001: "WebP", 22610: "JPEG XR", 34934: "JPEG XR"}
 
 Size = tuple[int, int, int]
 
 
 def check_codec(path: Path, compression: int) -> None:
-    """Raise a ReadError if a TIFF is compressed in a way that only GDAL unpacks."""
+    """Raise a ReadError if a TIFF uses a compression that only GDAL decodes."""
     name = _REFUSED.get(compression)
     if name is not None:
         raise ReadError(
-            f"{path} is compressed with {name}, which is not unpacked here; open it with reader='gdal', or save it "
+            f"{path} is compressed with {name}, which is not supported here; open it with reader='gdal', or save it "
             "with another compression, such as Deflate."
         )
 
 
 def check_picture(path: Path, compression: int, data: bytes, tables: bytes | None, expected: Size) -> None:
-    """Raise a ReadError if a strip or tile holds a picture far larger than itself.
+    """Raise a ReadError if the picture in a strip or tile is larger than the strip or tile.
 
     Parameters
     ----------
     path
         The file.
     compression
-        What the TIFF calls the kind of picture; nothing is done where the compression is not a picture's.
+        The TIFF's compression tag; nothing is checked if it is not a picture codec.
     data
         The bytes of the strip or tile.
     tables
-        Of JPEG, where they are stored apart.
+        JPEG tables, if they are stored separately.
     expected
         Height, width and samples of a strip or tile.
     """
@@ -56,34 +56,34 @@ def check_picture(path: Path, compression: int, data: bytes, tables: bytes | Non
         height, width, samples = read(data)
     except (struct.error, ValueError, IndexError) as error:
         raise ReadError(
-            f"{path}: a strip or tile holds no picture whose size can be told ({error}); it is damaged, get it anew."
+            f"{path}: the picture in a strip or tile has no readable size ({error}); get a new copy."
         ) from error
     held = expected[0] * expected[1] * expected[2]
     if height * width * samples > max(limits.FREE_SAMPLES, limits.MOST_PADDING * held):
         raise ReadError(
             f"{path}: a strip or tile of {expected[0]} x {expected[1]} x {expected[2]} samples holds a picture of "
-            f"{height} x {width} x {samples}; it is damaged or meant to fill the memory. Save it without compression."
+            f"{height} x {width} x {samples}; it is damaged or malicious. Save it without compression."
         )
     if samples > max(4, expected[2]):
         raise ReadError(
             f"{path}: a strip or tile of {expected[2]} samples per pixel holds a picture of "
-            f"{height} x {width} x {samples}; it is damaged, get it anew."
+            f"{height} x {width} x {samples}; it is damaged, get a new copy."
         )
 
 
 def _jpeg(data: bytes) -> Size:
     found = _frame(data)
     if found is None:
-        raise ValueError("no frame in the JPEG")
+        raise ValueError("JPEG without a frame header")
     return found
 
 
 def _frame(data: bytes) -> Size | None:
-    """Return what the frame header of a JPEG says; None where there is none."""
+    """Return the size in the frame header of a JPEG; None if there is no frame header."""
     position = 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:
-            position += 1  # decoders look for the next marker too
+            position += 1  # decoders also search for the next marker
             continue
         marker = data[position + 1]
         if marker in {0x00, 0x01, 0xFF, 0xD8} or 0xD0 <= marker <= 0xD7:
@@ -102,13 +102,13 @@ def _jpeg2000(data: bytes) -> Size:
     if data[:4] == b"\0\0\0\x0c":
         data = _boxes(data, (b"jp2c",))
     if data[:4] != b"\xff\x4f\xff\x51":
-        raise ValueError("no code stream of JPEG 2000")
+        raise ValueError("no JPEG 2000 codestream")
     right, bottom, left, top = struct.unpack_from(">4I", data, 8)
     return max(0, bottom - top), max(0, right - left), struct.unpack_from(">H", data, 40)[0]
 
 
 def _boxes(data: bytes, kinds: tuple[bytes, ...]) -> bytes:
-    """Return what the first box of such a kind holds, those of "jxlp" put together."""
+    """Return the contents of the first box of the given kinds; "jxlp" boxes are joined."""
     found, position = b"", 0
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -117,7 +117,7 @@ def _boxes(data: bytes, kinds: tuple[bytes, ...]) -> bytes:
             length, first = struct.unpack_from(">Q", data, first)[0], position + 16
         end = len(data) if length == 0 else position + length
         if end < first:
-            raise ValueError("a box without a length")
+            raise ValueError("box without a length")
         if kind in kinds:
             if kind != b"jxlp":
                 return data[first:end]
@@ -128,7 +128,7 @@ def _boxes(data: bytes, kinds: tuple[bytes, ...]) -> bytes:
 
 def _png(data: bytes) -> Size:
     if data[12:16] != b"IHDR":
-        raise ValueError("no header of PNG")
+        raise ValueError("no PNG header")
     width, height, _, kind = struct.unpack_from(">IIBB", data, 16)
     return height, width, {0: 1, 3: 4, 4: 2, 2: 3}.get(kind, 4)
 
@@ -137,26 +137,26 @@ def _png(data: bytes) -> Size:
 
 
 class _Bits:
-    """Numbers of some bits each, from the lowest bit of the first byte on."""
+    """Bit reader, lowest bit of each byte first."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data, "little"), 8 * len(data)
 
     def take(self, count: int) -> int:
         if count > self._left:
-            raise ValueError("a header that ends early")
+            raise ValueError("truncated header")
         taken = self._value & (1 << count) - 1
         self._value >>= count
         self._left -= count
         return taken
 
     def choice(self, *options: tuple[int, int]) -> int:
-        """Return a number told in one of four ways: so much, plus so many bits."""
+        """Read a number in one of four encodings, each an (offset, number of bits) pair."""
         base, count = options[self.take(2)]
         return base + self.take(count)
 
 
-# width to height
+# aspect ratios, width to height
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 _HEADER_BYTES = 64
 
@@ -165,17 +165,17 @@ def _jpegxl(data: bytes) -> Size:
     if data[:2] != b"\xff\x0a":
         data = _boxes(data, (b"jxlc", b"jxlp"))
     if data[:2] != b"\xff\x0a":
-        raise ValueError("no code stream of JPEG XL")
+        raise ValueError("no JPEG XL codestream")
     bits = _Bits(data[2 : 2 + _HEADER_BYTES])
     height, width = _jpegxl_size(bits)
-    if bits.take(1):  # all as usual
+    if bits.take(1):  # all defaults
         return height, width, 3
     if bits.take(1):
-        bits.take(3)  # which way is up
+        bits.take(3)  # orientation
         if bits.take(1):
             _jpegxl_size(bits)
         if bits.take(1) or bits.take(1):
-            raise ValueError("JPEG XL with a preview, or that moves")
+            raise ValueError("JPEG XL with a preview or an animation")
     if bits.take(1):  # floating-point
         bits.choice((32, 0), (16, 0), (24, 0), (1, 6))
         bits.take(4)
@@ -183,19 +183,19 @@ def _jpegxl(data: bytes) -> Size:
         bits.choice((8, 0), (10, 0), (12, 0), (1, 6))
     bits.take(1)
     extra = bits.choice((0, 0), (1, 0), (2, 4), (1, 12))
-    # Grey or colours stands further on, behind the description of each channel.
+    # The colour space comes later, after the extra channels.
     return height, width, extra + (1 if extra else 3)
 
 
 def _jpegxl_size(bits: _Bits) -> tuple[int, int]:
     small = bits.take(1)
-    told = [(1, 9), (1, 13), (1, 18), (1, 30)]
-    height = 8 * (bits.take(5) + 1) if small else bits.choice(*told)
+    encodings = [(1, 9), (1, 13), (1, 18), (1, 30)]
+    height = 8 * (bits.take(5) + 1) if small else bits.choice(*encodings)
     ratio = bits.take(3)
     if ratio:
         across, down = _RATIOS[ratio]
         return height, height * across // down
-    return height, 8 * (bits.take(5) + 1) if small else bits.choice(*told)
+    return height, 8 * (bits.take(5) + 1) if small else bits.choice(*encodings)
 
 
 PICTURES: dict[int, Callable[[bytes], Size]] = {

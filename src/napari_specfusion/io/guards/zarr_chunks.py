@@ -1,4 +1,4 @@
-"""Chunks of Zarr arrays, unpacked to no more than their array declares."""
+"""Unpack Zarr chunks to at most the size that their array declares."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PACKING = {"gzip", "zlib", "bz2", "lzma", "zstd", "blosc", "lz4"}
 
 
 def bounded(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """Return an array of a store whose chunks cannot unpack to more than it declares."""
+    """Return `array` with codecs that never unpack a chunk to more than it declares."""
     import zarr
 
     metadata: Any = array.metadata
@@ -47,12 +47,12 @@ def _limit(size: int) -> int:
 
 
 def unpacked(name: str, data: bytes, limit: int) -> bytes | None:
-    """Return what is packed in `data`; None where the codec's own way is known to give `limit` bytes at most.
+    """Return the unpacked `data`; None if the codec itself is known to return at most `limit` bytes.
 
     Raises
     ------
     ValueError
-        If there is more in it, or it is damaged; who reads knows the path.
+        If it unpacks to more, or is damaged; the caller adds the path.
     """
     limit = min(limit, max(limits.FREE_BYTES, limits.MOST_GROWTH * len(data)))
     if name in {"gzip", "zlib"}:
@@ -72,7 +72,7 @@ def unpacked(name: str, data: bytes, limit: int) -> bytes | None:
 
         try:
             return bytes(imagecodecs.zstd_decode(data, out=limit))
-        except RuntimeError as error:  # which does not tell the one from the other
+        except RuntimeError as error:  # does not distinguish the two cases
             raise ValueError(f"a chunk packed with zstd is damaged, or unpacks to more than {limit} bytes") from error
     if claimed > limit:
         raise _too_much(name, len(data), limit)
@@ -80,22 +80,22 @@ def unpacked(name: str, data: bytes, limit: int) -> bytes | None:
 
 
 def _claimed(name: str, data: bytes) -> int | None:
-    """Return how much a chunk says that it unpacks to; None where it does not."""
+    """Return the unpacked size that a chunk declares; None if it does not declare one."""
     if name == "zstd":
         return _zstd_size(data)
     if name == "lz4":
         return int(struct.unpack_from("<I", data)[0])
     size, _, packed = struct.unpack_from("<III", data, 4)
-    if packed > len(data):  # blosc would read on behind the end
-        raise ValueError(f"a chunk packed with blosc has {len(data)} bytes where it claims {packed}")
+    if packed > len(data):  # blosc would read past the end
+        raise ValueError(f"a chunk packed with blosc has {len(data)} bytes but declares {packed}")
     return int(size)
 
 
 def _zstd_size(data: bytes) -> int | None:
-    """Return how much a frame says that it unpacks to; None where it does not."""
+    """Return the unpacked size that a frame declares; None if it does not declare one."""
     magic, flags = struct.unpack_from("<IB", data)
     if magic != _ZSTD_MAGIC:
-        raise ValueError("a chunk packed with zstd does not begin like one")
+        raise ValueError("a chunk packed with zstd does not start with a zstd frame")
     single = flags >> 5 & 1
     place = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
     if flags >> 6 == 0 and not single:
@@ -106,12 +106,12 @@ def _zstd_size(data: bytes) -> int | None:
 
 def _too_much(name: str, packed: int, limit: int) -> ValueError:
     return ValueError(
-        f"a chunk packed with {name}, {packed} bytes, unpacks to more than {limit}, beyond what its array declares"
+        f"a chunk packed with {name}, {packed} bytes, unpacks to more than {limit} bytes, too much for its array"
     )
 
 
 def _all_streams(name: str, data: bytes, limit: int, start: Callable[[], Any]) -> bytes:
-    """Return what one stream after another holds."""
+    """Unpack all concatenated streams."""
     found, left, rest = [], limit + 1, data
     while rest and left > 0:
         stream = start()
@@ -131,7 +131,7 @@ def _all_streams(name: str, data: bytes, limit: int, start: Callable[[], Any]) -
 
 @dataclass(frozen=True)
 class _Bounded(BytesBytesCodec):
-    """A codec from bytes to bytes, held to the size of a chunk."""
+    """A bytes-to-bytes codec limited to the size of a chunk."""
 
     inner: Any
     name: str
@@ -139,7 +139,7 @@ class _Bounded(BytesBytesCodec):
     is_fixed_size = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the metadata say of the codec inside."""
+        """Return the metadata of the wrapped codec."""
         described: dict[str, Any] = self.inner.to_dict()
         return described
 
@@ -154,10 +154,10 @@ class _Bounded(BytesBytesCodec):
         return whole
 
     async def _encode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
-        raise NotImplementedError("arrays are only read")
+        raise NotImplementedError("these arrays are read-only")
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
-        """Return how many bytes come out of so many."""
+        """Return the encoded size of `input_byte_length` bytes."""
         size: int = self.inner.compute_encoded_size(input_byte_length, chunk_spec)
         return size
 
@@ -174,7 +174,7 @@ def _new(codec: Any) -> Any:
         return codec
     described: Any = codec.to_dict()
     name = str(described["name"]).removeprefix("numcodecs.")
-    # A checksum takes what it is given; its size must be known where it packs the index of a shard.
+    # A checksum codec does not expand data, and its size must be known for a shard index.
     return codec if name in {"crc32c", "crc32", "adler32", "fletcher32"} else _Bounded(codec, name)
 
 
@@ -182,14 +182,14 @@ def _new(codec: Any) -> Any:
 
 
 def _old(codec: Any, limit: int) -> Any:
-    """Return a codec of numcodecs held to a number of bytes."""
+    """Return a numcodecs codec limited to `limit` bytes."""
     from numcodecs.abc import Codec
 
     class Bounded(Codec):  # type: ignore[misc]
         codec_id = codec.codec_id
 
         def encode(self, buf: Any) -> Any:
-            raise NotImplementedError("arrays are only read")
+            raise NotImplementedError("these arrays are read-only")
 
         def decode(self, buf: Any, out: Any = None) -> Any:
             found = unpacked(codec.codec_id, bytes(memoryview(buf).cast("B")), limit)

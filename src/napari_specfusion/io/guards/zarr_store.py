@@ -1,4 +1,4 @@
-"""Zarr folders that are read without leaving them."""
+"""Read Zarr folders without following links out of them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["open_zarr"]
 
 
 class InsideStore(LocalStore):
-    """A folder whose links lead nowhere outside: zarr itself would read any file of the machine through one."""
+    """A store that rejects links out of its folder, through which zarr could read any file on the machine."""
 
     def _check(self, key: str) -> None:
         if not (self.root / key).resolve().is_relative_to(self.root.resolve()):
-            raise ReadError(f"{self.root}: {key} is a link out of the folder, which is not followed.")
+            raise ReadError(f"{self.root}: {key} is a link out of the folder and is not followed.")
 
     async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
         """Return the bytes of a file, or a part of them."""
@@ -42,5 +42,5 @@ class InsideStore(LocalStore):
 
 
 def open_zarr(path: Path) -> Any:
-    """Open a folder to read: an array or a group."""
+    """Open a folder for reading, as an array or a group."""
     return zarr.open(InsideStore(path, read_only=True), mode="r")

@@ -1,1 +1,1 @@
-"""What files say about their pixels: units, axes, wavelengths, place."""
+"""Metadata of files: units, axes, wavelengths, georeferencing."""

@@ -1,4 +1,4 @@
-"""Which axis of a stored array holds the bands: all rules in one place."""
+"""Rules that find the band axis of a stored array."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNCERTAIN_KEY = "uncertain_axes"
 # a picture or a guide has few bands
 _FEW_BANDS = 4
 _PICTURE_SIDE, _FULL_IMAGE_SIDE = 16, 128
-# sides of a picture are of one size, more or less
+# largest aspect ratio of a picture
 _LONGEST_PICTURE, _ALIKE = 4.0, 1.1
 # a map of point spectra has short sides and long spectra
 _LONGEST_MAP = 128
@@ -47,7 +47,7 @@ _PLACES = ("first", "middle", "last")
 
 @dataclass(frozen=True)
 class BandAxis:
-    """The axis of the bands, and how it was found.
+    """The band axis, and how it was found.
 
     Attributes
     ----------
@@ -55,9 +55,9 @@ class BandAxis:
         0, 1 or 2.
     certainty
         ``"certain"``: the file or the user says so. ``"likely"``: the shape leaves little doubt. ``"weak"``: a guess
-        that the user must be told of.
+        that must be reported to the user.
     reason
-        Why, as the end of a sentence that begins with "because".
+        The reason, as a clause that follows "because".
     """
 
     axis: int
@@ -72,45 +72,45 @@ def find_band_axis(
     named: int | None = None,
     usual: int | None = None,
 ) -> BandAxis:
-    """Return which of three axes holds the bands, how certain that is, and why.
+    """Find which of three axes holds the bands, how certain that is, and why.
 
-    The rules, in order; the first that applies decides:
+    The first rule that applies decides:
 
-    1. Names of the axes in the file win (`named`): certain.
-    2. The number of wavelengths fits exactly one axis: certain. If it fits several: the usual one of them, likely,
+    1. The file names its axes (`named`): certain.
+    2. The number of wavelengths fits exactly one axis: certain. If it fits several: the usual one among them, likely,
        else the first of them, weak.
-    3. Two axes are equal: the third is spectral, likely. If all three are equal, the usual one, else the first: weak,
-       but for a single number.
-    4. A picture or a guide: the first or last axis has 2 to 4 entries (or 1 beside 128 x 128 and more), the other two
-       at least 16 and differ by a factor of 4 at most: that axis, likely.
+    3. Two axes are equal: the third is the band axis, likely. If all three are equal: the usual one, else the first,
+       weak, or certain for a single value.
+    4. A picture or a guide: the first or last axis has 2 to 4 entries (or 1, if the image is 128 x 128 or larger), the
+       other two have at least 16 and differ by at most a factor of 4: that axis, likely.
     5. A map of point spectra: the first or last axis is the longest and at least twice as long as the others, which
-       are no longer than 128 and differ by a factor of 4 at most: the longest axis, likely from four times on, else
-       weak.
-    6. An image: the shortest axis is at most half as long as the next: the shortest, likely where it is the first or
+       are at most 128 long and differ by at most a factor of 4: the longest axis, likely if it is four times as long,
+       else weak.
+    6. An image: the shortest axis is at most half as long as the next: the shortest, likely if it is the first or
        last and the other two have 128 entries or more, or are equal within 10 %; else weak.
-    7. Nothing of these: the usual axis of the format, likely; without one, the shorter of the first and the last, weak.
+    7. Otherwise: the usual axis of the format, likely; without one, the shorter of the first and the last, weak.
 
-    Where the format has a usual axis, rules 4 to 6 do not overrule it. If they point elsewhere it is weak.
+    Rules 4 to 6 never override the usual axis of a format; if they disagree with it, it becomes weak.
 
     Parameters
     ----------
     shape
         Shape of the stored array, three axes.
     count
-        Number of wavelengths, in the file or given; None where none are known.
+        Number of wavelengths, from the file or the user; None if unknown.
     named
-        Axis that the names of the axes tell.
+        Band axis according to the axis names in the file.
     usual
-        Axis that programs of this format use for the bands; None where there is no such custom.
+        Axis that programs of this format use for the bands; None if there is no convention.
     """
     sizes = tuple(int(n) for n in shape)
     if named is not None:
-        return BandAxis(named, "certain", "the names of the axes say so")
+        return BandAxis(named, "certain", "the axis names say so")
     allowed = [0, 1, 2]
     if count is not None:
         fitting = [axis for axis in allowed if sizes[axis] == count]
         if len(fitting) == 1:
-            return BandAxis(fitting[0], "certain", f"that axis alone is as long as the {count} wavelengths")
+            return BandAxis(fitting[0], "certain", f"only that axis is as long as the {count} wavelengths")
         if fitting:
             reason = f"several axes are as long as the {count} wavelengths"
             return BandAxis(usual, "likely", reason) if usual in fitting else BandAxis(fitting[0], "weak", reason)
@@ -124,11 +124,11 @@ def find_band_axis(
     if usual is not None:
         if seen is None or seen.axis == usual:
             return BandAxis(usual, "likely", "files of this format have their bands there")
-        doubt = f"files of this format have their bands there, though {seen.reason}"
+        doubt = f"files of this format have their bands there, although {seen.reason}"
         return BandAxis(usual, "weak", doubt)
     if seen is not None:
         return seen
-    return BandAxis(0 if sizes[0] < sizes[2] else 2, "weak", "that axis is the shorter of the first and the last")
+    return BandAxis(0 if sizes[0] < sizes[2] else 2, "weak", "that axis is shorter than the one at the other end")
 
 
 def _picture(sizes: tuple[int, ...]) -> BandAxis | None:
@@ -160,9 +160,9 @@ def _image(sizes: tuple[int, ...]) -> BandAxis | None:
 
 
 def named_axis(names: Sequence[str | None]) -> int | None:
-    """Return the axis that the names of three axes tell for the bands, or None.
+    """Return the band axis according to the names of three axes, or None.
 
-    The one with a spectral name, such as "band" or "wavelength"; else the one beside rows and columns.
+    This is the axis with a spectral name, such as "band" or "wavelength", else the one besides rows and columns.
     """
     words = [str(name or "").strip().lower() for name in names]
     spectral = [
@@ -182,58 +182,58 @@ def named_axis(names: Sequence[str | None]) -> int | None:
 def band_axis_of(
     shape: Sequence[int], wavelengths: int | None, declared: int, requested: int | None, path: Path
 ) -> int:
-    """Return the axis of the bands: the requested one, else the one that alone fits the wavelengths, else `declared`.
+    """Return the band axis: the requested one, else the only one that fits the wavelengths, else `declared`.
 
     Parameters
     ----------
     shape
         Shape of the stored array, three axes.
     wavelengths
-        Number of wavelengths where some are known.
+        Number of wavelengths, if known.
     declared
-        What the file says.
+        Band axis according to the file.
     requested
-        What the user says; negative counts from the end.
+        Band axis given by the user; negative numbers count from the end.
     path
-        The file, for the error.
+        The file, for the error message.
 
     Raises
     ------
     ReadError
-        If `requested` is no axis.
+        If `requested` is not a valid axis.
     """
     if requested is not None:
         if not -3 <= requested < 3:
-            raise ReadError(f"{path}: band_axis={requested} is no axis of shape {tuple(shape)}; give 0, 1 or 2.")
+            raise ReadError(f"{path}: band_axis={requested} is not an axis of shape {tuple(shape)}; give 0, 1 or 2.")
         return requested % 3
     fitting = [axis for axis, size in enumerate(shape) if size == wavelengths]
     return fitting[0] if len(fitting) == 1 else declared
 
 
 def bands_first(axis: int) -> Order:
-    """Return the order of axes that brings `axis` to the front and keeps the other two."""
+    """Return the axis order that moves `axis` to the front and keeps the other two in order."""
     first, second = (other for other in range(3) if other != axis)
     return axis, first, second
 
 
 def letters_of(axis: int) -> str:
-    """Return what three axes are with the bands on `axis`, such as "yxb" for 2."""
+    """Return the letters of three axes with the bands on `axis`, such as "yxb" for 2."""
     letters = ["y", "x"]
     letters.insert(axis, "b")
     return "".join(letters)
 
 
 def order_of(axes: str, shape: Sequence[int], what: str) -> Order:
-    """Return the order of axes that makes ``(bands, y, x)`` of an array whose axes the user names.
+    """Return the axis order that turns an array with the axes named by the user into ``(bands, y, x)``.
 
     Parameters
     ----------
     axes
-        A permutation of "byx", or of "yx" for an array of two axes, which is taken as ``(1, *shape)``.
+        A permutation of "byx", or of "yx" for an array with two axes, which is treated as ``(1, *shape)``.
     shape
         Shape of the array.
     what
-        Name of the array or its file, for the error.
+        Name of the array or its file, for the error message.
 
     Raises
     ------
@@ -258,23 +258,23 @@ def requested_order(
     named: int | None = None,
     usual: int | None = None,
 ) -> tuple[Order, dict[str, Any]]:
-    """Return the order that makes ``(bands, y, x)`` of a stored array, and metadata that tell of a doubt.
+    """Return the axis order that turns a stored array into ``(bands, y, x)``, and metadata with a finding if unsure.
 
     Parameters
     ----------
     shape
-        Shape of the stored array: three axes, or two, to which the readers add a first one of length one.
+        Shape of the stored array: three axes, or two, to which the readers prepend one of length one.
     count, named, usual
-        As `find_band_axis` takes them.
+        As in `find_band_axis`.
     axes, band_axis
-        What the user says: the first wins.
+        Given by the user; `axes` takes precedence.
     path
-        The file, for errors and the finding.
+        The file, for error messages and the finding.
 
     Raises
     ------
     ReadError
-        If what the user says does not fit.
+        If `axes` or `band_axis` does not fit the shape.
     """
     if axes is not None:
         return order_of(axes, shape, str(path)), {}
@@ -287,16 +287,16 @@ def requested_order(
 
 
 def uncertain(shape: Sequence[int], taken: BandAxis, name: str) -> dict[str, Any]:
-    """Return the entries of a cube's metadata that tell of a guess: a finding in words, and the shape it is about.
+    """Return metadata entries that report a guess: a finding, and the shape it refers to.
 
     Parameters
     ----------
     shape
         Shape of the stored array.
     taken
-        Where its bands were looked for.
+        The band axis that was assumed.
     name
-        What to call it.
+        Name of the array, for the finding.
     """
     known, letters = candidates(shape), letters_of(taken.axis)
     others = " or ".join(f'axes="{other}" for {words}' for other, words in known.items() if other != letters)
@@ -304,12 +304,12 @@ def uncertain(shape: Sequence[int], taken: BandAxis, name: str) -> dict[str, Any
         f"Nothing says which axis of {name} ({_times(shape)}) holds the bands; it was opened as {known[letters]}, "
         f"because {taken.reason}. If that is wrong, give {others}."
     )
-    told = {"shape": tuple(int(n) for n in shape), "taken": letters}
-    return {UNCERTAIN_KEY: told, "findings": (("warning", message),)}
+    guess = {"shape": tuple(int(n) for n in shape), "taken": letters}
+    return {UNCERTAIN_KEY: guess, "findings": (("warning", message),)}
 
 
 def candidates(shape: Sequence[int]) -> dict[str, str]:
-    """Return what an array of three axes could be, as letters and words: ``{"yxb": "200 bands of 145 x 145", ...}``."""
+    """Return the possible readings of a 3-D array, letters to words: ``{"yxb": "200 bands of 145 x 145", ...}``."""
     found = {}
     for axis in range(3):
         bands, height, width = (int(shape[i]) for i in bands_first(axis))

@@ -1,4 +1,4 @@
-"""A cube of an xarray DataArray, without importing xarray: what its dimensions, coordinates and attributes say."""
+"""Convert an xarray DataArray to a cube, without importing xarray."""
 
 from __future__ import annotations
 
@@ -35,33 +35,33 @@ _AXES = {
     "x": {"x", "lon", "longitude", "easting"}
     | {"col", "cols", "column", "columns", "crosstrack", "sample", "samples", "width"},
 }  # fmt: skip
-# coordinates along axes of other names than these count pixels, if anything
+# coordinates along axes with other names are at most pixel numbers
 _ON_MAPS = {"y", "lat", "latitude", "northing", "x", "lon", "longitude", "easting"}
 _UNNAMED = re.compile(r"dim_\d+")
 _STANDARD_NAMES = {"radiation_wavelength", "sensor_band_central_radiation_wavelength"}
 _FILLS = ("_FillValue", "missing_value", "nodata", "nodatavals")
 _GOOD = ("good_bands", "good_wavelengths", "bbl")
-# how far coordinates may lie off an even grid: float32 rounds degrees to about a fiftieth of a small pixel
+# tolerated deviation from an even grid: float32 rounds degrees to about 1/50 of a small pixel
 _UNEVEN, _SAME = 0.05, 1e-3
 
 
 def is_data_array(obj: Any) -> bool:
-    """Whether `obj` is an xarray DataArray, or another labelled array like it."""
+    """Whether `obj` is an xarray DataArray or a similar labelled array."""
     return all(hasattr(obj, name) for name in ("dims", "coords", "attrs", "data"))
 
 
 def from_data_array(array: LabelledArray) -> Cube:
-    """Return the cube that a labelled array holds.
+    """Convert a labelled array to a cube.
 
-    Dimensions are recognised by name, in any order; names that xarray made up (``dim_0``) count as ``(bands, y, x)``.
-    Wavelengths, widths and good bands are coordinates along the bands or attributes; evenly spaced ``y`` and ``x`` make
-    the affine, ``spatial_ref`` the reference system. Fill value, scale and offset count where they are attributes:
-    xarray takes them away when it applies them. All other attributes become metadata. A dask array stays one.
+    Dimensions are recognised by name, in any order; xarray's default names (``dim_0``) mean ``(bands, y, x)``.
+    Wavelengths, FWHM and good bands are coordinates along the bands, or attributes. Evenly spaced ``y`` and ``x`` give
+    the affine, ``spatial_ref`` the reference system. Fill value, scale and offset are used if they are attributes:
+    xarray removes these when it applies them. All other attributes become metadata. Dask arrays stay lazy.
 
     Raises
     ------
     CubeError
-        If the dimensions are not those of an image, or the array makes no cube.
+        If the dimensions are not those of an image, or the array cannot be a cube.
     """
     order, spectral = _order(array)
     stored = array.data if isinstance(array.data, np.ndarray | da.Array) else np.asarray(array.data)
@@ -81,7 +81,7 @@ def from_data_array(array: LabelledArray) -> Cube:
 
 
 def _order(array: LabelledArray) -> tuple[list[int], Hashable]:
-    """Return the axes of bands, y and x, or of y and x, and the name of the bands' dimension, or None."""
+    """Return the axes of (bands, y, x) or (y, x), and the name of the band dimension, or None."""
     sizes = dict(zip(array.dims, array.data.shape, strict=True))
     words = {dim: str(dim).strip().lower() for dim in array.dims}
     if all(_UNNAMED.fullmatch(word) for word in words.values()) and len(words) in (2, 3):
@@ -91,25 +91,25 @@ def _order(array: LabelledArray) -> tuple[list[int], Hashable]:
         named = [dim for dim, word in words.items() if word in known]
         named = [dim for dim in named if sizes[dim] > 1] or named[:1]
         if len(named) > 1:
-            raise CubeError(f"{_told(sizes)} has {len(named)} dimensions that could be {role}; rename all but one.")
+            raise CubeError(f"{_label(sizes)} has {len(named)} dimensions that could be {role}; rename all but one.")
         if named:
             roles[role] = named[0]
-    # a dimension of one entry, such as the time of a single image, is no axis of it
+    # ignore dimensions of length one, such as the time of a single image
     rest = [dim for dim in array.dims if dim not in roles.values() and sizes[dim] > 1]
     missing = [role for role in _AXES if role not in roles and (role != "band" or len(rest) + len(roles) > 2)]
-    # What is left over has one meaning: the only other axis, or y and x in this order.
+    # The remaining dimensions are unambiguous: the only missing axis, or y and x in this order.
     if len(rest) == len(missing) and (len(rest) == 1 or missing == ["y", "x"]):
         roles |= dict(zip(missing, rest, strict=True))
         rest, missing = [], []
     if rest or missing:
         raise CubeError(
-            f"{_told(sizes)} is no image with dimensions of known names; rename them to 'wavelength', 'y' and 'x', and "
-            "select one entry of any other: array.isel(time=0)."
+            f"{_label(sizes)} does not have the dimensions of an image; rename them to 'wavelength', 'y' and 'x', and "
+            "select one entry of any other, as in array.isel(time=0)."
         )
     return [array.dims.index(roles[role]) for role in _AXES if role in roles], roles.get("band")
 
 
-def _told(sizes: Mapping[Hashable, int]) -> str:
+def _label(sizes: Mapping[Hashable, int]) -> str:
     return f"The DataArray ({', '.join(f'{dim}: {size}' for dim, size in sizes.items())})"
 
 
@@ -120,7 +120,7 @@ def _numbers(value: Any) -> NDArray[np.float64] | None:
 def _items(value: Any) -> list[Any]:
     try:
         items: list[Any] = np.ravel(value).tolist()
-    except ValueError:  # rows of different lengths
+    except ValueError:  # ragged rows
         return []
     return items
 
@@ -131,7 +131,7 @@ def _items(value: Any) -> list[Any]:
 def _spectrum(
     array: LabelledArray, attrs: Mapping[str, Any], spectral: Hashable, bands: int, notes: list[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what is known of the bands as fields of a cube, and their names as metadata."""
+    """Return the band description as fields of a cube, and the band names as metadata."""
     along = {
         str(name): coord
         for name, coord in array.coords.items()
@@ -140,7 +140,7 @@ def _spectrum(
     fields: dict[str, Any] = {}
     names: dict[str, Any] = {}
     factor = 1.0
-    telling = [name for name in along if _tells(name, along[name])]
+    telling = [name for name in along if _is_spectral_name(name, along[name])]
     for name in (*telling, *({str(spectral)} & along.keys()).difference(telling)):
         values, unit, words = _wavelengths(name, along[name], name in telling)
         if words:
@@ -172,24 +172,24 @@ def _spectrum(
     return fields, names
 
 
-def _tells(name: str, coord: LabelledArray) -> bool:
-    """Whether a coordinate is called wavelengths or shifts."""
+def _is_spectral_name(name: str, coord: LabelledArray) -> bool:
+    """Whether a coordinate is named like wavelengths or Raman shifts."""
     word = name.lower()
     return (is_spectral(word) and word not in VAGUE_NAMES) or coord.attrs.get("standard_name") in _STANDARD_NAMES
 
 
 def _wavelengths(
-    name: str, coord: LabelledArray, tells: bool
+    name: str, coord: LabelledArray, spectral: bool
 ) -> tuple[NDArray[np.float64] | None, str | None, tuple[str, ...]]:
-    """Return the numbers of a coordinate of the bands where they are wavelengths, their unit, and its names."""
+    """Return the wavelengths in a band coordinate, or None, their unit, and the coordinate's names."""
     raw = np.atleast_1d(np.asarray(coord.data))
     unit = coord.attrs.get("units", coord.attrs.get("unit"))
     if raw.dtype.kind in "OSU":
         words = tuple(str(word) for word in raw.tolist())
         values, found = wavelengths_in_names(words)
         return values, found if unit is None else str(unit), words
-    if unit is None and not tells and raw.dtype.kind != "f":
-        return None, None, ()  # whole numbers without a unit count the bands
+    if unit is None and not spectral and raw.dtype.kind != "f":
+        return None, None, ()  # integers without a unit are band numbers
     values = numbers(raw)
     if unit is None:
         unit = unit_in_name(name) or ("cm-1" if name.lower() in SHIFT_NAMES else None)
@@ -202,7 +202,7 @@ def _wavelengths(
 
 
 def _values(attrs: Mapping[str, Any], dtype: np.dtype[Any], bands: int) -> dict[str, Any]:
-    """Return scale, offset and no-data value, as attributes say them by xarray's, CF's and rasterio's names."""
+    """Return scale, offset and no-data value from attributes with xarray's, CF's or rasterio's names."""
     fields: dict[str, Any] = {}
     for field, keys in (("scale", ("scale_factor", "scales")), ("offset", ("add_offset", "offsets"))):
         for key in keys:
@@ -214,7 +214,7 @@ def _values(attrs: Mapping[str, Any], dtype: np.dtype[Any], bands: int) -> dict[
     return fields | ({"nodata": known[0]} if known else {})
 
 
-# --- place -------------------------------------------------------------------------
+# --- georeferencing ----------------------------------------------------------------
 
 
 def _place(array: LabelledArray, attrs: Mapping[str, Any], order: list[int], notes: list[str]) -> dict[str, Any]:
@@ -231,11 +231,11 @@ def _place(array: LabelledArray, attrs: Mapping[str, Any], order: list[int], not
     if upright and all(str(name).lower() in _ON_MAPS for name in (y_name, x_name)):
         y = _axis(array, y_name, y_name, None if written is None else written[4], notes)
         x = _axis(array, x_name, x_name, None if written is None else written[0], notes)
-        # coordinates that count 0, 1, 2 say which pixel, not which place
+        # coordinates 0, 1, 2, ... are pixel numbers, not map coordinates
         if y is not None and x is not None and (y, x) != ((0.0, 1.0), (0.0, 1.0)):
             affine = (x[1], 0.0, x[0] - x[1] / 2, 0.0, y[1], y[0] - y[1] / 2)
             if written is not None and _agree(affine, written, size):
-                affine = written  # the digits are all there, while coordinates round
+                affine = written  # full precision, while coordinates are rounded
     elif written is not None:
         names = (y_name, x_name) if upright else ("row", "column")
         rows, columns = _axis(array, names[0], y_name, 1.0, []), _axis(array, names[1], x_name, 1.0, [])
@@ -249,7 +249,7 @@ def _place(array: LabelledArray, attrs: Mapping[str, Any], order: list[int], not
 
 
 def _mapping(array: LabelledArray, attrs: Mapping[str, Any]) -> Mapping[Any, Any]:
-    """Return the attributes of the coordinate that holds the reference system."""
+    """Return the attributes of the grid mapping coordinate."""
     named = attrs.get("grid_mapping", getattr(array, "encoding", {}).get("grid_mapping"))
     for name in (named, "spatial_ref", "crs"):
         if name is not None and name in array.coords:
@@ -259,7 +259,7 @@ def _mapping(array: LabelledArray, attrs: Mapping[str, Any]) -> Mapping[Any, Any
 
 
 def _geotransform(grid: Mapping[Any, Any], attrs: Mapping[str, Any]) -> tuple[float, ...] | None:
-    """Return the affine that a reference system comes with, in GDAL's order, or an attribute has, in rasterio's."""
+    """Return the affine stored with the grid mapping, in GDAL's order, or in an attribute, in rasterio's order."""
     text = grid.get("GeoTransform")
     values = numbers(str(text).split()) if text is not None else None
     if values is not None and values.size == 6:
@@ -272,7 +272,7 @@ def _geotransform(grid: Mapping[Any, Any], attrs: Mapping[str, Any]) -> tuple[fl
 def _axis(
     array: LabelledArray, name: Hashable, dim: Hashable, step: float | None, notes: list[str]
 ) -> tuple[float, float] | None:
-    """Return where a coordinate along a dimension begins and its step; `step` is that of a single entry."""
+    """Return the start and step of a coordinate along a dimension; `step` is used for a single entry."""
     coord = array.coords[name] if name in array.coords else None
     values = numbers(np.asarray(coord.data)) if coord is not None and tuple(coord.dims) == (dim,) else None
     if values is None:
@@ -288,7 +288,7 @@ def _axis(
 
 
 def _agree(one: tuple[float, ...], other: tuple[float, ...], size: tuple[int, ...]) -> bool:
-    """Whether two affines without rotation put the corners of an image of `size` (y, x) in the same place."""
+    """Whether two affines without rotation place the corners of an image of `size` (y, x) equally."""
     for scale, place, count in ((0, 2, size[1]), (4, 5, size[0])):
         apart = one[place] - other[place], one[place] - other[place] + count * (one[scale] - other[scale])
         if max(map(abs, apart)) > _SAME * abs(one[scale]):
@@ -297,9 +297,9 @@ def _agree(one: tuple[float, ...], other: tuple[float, ...], size: tuple[int, ..
 
 
 def _part(affine: tuple[float, ...], rows: tuple[float, float], columns: tuple[float, float]) -> tuple[float, ...]:
-    """Return the affine of a part of an image that begins at pixel and goes in steps of `rows` and `columns`."""
+    """Return the affine of a part of an image with (first pixel, step) given by `rows` and `columns`."""
     a, b, c, d, e, f = affine
     (first_y, step_y), (first_x, step_x) = rows, columns
-    # from the corner of the part, counted in whole pixels about its first pixel's centre, to that of the image
+    # shift from the outer corner of the image to that of the part, whose first pixel is centred at its start
     y0, x0 = first_y + 0.5 - step_y / 2, first_x + 0.5 - step_x / 2
     return a * step_x, b * step_y, c + a * x0 + b * y0, d * step_x, e * step_y, f + d * x0 + e * y0

@@ -1,8 +1,8 @@
-"""The one translation between what a cube says about its numbers and what files keep of it.
+"""Convert the description of a cube to and from what files store.
 
-`to_attributes` makes plain data for JSON of a cube's fields, `from_attributes` makes fields of it again. Zarr stores
-have it among their attributes, other files as one line of text, the own entry: formats say what they can in their own
-words, for every program; the entry holds the rest, for this one.
+`to_attributes` converts a cube's fields to plain data for JSON, `from_attributes` converts them back. Zarr stores keep
+them in their attributes, other files as one line of text, our own entry. Each format stores what it can in its
+standard fields, for every program; the own entry holds the rest, for this package.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST", "OWN_KEY", "from_attributes", "own_entry", "restored", "to_attributes", "told_by_name"]
 
 OWN_KEY = METADATA_KEY
-# tables of metadata in tables of metadata
+# nesting depth of metadata
 _DEEPEST = 20
 
-# what a cube says that says nothing in particular; these names are those in every file, and stay
+# default values, which need not be stored; the names are part of the file format and must not change
 _EMPTY: dict[str, Any] = {
     "wavelengths": None,
     "spectral_unit": None,
@@ -46,26 +46,26 @@ _EMPTY: dict[str, Any] = {
 }
 _UNITS = ("nm", "cm-1")
 _TUPLES = {"affine": 6, "pixel_size": 2}
-# what a reader remarked on one file, and where another lies, is no property of the image
+# a reader's remarks on one file, and paths of other files, are not properties of the image
 _OF_THE_FILE = {OWN_KEY, "notes", "store", UNCERTAIN_KEY}
 LONGEST = memory.LONGEST_TEXT
 
 
 def to_attributes(fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the description of a cube as JSON can hold it, and what had to be left out, in words.
+    """Return the description of a cube as plain data for JSON, and notes on what was left out.
 
     Parameters
     ----------
     fields
-        As `Cube.describe` returns them; what is missing counts as unknown.
+        As returned by `Cube.describe`; missing fields count as unknown.
 
     Returns
     -------
     attributes
-        Every field of a cube but the pixels, under its own name: numbers, text, and lists and tables of them; "nan" and
-        "inf" are text, which JSON has no number for.
+        All fields except the pixels, under their own names, as numbers, text, lists and dicts; "nan" and "inf" are
+        stored as text because JSON has no such numbers.
     notes
-        What of the metadata is missing.
+        Which metadata were left out.
     """
     notes: list[str] = []
     attributes = {key: _plain(fields.get(key, usual)) for key, usual in _EMPTY.items() if key != "metadata"}
@@ -74,18 +74,18 @@ def to_attributes(fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
             attributes[key] = _EMPTY[key]
     metadata, dropped = _plain_metadata(fields.get("metadata", {}))
     if len(json.dumps(metadata)) > memory.LONGEST_METADATA:
-        notes.append("the further metadata were left out: they are longer than 256 kB")
+        notes.append("the other metadata were left out: they are longer than 256 kB")
         metadata, dropped = {}, []
     if dropped:
         words = ", ".join(sorted(dropped)[:8])
-        notes.append(f"of the further metadata {words} were left out: no plain text or numbers")
+        notes.append(f"metadata left out because they are not plain text or numbers: {words}")
     return attributes | {"metadata": metadata}, notes
 
 
 def from_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `to_attributes` made, of this version or an older one, as arguments of `Cube`.
+    """Convert attributes by `to_attributes`, of this version or an older one, to arguments of `Cube`.
 
-    What is missing, damaged or unknown is left out.
+    Missing, damaged or unknown entries are left out.
     """
     fields: dict[str, Any] = {}
     for key, value in attributes.items():
@@ -111,33 +111,33 @@ def from_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_entry(cube: Cube, skip: Collection[str] = ()) -> tuple[str, list[str]]:
-    """Return what a cube says in particular as one line of ASCII, and what had to be left out, in words.
+    """Return the non-default fields of a cube as one line of ASCII, and notes on what was left out.
 
     Parameters
     ----------
     cube
         The cube.
     skip
-        Names of the fields that the format holds in its own words.
+        Names of the fields that the format stores itself.
     """
     attributes, notes = to_attributes(cube.describe())
-    told = {key: value for key, value in attributes.items() if key not in skip and value != _EMPTY[key]}
-    return json.dumps(told, allow_nan=False), notes
+    entry = {key: value for key, value in attributes.items() if key not in skip and value != _EMPTY[key]}
+    return json.dumps(entry, allow_nan=False), notes
 
 
 def told_by_name(cube: Cube, name: str) -> set[str]:
-    """Return ``{"wavelengths"}`` if an array called `name` gives them back as they are; its unit is guessed."""
+    """Return ``{"wavelengths"}`` if an array called `name` restores them exactly when its unit is guessed."""
     if cube.wavelengths is None:
         return set()
-    beside = Variable(name, cube.wavelengths.shape, True)
-    found = spectral_axis([beside], cube.shape, lambda _: cube.wavelengths)
+    vector = Variable(name, cube.wavelengths.shape, True)
+    found = spectral_axis([vector], cube.shape, lambda _: cube.wavelengths)
     return {"wavelengths"} if found is not None and np.array_equal(found[0], cube.wavelengths) else set()
 
 
 def restored(cube: Cube) -> Cube:
-    """Return a cube as read with what its file's entry says put in; a file without one, or with another's, as it is.
+    """Apply the own entry of a cube's file to the cube; without a valid entry, return the cube unchanged.
 
-    Readers leave the text in the metadata: under `OWN_KEY`, or among the header's or GDAL's entries.
+    Readers put the text in the metadata: under `OWN_KEY`, or among the header's or GDAL's entries.
     """
     metadata = dict(cube.metadata)
     text = metadata.pop(OWN_KEY, None)
@@ -145,14 +145,14 @@ def restored(cube: Cube) -> Cube:
         if isinstance(metadata.get(part), Mapping) and OWN_KEY in metadata[part]:
             entries = dict(metadata[part])
             found = entries.pop(OWN_KEY)
-            # ENVI takes the outer braces for its own
+            # the ENVI reader strips the outer braces
             text = f"{{{found}}}" if part == "header" else found
             metadata[part] = entries
     return cube if text is None else cube.replace(**_entry_fields(text, metadata))
 
 
 def _entry_fields(text: Any, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return what an entry says as arguments of `Cube`; text that is none says nothing."""
+    """Return an own entry as arguments of `Cube`; empty if the text is not a valid entry."""
     try:
         found = json.loads(text) if isinstance(text, str) and len(text) <= LONGEST else None
     except (ValueError, RecursionError):
@@ -164,7 +164,7 @@ def _entry_fields(text: Any, metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _floats(items: list[Any]) -> NDArray[np.float64] | None:
-    """Return `items` as numbers, or None if one is no number; results once had null for NaN in lists."""
+    """Return `items` as numbers, or None if one is not a number; older results have null for NaN in lists."""
     try:
         return np.array([math.nan if n is None else float(n) for n in items], np.float64) if items else None
     except (TypeError, ValueError, OverflowError):
@@ -176,12 +176,12 @@ def _plain(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    # JSON knows neither NaN nor infinity
+    # JSON has neither NaN nor infinity
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain_metadata(metadata: Mapping[str, Any], depth: int = 0) -> tuple[dict[str, Any], list[str]]:
-    """Return the part of `metadata` that is text, numbers, lists and tables of them, and the keys of the rest."""
+    """Return the part of `metadata` made of text, numbers, lists and dicts, and the keys of the rest."""
     kept: dict[str, Any] = {}
     dropped: list[str] = []
     for key, value in metadata.items():

@@ -1,4 +1,4 @@
-"""Wavelengths, widths, bad bands, scale and fill value as GDAL's metadata hold them, in the styles that are about."""
+"""Read wavelengths, FWHM, bad bands, scale and offset from GDAL metadata, in all common styles."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _IN_TEXT = re.compile(
 
 Items = Mapping[str, str]
 GdalItems = tuple[dict[str, str], list[dict[str, str]]]
-"""Items of the file, and items of each band; keys in lower case."""
+"""Metadata items of the file and of each band, with lower-case keys."""
 
 
 def gdal_items(xml: Any, bands: int) -> GdalItems:
-    """Return the items of the XML that GDAL keeps in a TIFF's tag 42112; those of its other domains go among them."""
+    """Return the items of the XML in a TIFF's GDAL_METADATA tag (42112), all metadata domains merged."""
     whole: dict[str, str] = {}
     per_band: list[dict[str, str]] = [{} for _ in range(bands)]
     root = parse_xml(xml) if isinstance(xml, str | bytes) else None
@@ -44,11 +44,11 @@ def gdal_items(xml: Any, bands: int) -> GdalItems:
 
 
 def gdal_fields(whole: Items, per_band: Sequence[Items], notes: list[str]) -> dict[str, Any]:
-    """Return the arguments of `Cube` that the items tell: wavelengths, spectral_unit, fwhm, good_bands, scale, offset.
+    """Convert the items to arguments of `Cube`: wavelengths, spectral_unit, fwhm, good_bands, scale, offset.
 
-    Wavelengths are looked for in the items of the bands (``wavelength``; ``CENTRAL_WAVELENGTH_UM`` of GDAL 3.10), in
-    ``Band_1 = 472.02 Nanometers``, in lists as ENVI writes them, and in the descriptions of the bands. What had to be
-    guessed or left out is added to `notes`.
+    Wavelengths are searched in the band items (``wavelength``; ``CENTRAL_WAVELENGTH_UM`` of GDAL 3.10), in
+    ``Band_1 = 472.02 Nanometers``, in ENVI-style lists, and in the band descriptions. Anything guessed or left out is
+    added to `notes`.
     """
     fields = _spectral(whole, per_band, notes)
     flags = _first(_column(per_band, key) for key in _FLAGS)
@@ -57,9 +57,9 @@ def gdal_fields(whole: Items, per_band: Sequence[Items], notes: list[str]) -> di
     if flags is not None and flags.size == len(per_band):
         fields["good_bands"] = flags > 0
     for key, neutral in (("scale", "1"), ("offset", "0")):
-        told = [items.get(key) for items in per_band]
-        # GDAL writes neither for a band whose numbers they would not change.
-        values = numbers(neutral if text is None else text for text in told) if any(told) else None
+        texts = [items.get(key) for items in per_band]
+        # GDAL omits both for bands with scale 1 and offset 0.
+        values = numbers(neutral if text is None else text for text in texts) if any(texts) else None
         if values is not None and not (key == "scale" and np.any(values == 0)):
             fields[key] = float(values[0]) if np.all(values == values[0]) else values
     return fields
@@ -87,7 +87,7 @@ def _spectral(whole: Items, per_band: Sequence[Items], notes: list[str]) -> dict
 def _stated(
     whole: Items, per_band: Sequence[Items]
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, str | None]:
-    """Return wavelengths, widths and unit as they stand in the first place that has a wavelength for every band."""
+    """Return wavelengths, FWHM and unit from the first source that has a wavelength for every band."""
     unit = _first(items.get(key) for items in (*per_band[:1], whole) for key in _UNITS)
     widths = _column(per_band, "fwhm")
     if widths is None:
@@ -108,10 +108,10 @@ def _stated(
         if values is not None and values.size == len(per_band):
             return values, widths, "nm" if key.endswith("_nm") else unit
     found = [_IN_TEXT.search(items.get("description", "")) for items in per_band]
-    told = [match for match in found if match is not None]
-    values = numbers(match[1] for match in told)
-    if len(told) == len(per_band) and len({match[2].lower() for match in told}) == 1:
-        return values, widths, told[0][2]
+    matches = [match for match in found if match is not None]
+    values = numbers(match[1] for match in matches)
+    if len(matches) == len(per_band) and len({match[2].lower() for match in matches}) == 1:
+        return values, widths, matches[0][2]
     return None, None, None
 
 

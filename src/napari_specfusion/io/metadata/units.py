@@ -1,4 +1,4 @@
-"""Wavelengths, units and fill values as files write them."""
+"""Parse wavelengths, units and fill values as files write them."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ _NANOMETRES = {
 _WAVENUMBERS = {"cm-1", "cm -1", "1/cm", "cm^-1", "cm⁻¹", "wavenumber", "rel. 1/cm", "raman shift"}
 # h c / e, in eV nm
 _EV_NM = 1239.841984
-# a minus as typesetters have it, and LaTeX's braces
+# typographic minus signs and LaTeX braces
 _PLAIN = str.maketrans({"\u2212": "-", "\u2013": "-", "{": None, "}": None, "$": None})
 _UNKNOWN = {"", "unknown", "none", "n/a", "na"}
-# Lengths are bounded, and a number begins where no other ends: long names cost no more than reading them once.
+# Bounded repeats and no overlapping numbers: matching takes linear time even on long names.
 _NUMBER = r"(?<!\d)(?<!\d\.)(\d{1,9}(?:\.\d{1,15})?)"
 _IN_NAME = re.compile(_NUMBER + r"\s{0,3}nm", re.IGNORECASE)
 _WITH_UNIT = re.compile(
@@ -65,10 +65,10 @@ _BRACKETS = re.compile(r"[(\[]([^()\[\]]{1,20})[)\]]$")
 def to_standard_unit(
     values: NDArray[np.float64], unit: str | None
 ) -> tuple[NDArray[np.float64] | None, float, str, str | None]:
-    """Return wavelengths in nm or cm-1, the factor applied, the unit, and a remark on what had to be guessed.
+    """Return wavelengths in nm or cm-1, the factor applied, the unit, and a note on any guess.
 
-    Without a unit, a median below 100 means micrometres and one up to 30000 nanometres. Values in a unit that is
-    no wavelength (an index, a frequency) are dropped: None.
+    Without a unit, a median below 100 means micrometres, up to 30000 nanometres. Values in other units (an index,
+    a frequency) give None.
     """
     word = (unit or "").translate(_PLAIN).strip().lower()
     bracketed = _BRACKETS.search(word)  # "wavelength (nm)"
@@ -84,26 +84,26 @@ def to_standard_unit(
             None,
             1.0,
             "nm",
-            f"wavelengths in {(unit or '')[:40]!r} were left out: only nm, um and cm-1 and their kin are known",
+            f"wavelengths in {(unit or '')[:40]!r} were left out: the unit must be a length or cm-1",
         )
     middle = float(np.median(values)) if values.size else 0.0
     if 0 < middle < 100:
-        return values * 1e3, 1e3, "nm", "wavelengths had no unit and were taken for micrometres by their size"
+        return values * 1e3, 1e3, "nm", "the wavelengths have no unit; by their size they were read as micrometres"
     if 100 <= middle <= 30000:
-        return values, 1.0, "nm", "wavelengths had no unit and were taken for nanometres by their size"
-    return None, 1.0, "nm", f"wavelengths had no unit and a median of {middle:g}, which is none in nm or um"
+        return values, 1.0, "nm", "the wavelengths have no unit; by their size they were read as nanometres"
+    return None, 1.0, "nm", f"the wavelengths have no unit, and their median of {middle:g} is implausible in nm and um"
 
 
 def is_count(values: NDArray[np.float64]) -> bool:
-    """Whether numbers only count: 0, 1, 2, ... or 1, 2, 3, ..., up or down."""
+    """Whether values are running numbers: 0, 1, 2, ... or 1, 2, 3, ..., up or down."""
     steps = np.diff(values)
     return bool(values.size > 1 and np.all(np.abs(steps) == 1) and min(values[0], values[-1]) in (0, 1))
 
 
 def guessed_unit(values: NDArray[np.float64]) -> str | None:
-    """Return the unit that the size of numbers without one tells: "um" from 0.3 to 20, "nm" from 100 to 30000, or None.
+    """Guess the unit of wavelengths by their size: "um" from 0.3 to 20, "nm" from 100 to 30000, else None.
 
-    None too for a count of bands, and for what neither rises nor falls throughout.
+    Running numbers and non-monotonic values also give None.
     """
     steps = np.diff(values)
     if values.size < 2 or not (np.all(steps > 0) or np.all(steps < 0)) or is_count(values):
@@ -115,11 +115,11 @@ def guessed_unit(values: NDArray[np.float64]) -> str | None:
 
 
 def unit_in_name(name: str) -> str | None:
-    """Return the unit that a name such as "wavelength_um", "Centre (nm)" or "Raman shift" ends with or implies."""
+    """Return the unit given or implied by a name such as "wavelength_um", "Centre (nm)" or "Raman shift"."""
     words = re.split(r"[\s_()\[\],;]+", name.translate(_PLAIN).strip().lower())
     for word in reversed(words):
         singular = word if word in _NANOMETRES else word.removesuffix("s")
-        # "m", "a" and "mm" are words, or units of other things
+        # "m", "a" and "mm" may be words or other units
         if singular in _NANOMETRES and singular not in {"m", "a", "mm", "cm"}:
             return singular
         if word in {"cm-1", "1/cm", "cm^-1", "cm⁻¹"}:
@@ -130,12 +130,12 @@ def unit_in_name(name: str) -> str | None:
 
 
 def photon_wavelengths(energies: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return the wavelengths in nm of photon energies in eV: 1239.84 / E; None where one is not above 0."""
+    """Convert photon energies in eV to wavelengths in nm: 1239.84 / E; None unless all are above 0."""
     return _EV_NM / energies if energies.size and bool(np.all(energies > 0)) else None
 
 
 def numbers(items: Iterable[Any]) -> NDArray[np.float64] | None:
-    """Return `items` as finite numbers, or None if one of them is not."""
+    """Return `items` as finite numbers, or None if any is not a finite number."""
     try:
         values = np.array([float(item) for item in items], dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -150,10 +150,10 @@ def wavelength_in_name(name: str) -> float | None:
 
 
 def wavelengths_in_names(names: Sequence[str]) -> tuple[NDArray[np.float64] | None, str | None]:
-    """Return the wavelengths that the names of the bands hold and their unit, or None where one lacks it.
+    """Return the wavelengths in band names and their unit, or None if any name lacks one.
 
-    Names are ``"Band 1 (450.5 nm)"`` and the like, each with its wavelength last and all in one unit; or bare numbers
-    that rise or fall from band to band and are no count, with None as their unit.
+    Names look like ``"Band 1 (450.5 nm)"``, each ending in its wavelength and all in one unit; or they are bare
+    monotonic numbers other than running numbers, with None as their unit.
     """
     if not names:
         return None, None
@@ -177,7 +177,7 @@ def fits_dtype(value: Any, dtype: np.dtype[Any]) -> float | None:
     except ValueError:
         return None
     if dtype.kind == "f":
-        # Headers round the largest number up, out of the type's range: what it becomes when stored decides.
+        # Headers may round the type's largest number up, out of its range, so compare the value as stored.
         with np.errstate(over="ignore"):
             held = not np.isfinite(number) or bool(np.isfinite(dtype.type(number)))
         return number if held else None

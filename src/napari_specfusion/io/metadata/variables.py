@@ -1,4 +1,4 @@
-"""Choosing the cube among the named arrays of a file."""
+"""Choose the cube among the named arrays of a file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WAVELENGTH_NAMES = {
     "band_centers", "band_centres", "bandcenters", "bandcentres", "center", "centers", "centre", "centres", "lam",
     "lambda", "lambda_", "lambdas", "wave", "wavelength", "wavelengths", "waves", "wl", "wls", "wvl", "wvls",
 }  # fmt: skip
-# what could as well be a count, or the bands themselves
+# vague names, which could also mean running numbers or the bands themselves
 VAGUE_NAMES = {"band", "bands", "axis", "x_axis", "xaxis", "spectral_axis"}
 SHIFT_NAMES = {
     "raman_shift", "raman_shifts", "ramanshift", "shift", "shifts", "shift_cm", "wavenumber", "wavenumbers",
@@ -49,14 +49,14 @@ _SIZE_NAMES = (
 
 @dataclass(frozen=True)
 class Variable:
-    """A named array of a file, seen from outside.
+    """Name and shape of an array in a file.
 
     Attributes
     ----------
     name
-        What the file calls it.
+        Its name in the file.
     shape
-        As the file's own programs show it.
+        As shown by the programs that write this format.
     numeric
         Whether it holds real numbers.
     """
@@ -71,17 +71,17 @@ class Variable:
 
     @property
     def field(self) -> str:
-        """Its own name, without that of the struct it is in."""
+        """Its name without the struct it is in."""
         return self.name.rpartition(".")[2]
 
     @property
     def is_size(self) -> bool:
-        """Whether its name is one of those that height and width go by."""
+        """Whether its name is a usual one for a height or a width."""
         return any(self.field.lower() in pair for pair in _SIZE_NAMES)
 
     @property
     def is_image(self) -> bool:
-        """Whether it has two real axes at least."""
+        """Whether it has at least two axes longer than one."""
         return (
             self.numeric and len(self.shape) in {2, 3} and sum(n > 1 for n in self.shape) >= 2 and 0 not in self.shape
         )
@@ -90,23 +90,23 @@ class Variable:
 def choose_variable(
     variables: Sequence[Variable], requested: str | None, path: Path, usual: int | None = None
 ) -> Variable:
-    """Return the requested array, else the 3-D one with most bands, the largest of several, else the only 2-D one.
+    """Return the requested array, else the 3-D one with the most bands (the largest of these), else the only 2-D one.
 
     Parameters
     ----------
     variables
-        What the file holds.
+        The arrays of the file.
     requested
-        Name of the array that is wanted.
+        Name of the requested array.
     path
-        The file, for errors.
+        The file, for error messages.
     usual
-        Axis that programs of this format use for the bands, as `find_band_axis` takes it.
+        Axis that programs of this format use for the bands, as in `find_band_axis`.
 
     Raises
     ------
     ReadError
-        If there is none, or several with equal right; the candidates are named.
+        If there is no array, or the choice is ambiguous; the message lists the candidates.
     """
     images = [v for v in variables if v.is_image]
     if requested is not None:
@@ -114,11 +114,11 @@ def choose_variable(
             if variable.name == requested:
                 if variable.numeric and len(variable.shape) in {2, 3} and 0 not in variable.shape:
                     return variable
-                raise ReadError(f"{path}: {requested!r} is no image ({variable}); choose among {listed(images)}.")
-        raise ReadError(f"{path} holds no variable {requested!r}; choose among {listed(images)}.")
+                raise ReadError(f"{path}: {requested!r} is not an image ({variable}); choose one of {listed(images)}.")
+        raise ReadError(f"{path} has no variable {requested!r}; choose one of {listed(images)}.")
     deepest = [v for v in images if len(v.shape) == 3] or images
     if not deepest:
-        raise ReadError(f"{path} holds no numeric 2-D or 3-D array, only {listed(variables)}; save the cube as one.")
+        raise ReadError(f"{path} has no numeric 2-D or 3-D array, only {listed(variables)}; save the cube as one.")
 
     def weight(variable: Variable) -> tuple[int, int]:
         shape = variable.shape
@@ -128,12 +128,12 @@ def choose_variable(
     heaviest = max(map(weight, deepest))
     best = [v for v in deepest if weight(v) == heaviest]
     if len(best) > 1 or (len(deepest) > 1 and len(best[0].shape) == 2):
-        raise AmbiguousArrayError(f"{path} could mean several arrays: {listed(deepest)}. Name one with array=.")
+        raise AmbiguousArrayError(f"{path} has several possible cubes: {listed(deepest)}. Name one with array=.")
     return best[0]
 
 
 def also_held(variables: Sequence[Variable], chosen: Variable, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `metadata` findings, and one more that names the other arrays of three axes beside the chosen one."""
+    """Return the findings of `metadata`, plus one that lists the other 3-D arrays in the file."""
     others = [v for v in variables if v.is_image and len(v.shape) == 3 and v.name != chosen.name]
     if len(chosen.shape) != 3 or not others:
         return {}
@@ -144,7 +144,7 @@ def also_held(variables: Sequence[Variable], chosen: Variable, metadata: Mapping
 def choose_unfolded(
     variables: Sequence[Variable], scalars: Mapping[str, float], given: tuple[int, int] | None
 ) -> Variable | None:
-    """Return the largest 2-D array that height and width unfold to an image, where no 3-D one is there; else None."""
+    """Return the largest 2-D array that can be folded into an image, if there is no 3-D one; else None."""
     images = [v for v in variables if v.is_image]
     if any(len(v.shape) == 3 for v in images):
         return None
@@ -155,9 +155,9 @@ def choose_unfolded(
 def image_size(
     shape: tuple[int, ...], scalars: Mapping[str, float], given: tuple[int, int] | None
 ) -> tuple[int, int, int] | None:
-    """Return height, width and the axis of the pixels of an unfolded ``(bands, pixels)`` image, or None.
+    """Return height, width and pixel axis of an unfolded ``(bands, pixels)`` image, or None.
 
-    `scalars` are the single numbers beside it, by name; `given` is what the user says.
+    `scalars` are the single numbers in the file, by name; `given` is the size given by the user.
     """
     lower = {name.lower(): value for name, value in scalars.items()}
     pairs = [given] if given is not None else [(lower.get(a), lower.get(b)) for a, b in _SIZE_NAMES]
@@ -173,10 +173,10 @@ def image_size(
 def spectral_axis(
     variables: Sequence[Variable], shape: Sequence[int], load: Callable[[str], Any]
 ) -> tuple[NDArray[np.float64], str] | None:
-    """Return the wavelengths and their unit that lie beside an array of `shape`, or None.
+    """Return the wavelengths of an array of `shape`, found in the same file, and their unit; or None.
 
-    Only a vector with a telling name, rising or falling throughout, of the length of one axis counts.
-    Numbers without a unit are taken for micrometres or nanometres by their size.
+    Only a monotonic vector with a spectral name and the length of one axis counts.
+    The size of numbers without a unit decides between micrometres and nanometres.
     """
     for variable in variables:
         vector = variable.numeric and math.prod(variable.shape) == max(variable.shape, default=0)
@@ -196,7 +196,7 @@ def spectral_axis(
 
 
 def is_spectral(name: str) -> bool:
-    """Whether a name is one that wavelengths or shifts go by, with a unit or a number behind it; vague ones count."""
+    """Whether a name, ignoring a unit or a number at its end, is used for wavelengths or shifts; vague names count."""
     stem = name.rstrip("0123456789").rstrip("_")
     for unit in ("_nm", "_um", "_micrometers", "_microns", "_nanometers"):
         stem = stem.removesuffix(unit)
@@ -204,7 +204,7 @@ def is_spectral(name: str) -> bool:
 
 
 def listed(variables: Sequence[Variable]) -> str:
-    """Return names and shapes in words."""
+    """Return names and shapes as text."""
     rest = len(variables) - _MOST_LISTED
     words = ", ".join(map(str, variables[:_MOST_LISTED])) or "none"
     return f"{words} and {rest} more" if rest > 0 else words

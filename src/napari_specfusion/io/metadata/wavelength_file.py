@@ -1,4 +1,4 @@
-"""Wavelengths in a text file of their own: a list, or a table with a column of them."""
+"""Read wavelengths from a text file: a list, or a table with a wavelength column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["read_wavelengths"]
 
 _MOST_COLUMNS = 1000
 _SEPARATOR = re.compile(r"[\s,;]+")
-# what columns of wavelengths are called; the first kind that is there decides
+# titles of wavelength columns, in order of preference
 _KINDS = (
     re.compile(r"wave ?length|wvl|lambda|\u03bb|\bwl\b", re.IGNORECASE),
     re.compile(r"\b(?:band)? ?cent(?:er|re)s?\b", re.IGNORECASE),
@@ -33,12 +33,12 @@ _NOT_CENTRES = re.compile(r"fwhm|width|uncert|error|flag", re.IGNORECASE)
 
 
 def read_wavelengths(path: Path) -> tuple[NDArray[np.float64], str | None]:
-    """Return the wavelengths of a text file, and their unit where the file says it.
+    """Return the wavelengths in a text file, and their unit if the file gives it.
 
     A file without columns is a list of numbers in nm, one per line or separated by commas, blanks or semicolons; a
-    first line of words is skipped. Of a table the column is taken whose title says wavelength, wl, lambda, centre, nm,
-    µm, wavenumber or cm-1, in that order; without such a title, the only one that rises or falls throughout, lies in
-    the range of wavelengths and is no count.
+    title line is skipped. In a table, the column titled wavelength, wl, lambda, centre, nm, µm, wavenumber or cm-1 is
+    used, in that order of preference; without such a title, the only monotonic column in the range of wavelengths that
+    is not a column of running numbers.
 
     Returns
     -------
@@ -50,12 +50,12 @@ def read_wavelengths(path: Path) -> tuple[NDArray[np.float64], str | None]:
     Raises
     ------
     ReadError
-        If the file cannot be read, holds something else, or several columns could be meant: they are named.
+        If the file cannot be read, holds something else, or the column is ambiguous; the message lists the columns.
     """
     try:
         size, most = path.stat().st_size, memory.LONGEST_WAVELENGTHS
         if size > most:
-            raise ReadError(f"{path} has {size} bytes; a list of wavelengths has {most} at most.")
+            raise ReadError(f"{path} has {size} bytes; a list of wavelengths has at most {most}.")
         lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ReadError(f"{path} cannot be read as text ({error}); choose a text file of numbers.") from error
@@ -64,17 +64,17 @@ def read_wavelengths(path: Path) -> tuple[NDArray[np.float64], str | None]:
     widths = {len(row) for row in rows}
     flat = np.array([value for row in rows for value in row])
     steps = np.diff(flat)
-    # numbers of one list may be wrapped; a table is not one rising row of numbers
+    # a list wrapped over several lines rises throughout, unlike a table
     is_list = len(rows) == 1 or len(widths) != 1 or widths == {1} or (not title and bool(np.all(steps > 0)))
     if is_list:
         return _converted(path, flat, title) if title and widths == {1} else (flat, None)
     if len(rows[0]) > _MOST_COLUMNS:
-        raise ReadError(f"{path} has {len(rows[0])} columns; leave one wavelength per line.")
+        raise ReadError(f"{path} has {len(rows[0])} columns; keep only one wavelength per line.")
     return _of_table(path, np.array(rows), _titles(title, lines[0], len(rows[0])))
 
 
 def _is_title(line: str) -> bool:
-    """Whether a line holds words: one of two letters, or single letters and nothing else."""
+    """Whether a line is a title: it has a word of two letters, or consists of single letters."""
     return bool(re.search(r"[A-Za-z\u00b5\u03bc\u03bb]{2}", line) or re.fullmatch(r"[\sA-Za-z,;#\"']+", line))
 
 
@@ -82,11 +82,11 @@ def _numbers(path: Path, line: str) -> list[float]:
     try:
         return [float(word) for word in _SEPARATOR.split(line.strip()) if word]
     except ValueError as error:
-        raise ReadError(f"{path} holds more than numbers ({error}); leave one wavelength per line.") from error
+        raise ReadError(f"{path} holds more than numbers ({error}); keep only one wavelength per line.") from error
 
 
 def _titles(title: str, line: str, count: int) -> list[str]:
-    """Return the titles of the columns: split as the numbers are; numbers where there are none, or not enough."""
+    """Split the title line like the numbers; return "column 1", ... if there are too few titles."""
     mark = next((mark for mark in (",", ";", "\t") if mark in line), None)
     words = [word.strip(" #\"'") for word in (title.split() if mark is None else title.split(mark))]
     return words[:count] if len(words) >= count else [f"column {number}" for number in range(1, count + 1)]
@@ -104,9 +104,9 @@ def _of_table(path: Path, table: NDArray[np.float64], titles: Sequence[str]) -> 
     fitting = [i for i in sound if guessed_unit(table[:, i]) is not None and not is_count(table[:, i])]
     if len(fitting) != 1:
         raise ReadError(
-            f"{path} has {table.shape[1]} columns ({', '.join(titles[:20])}), and "
-            f"{'none' if not fitting else f'{len(fitting)} of them'} can be told to be the wavelengths; "
-            "call one wavelength_nm, or leave that column alone."
+            f"{path} has {table.shape[1]} columns ({', '.join(titles[:20])}), of which "
+            f"{len(fitting) or 'none'} could be the wavelengths; "
+            "name one column wavelength_nm, or remove the others."
         )
     return _converted(path, table[:, fitting[0]], titles[fitting[0]])
 

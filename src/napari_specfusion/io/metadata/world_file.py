@@ -1,4 +1,4 @@
-"""World files: six lines beside a picture that say where it lies."""
+"""Read world files: six lines of georeferencing in a file next to a picture."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["world_fields"]
 
 
 def world_fields(path: Path) -> dict[str, Any]:
-    """Return affine and pixel size of the world file beside a picture (``.tfw`` for ``.tif``, ``.wld``); else nothing.
+    """Return affine and pixel size from a picture's world file (``.tfw`` for ``.tif``, ``.wld``), if there is one.
 
-    Its lines are a, d, b, e of the affine and the place of the first pixel's centre.
+    Its lines are a, d, b and e of the affine, and the coordinates of the first pixel's centre.
     """
     suffix = path.suffix.lower()
     endings = {f".{suffix[1:2]}{suffix[-1:]}w", f"{suffix}w", ".wld"}
-    beside = [p for p in path.parent.glob("*") if p.stem == path.stem and p.suffix.lower() in endings and p.is_file()]
-    for file in sorted(beside):
+    found = [p for p in path.parent.glob("*") if p.stem == path.stem and p.suffix.lower() in endings and p.is_file()]
+    for file in sorted(found):
         if file.stat().st_size > memory.LONGEST_WORLD_FILE:
             continue
         values = numbers(file.read_bytes().decode("ascii", "replace").split())

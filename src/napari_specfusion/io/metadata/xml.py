@@ -1,4 +1,4 @@
-"""XML metadata of products, read without ever expanding an entity."""
+"""Read XML metadata files of products, without ever expanding entities."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ _DEEPEST = 200
 
 
 def read_xml(path: Path) -> Element:
-    """Return the root element of an XML file; a document type, where entities would be declared, is refused.
+    """Return the root element of an XML file; document types, which could declare entities, are refused.
 
     Raises
     ------
     ReadError
-        If the file is no XML, declares a document type, or is longer or deeper than metadata are.
+        If the file is not XML, declares a document type, or is too long or too deeply nested.
     """
     with path.open("rb") as file:
         raw = file.read(memory.LONGEST_TEXT + 1)
     if len(raw) > memory.LONGEST_TEXT:
         raise ReadError(
-            f"{path} is longer than {memory.LONGEST_TEXT >> 20} MB, which no metadata are; choose the product's own."
+            f"{path} is longer than {memory.LONGEST_TEXT >> 20} MB, too long for metadata; choose the product's XML."
         )
     builder, depth = TreeBuilder(), 0
     parser = expat.ParserCreate()
 
     def refuse(*_: Any) -> None:
-        raise ReadError(f"{path} declares a document type (DOCTYPE), which no product does; get it anew.")
+        raise ReadError(f"{path} declares a document type (DOCTYPE), unlike any product; get a new copy.")
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
         if depth > _DEEPEST:
-            raise ReadError(f"{path} nests more than {_DEEPEST} elements, which no metadata do; get it anew.")
-        # "{namespace}name" and "prefix:name" both end in the name.
+            raise ReadError(f"{path} nests more than {_DEEPEST} elements, too many for metadata; get a new copy.")
+        # Strip the namespace of "{namespace}name" and the prefix of "prefix:name".
         builder.start(tag.rpartition(":")[2], attributes)
 
     def end(tag: str) -> None:
@@ -57,5 +57,5 @@ def read_xml(path: Path) -> Element:
     try:
         parser.Parse(raw, True)
     except (expat.ExpatError, ValueError) as error:
-        raise ReadError(f"{path} is no complete XML file ({error}); get it anew.") from error
+        raise ReadError(f"{path} is not a complete XML file ({error}); get a new copy.") from error
     return builder.close()

@@ -1,4 +1,4 @@
-"""XML inside image files, which nobody vouches for."""
+"""Parse untrusted XML inside image files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["parse_xml"]
 
 
 def parse_xml(text: str | bytes | None) -> ElementTree.Element | None:
-    """Return the root of `text`; None where it is no XML, is longer than 64 MiB or declares a document type.
+    """Return the root of `text`; None if it is not XML, is longer than 64 MiB or declares a document type.
 
-    Descriptions of images need no document type, which is where entities are declared: what expands a few bytes to
-    gigabytes, or reads other files, is not even looked at.
+    Image descriptions need no document type. Rejecting it rules out entities, which could expand a few bytes to
+    gigabytes or read other files.
     """
     if not text or len(text) > memory.LONGEST_TEXT:
         return None
