@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_specfusion.calibration import Calibration, calibrate
+    from napari_specfusion.calibration import CalibratedScene, Calibration, calibrate
     from napari_specfusion.data import Cube, CubeLike, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
     from napari_specfusion.fusion import choose, fuse, list_methods
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
 
 __all__ = [
+    "CalibratedScene",
     "Calibration",
     "Cube",
     "CubeLike",
@@ -64,6 +65,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "CalibratedScene": "calibration",
     "Calibration": "calibration",
     "Cube": "data",
     "CubeLike": "data",

@@ -20,6 +20,7 @@ def fit_files(
     minutes: Positive = default(fit, "minutes"),
     model: Name = default(fit, "model"),
     ratio: RatioOrNone = None,
+    device: Name = default(fit, "device"),
     overwrite: bool = False,
 ) -> int:
     """Fit a network to a pair, without a reference.
@@ -41,13 +42,15 @@ def fit_files(
         The network to fit.
     ratio
         Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two sizes.
+    device
+        Where to compute: cpu, cuda, mps, or auto for the fastest available.
     overwrite
         Replace the file if it exists.
     """
     _check_out(out, overwrite)
     scene = open_pair(cube, guide, ratio)
     with ProgressLine(f"Fitting {model}") as line:
-        fitted = fit(scene, model, minutes=minutes, progress=line.fit)
+        fitted = fit(scene, model, minutes=minutes, progress=line.fit, device=device)
     print(fitted.message)
     if not fitted.kept:
         return 1

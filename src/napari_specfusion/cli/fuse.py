@@ -38,8 +38,8 @@ def fuse_files(
     out
         The .zarr folder to write. An unfinished one of the same fusion is continued.
     model
-        A method (bicubic, gsa, glp, subspace), shipped weights, a weight file, or auto, which tries all that fit and
-        takes the best.
+        A method such as subspace or glp, shipped weights, a weight file, or auto, which tries all that fit and takes
+        the best.
     ratio
         Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two sizes.
     tile

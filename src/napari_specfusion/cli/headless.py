@@ -17,6 +17,8 @@ from napari_specfusion.errors import OutputError, SceneError
 from napari_specfusion.fusion.auto import choose
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.io.atomic import replacing
+from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.networks.registry import DEFAULT_NETWORK
 from napari_specfusion.quality.metrics import Quality, evaluate, format_table, quality_maps
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.weights.shipped import weights_for
@@ -34,8 +36,6 @@ __all__ = ["RATIO", "DemoResult", "draw_result", "run_headless"]
 RATIO = 4
 # leaves a margin within three minutes on two cores
 MINUTES = 1.2
-TRAINING_FREE = ("bicubic", "gsa", "glp", "subspace")
-NETWORK = "lso-s"
 # the part shown enlarged, as fractions: y0, y1, x0, x1
 DETAIL = (0.36, 0.61, 0.58, 0.83)
 
@@ -154,7 +154,7 @@ def _methods(scene: Scene, minutes: float, stream: TextIO) -> Iterator[tuple[str
     """Yield name and model of what the table compares; the last, fitted or chosen, is what is kept."""
     choice = choose(scene)
     print(choice.reason + "\n", file=stream)
-    models: dict[str, Any] = {name: name for name in TRAINING_FREE}
+    models: dict[str, Any] = {name: name for name in METHODS}
     models |= {weights.name: weights for weights in weights_for(scene)}
     chosen = models.pop(choice.method.name)
     yield from models.items()
@@ -162,10 +162,10 @@ def _methods(scene: Scene, minutes: float, stream: TextIO) -> Iterator[tuple[str
     from napari_specfusion.training.fitting import fit
 
     try:
-        with ProgressLine(f"Fitting {NETWORK}") as line:
-            fitted = fit(scene, NETWORK, minutes=minutes, progress=line.fit)
+        with ProgressLine(f"Fitting {DEFAULT_NETWORK}") as line:
+            fitted = fit(scene, DEFAULT_NETWORK, minutes=minutes, progress=line.fit)
     except SceneError as error:
-        print(f"{NETWORK} is left out. {error}", file=stream)
+        print(f"{DEFAULT_NETWORK} is left out. {error}", file=stream)
         return
     print(fitted.message, file=stream)
     yield fitted.name, fitted

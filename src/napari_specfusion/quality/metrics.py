@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import math
 import operator
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
 import dask.array as da
 import numpy as np
 
-from napari_specfusion import memory
 from napari_specfusion.errors import SceneError
-from napari_specfusion.io import as_cube
+from napari_specfusion.quality.blocks import ImagePair, blockwise, cuts, pair_of, peak_of, side_of
 from napari_specfusion.quality.formulas import (
-    HALF_WINDOW,
     Floats,
     error_maps,
     gaussian_taps,
@@ -34,23 +30,16 @@ from napari_specfusion.quality.formulas import (
     spectral_angle,
     windowed,
 )
-from napari_specfusion.tiling.tiles import Box, Footprint, TileGrid
+from napari_specfusion.tiling.tiles import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import CubeLike
 
 __all__ = ["MEASURES", "Measure", "Quality", "Row", "evaluate", "format_table", "quality_maps"]
-
-T = TypeVar("T")
-
-UNIT_RANGE_LIMIT = 1.5
-SMALLEST_BLOCK = 128
-MOST_WORKERS = 4
 
 
 class Measure(NamedTuple):
@@ -174,12 +163,12 @@ def evaluate(
     """
     if not ratio > 0:
         raise SceneError(f"The ratio is {ratio}; give the number of high-resolution pixels per low-resolution pixel.")
-    pair = _pair(reference, estimate, border)
-    peak = _peak(pair, data_range, block)
+    pair = pair_of(reference, estimate, border)
+    peak = peak_of(pair, data_range, block)
     limit = peak if clip else None
     taps = gaussian_taps()
     sums = reduce(
-        operator.add, _blockwise(pair, block, lambda box, core: _sums(*pair.read(box, limit), core, taps, peak))
+        operator.add, blockwise(pair, block, lambda box, core: _sums(*pair.read(box, limit), core, taps, peak))
     )
     if sums.count.sum() == 0:
         raise SceneError("The two images have no valid value in common; check their no-data values and their crop.")
@@ -212,16 +201,16 @@ def quality_maps(
     SceneError
         As `evaluate` does.
     """
-    pair = _pair(reference, estimate, 0)
-    limit = _peak(pair, data_range, block) if clip else None
+    pair = pair_of(reference, estimate, 0)
+    limit = peak_of(pair, data_range, block) if clip else None
 
     def compute(block_info: dict[Any, Any]) -> NDArray[np.float32]:
         (_, (y0, y1), (x0, x1)) = block_info[None]["array-location"]
         truth, guess = pair.read(Box(y0, y1, x0, x1), limit)
         return error_maps(truth, guess).astype(np.float32)
 
-    side = _side(pair, block)
-    rows, columns = (_cuts(n, side) for n in pair.shape)
+    side = side_of(pair, block)
+    rows, columns = (cuts(n, side) for n in pair.shape)
     name = f"quality-maps-{uuid4().hex}"
     maps = da.map_blocks(
         compute, name=name, chunks=((3,), rows, columns), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
@@ -293,7 +282,7 @@ def _sums(truth: Floats, guess: Floats, core: Box, taps: Floats, peak: float) ->
     )
 
 
-def _quality(sums: _Sums, pair: _Pair, ratio: float, peak: float) -> Quality:
+def _quality(sums: _Sums, pair: ImagePair, ratio: float, peak: float) -> Quality:
     with np.errstate(invalid="ignore"):
         mse, mean = sums.squared_error / sums.count, sums.truth / sums.count
         bands = {
@@ -323,92 +312,3 @@ def _mean(values: Floats) -> float:
     """Mean over the bands that were compared."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else math.nan
-
-
-# --- reading pairs -----------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """Two images of the same shape, read in blocks."""
-
-    reference: Cube
-    estimate: Cube
-    good: NDArray[np.bool_]
-    border: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width within the border."""
-        _, height, width = self.reference.shape
-        return height - 2 * self.border, width - 2 * self.border
-
-    @property
-    def described(self) -> Cube:
-        """The image that states the wavelengths."""
-        return self.estimate if self.reference.wavelengths is None else self.reference
-
-    def truth(self, box: Box) -> Floats:
-        """Return the reference ``(bands, y, x)`` in `box`, NaN in the bands that are left out."""
-        return self._values(self.reference, box)
-
-    def read(self, box: Box, limit: float | None) -> tuple[Floats, Floats]:
-        """Return both images in `box`, NaN in both where a value is missing in either."""
-        truth, guess = self.truth(box), self._values(self.estimate, box)
-        if limit is not None:
-            np.clip(guess, 0, limit, out=guess)
-        missing = np.isnan(truth) | np.isnan(guess)
-        truth[missing] = guess[missing] = np.nan
-        return truth, guess
-
-    def _values(self, image: Cube, box: Box) -> Floats:
-        rows, columns = (slice(s.start + self.border, s.stop + self.border) for s in box.slices)
-        values = np.array(image.read(rows, columns), dtype=np.float64)
-        values[~self.good] = np.nan
-        return values
-
-
-def _pair(reference: CubeLike, estimate: CubeLike, border: int) -> _Pair:
-    """Check that the two images can be compared."""
-    truth, guess = as_cube(reference), as_cube(estimate)
-    if truth.shape != guess.shape:
-        raise SceneError(
-            f"The reference has shape {truth.shape}, the estimate {guess.shape}; "
-            "give two images (bands, y, x) on one grid, with the same bands."
-        )
-    _, height, width = truth.shape
-    if not 0 <= 2 * border < min(height, width):
-        raise SceneError(
-            f"A border of {border} pixels leaves nothing of an image of {height} x {width}; choose a smaller one."
-        )
-    return _Pair(truth, guess, truth.good & guess.good, border)
-
-
-def _peak(pair: _Pair, data_range: float | None, block: int | None) -> float:
-    """Return the given data range, or derive it from the reference."""
-    if data_range is None:
-        largest = max(_blockwise(pair, block, lambda box, _: float(np.fmax.reduce(pair.truth(box), axis=None))))
-        data_range = 1.0 if not largest > UNIT_RANGE_LIMIT else largest
-    if not 0 < data_range < math.inf:
-        raise SceneError(f"The data range is {data_range}; give the largest possible value, a positive number.")
-    return float(data_range)
-
-
-def _side(pair: _Pair, block: int | None) -> int:
-    if block is None:
-        return max(SMALLEST_BLOCK, math.isqrt(memory.QUALITY_BLOCK // (8 * len(pair.good))))
-    if block < 1:
-        raise SceneError(f"The block size is {block}; it must be at least 1 pixel, or None.")
-    return block
-
-
-def _cuts(length: int, side: int) -> tuple[int, ...]:
-    return (side,) * (length // side) + ((length % side,) if length % side else ())
-
-
-def _blockwise(pair: _Pair, block: int | None, compute: Callable[[Box, Box], T]) -> list[T]:
-    """Return `compute(read box, core within it)` for every block, in order."""
-    side = _side(pair, block)
-    grid = TileGrid(pair.shape, Fraction(1), Footprint(HALF_WINDOW), side)
-    with ThreadPoolExecutor(min(MOST_WORKERS, os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda tile: compute(tile.read, tile.crop), grid))

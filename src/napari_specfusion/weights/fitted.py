@@ -53,6 +53,9 @@ class Fitted:
         """The method's name."""
         return f"{self.model} fitted"
 
+    def __repr__(self) -> str:
+        return f"Fitted({self.name!r}: {self.message})"
+
     @property
     def kept(self) -> bool:
         """Whether the network is used; if not, the result is the base's."""

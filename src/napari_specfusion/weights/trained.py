@@ -60,6 +60,10 @@ class Trained:
 
     mixed_precision = True
 
+    def __repr__(self) -> str:
+        card = self.card
+        return f"Trained({self.name!r}: {card.network} on {card.base}, {card.bands} bands, ratio {self.ratio})"
+
     @property
     def ratio(self) -> int:
         """HR pixels per LR pixel."""

@@ -147,8 +147,7 @@ def _model(
     if options.method == FIT:
         from napari_specfusion.training.fitting import fit
 
-        device = "cpu" if options.device == "auto" else options.device
-        fitted = fit(scene, minutes=options.minutes, progress=report, should_stop=should_stop, device=device)
+        fitted = fit(scene, minutes=options.minutes, progress=report, should_stop=should_stop, device=options.device)
         return fitted, fitted.message
     if options.method == WEIGHTS:
         if options.weights is None:

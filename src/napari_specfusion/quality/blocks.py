@@ -1,0 +1,122 @@
+"""Two images of one shape, compared block by block."""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from napari_specfusion import memory
+from napari_specfusion.errors import SceneError
+from napari_specfusion.io import as_cube
+from napari_specfusion.quality.formulas import HALF_WINDOW, Floats
+from napari_specfusion.tiling.tiles import Box, Footprint, TileGrid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.cube_like import CubeLike
+
+__all__ = ["ImagePair", "blockwise", "cuts", "pair_of", "peak_of", "side_of"]
+
+T = TypeVar("T")
+
+UNIT_RANGE_LIMIT = 1.5
+SMALLEST_BLOCK = 128
+MOST_WORKERS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePair:
+    """Two images of the same shape, read in blocks."""
+
+    reference: Cube
+    estimate: Cube
+    good: NDArray[np.bool_]
+    border: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width within the border."""
+        _, height, width = self.reference.shape
+        return height - 2 * self.border, width - 2 * self.border
+
+    @property
+    def described(self) -> Cube:
+        """The image that states the wavelengths."""
+        return self.estimate if self.reference.wavelengths is None else self.reference
+
+    def truth(self, box: Box) -> Floats:
+        """Return the reference ``(bands, y, x)`` in `box`, NaN in the bands that are left out."""
+        return self._values(self.reference, box)
+
+    def read(self, box: Box, limit: float | None) -> tuple[Floats, Floats]:
+        """Return both images in `box`, NaN in both where a value is missing in either."""
+        truth, guess = self.truth(box), self._values(self.estimate, box)
+        if limit is not None:
+            np.clip(guess, 0, limit, out=guess)
+        missing = np.isnan(truth) | np.isnan(guess)
+        truth[missing] = guess[missing] = np.nan
+        return truth, guess
+
+    def _values(self, image: Cube, box: Box) -> Floats:
+        rows, columns = (slice(s.start + self.border, s.stop + self.border) for s in box.slices)
+        values = np.array(image.read(rows, columns), dtype=np.float64)
+        values[~self.good] = np.nan
+        return values
+
+
+def pair_of(reference: CubeLike, estimate: CubeLike, border: int) -> ImagePair:
+    """Check that the two images can be compared."""
+    truth, guess = as_cube(reference), as_cube(estimate)
+    if truth.shape != guess.shape:
+        raise SceneError(
+            f"The reference has shape {truth.shape}, the estimate {guess.shape}; "
+            "give two images (bands, y, x) on one grid, with the same bands."
+        )
+    _, height, width = truth.shape
+    if not 0 <= 2 * border < min(height, width):
+        raise SceneError(
+            f"A border of {border} pixels leaves nothing of an image of {height} x {width}; choose a smaller one."
+        )
+    return ImagePair(truth, guess, truth.good & guess.good, border)
+
+
+def peak_of(pair: ImagePair, data_range: float | None, block: int | None) -> float:
+    """Return the given data range, or derive it from the reference."""
+    if data_range is None:
+        largest = max(blockwise(pair, block, lambda box, _: float(np.fmax.reduce(pair.truth(box), axis=None))))
+        data_range = 1.0 if not largest > UNIT_RANGE_LIMIT else largest
+    if not 0 < data_range < math.inf:
+        raise SceneError(f"The data range is {data_range}; give the largest possible value, a positive number.")
+    return float(data_range)
+
+
+def side_of(pair: ImagePair, block: int | None) -> int:
+    """Return the side of a block in pixels, as given or as the memory allows."""
+    if block is None:
+        return max(SMALLEST_BLOCK, math.isqrt(memory.QUALITY_BLOCK // (8 * len(pair.good))))
+    if block < 1:
+        raise SceneError(f"The block size is {block}; it must be at least 1 pixel, or None.")
+    return block
+
+
+def cuts(length: int, side: int) -> tuple[int, ...]:
+    """Return the sizes of the blocks along an axis of `length` pixels."""
+    return (side,) * (length // side) + ((length % side,) if length % side else ())
+
+
+def blockwise(pair: ImagePair, block: int | None, compute: Callable[[Box, Box], T]) -> list[T]:
+    """Return `compute(read box, core within it)` for every block, in order."""
+    side = side_of(pair, block)
+    grid = TileGrid(pair.shape, Fraction(1), Footprint(HALF_WINDOW), side)
+    with ThreadPoolExecutor(min(MOST_WORKERS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda tile: compute(tile.read, tile.crop), grid))
