@@ -70,6 +70,21 @@ class FitProgress:
     score: float
     phase: Literal["prepare", "train", "done"]
 
+    @property
+    def done(self) -> float:
+        """Seconds of the time allowed that have passed."""
+        return min(self.seconds, self.total)
+
+    @property
+    def total(self) -> float:
+        """The time allowed in seconds."""
+        return 60 * self.minutes
+
+    @property
+    def message(self) -> str:
+        """The phase in words."""
+        return {"prepare": "Preparing the fit", "train": f"Fitting, step {self.step}", "done": "Done"}[self.phase]
+
 
 def fit(
     scene: Scene | CalibratedScene,

@@ -118,3 +118,19 @@ class TrainingProgress:
     sam: float
     base_psnr: float
     base_sam: float
+
+    @property
+    def done(self) -> int:
+        """Optimiser steps done."""
+        return self.step
+
+    @property
+    def total(self) -> int:
+        """Optimiser steps in total."""
+        return self.steps
+
+    @property
+    def message(self) -> str:
+        """The loss and, once measured, the gain over the base."""
+        gain = f", {self.psnr - self.base_psnr:+.2f} dB over the base" if math.isfinite(self.psnr) else ""
+        return f"Training, loss {self.loss:.4f}{gain}"

@@ -54,12 +54,15 @@ class SaveProgress:
         Time since the save began.
     remaining
         Estimated seconds left; None before the first block.
+    message
+        Description of the current work.
     """
 
     done: int
     total: int
     seconds: float
     remaining: float | None
+    message: str = "Writing"
 
 
 class Watch:
