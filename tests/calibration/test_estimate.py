@@ -10,7 +10,8 @@ import pytest
 import tifffile
 
 from napari_specfusion.calibration.calibrated import CalibratedScene, calibrate
-from napari_specfusion.calibration.estimate import Calibration, guide_noise
+from napari_specfusion.calibration.estimate import Calibration
+from napari_specfusion.calibration.noise import guide_noise
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import CalibrationError

@@ -163,13 +163,19 @@ class CalibratedScene:
         for number, rows in enumerate(parts):
             self.watch.tell(number, len(parts), "Reading the cube")
             values = hsi.read(rows)
+            whole = True
             if hsi.may_miss:
                 finite = np.isfinite(values)
-                measured[rows] &= finite[live].all(axis=0) & live.any()
-                total += np.where(finite, values, 0).sum(axis=(1, 2), dtype=np.float64)
+                # most strips miss nothing, and are spared the copies
+                whole = bool(finite.all())
+                if not whole:
+                    measured[rows] &= finite[live].all(axis=0)
+                known = values if whole else np.where(finite, values, 0)
+                total += known.sum(axis=(1, 2), dtype=np.float64)
                 count += finite.sum(axis=(1, 2))
             if basis is not None and found is not None:
-                found[:, rows] = np.tensordot(basis, np.nan_to_num(values.astype(np.float32)), axes=1)
+                plain = values.astype(np.float32, copy=False)
+                found[:, rows] = np.tensordot(basis, plain if whole else np.nan_to_num(plain), axes=1)
         measured &= live.any()
         if found is not None:
             found *= measured

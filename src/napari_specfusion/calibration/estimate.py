@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
+from napari_specfusion.calibration.noise import cube_noise, guide_noise
 from napari_specfusion.data.scene import Finding
 from napari_specfusion.data.summary import html_summary, psf_text, text_summary
 from napari_specfusion.errors import CalibrationError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.data.scene import Scene
 
-__all__ = ["Calibration", "Match", "calibration_of", "guide_noise"]
+__all__ = ["Calibration", "Match", "calibration_of"]
 
 Verdict = Literal["good", "doubtful", "unrelated"]
 Residual = Callable[[Sampling], float]
@@ -207,7 +208,7 @@ def calibration_of(scene: Scene, match: Match, moments: PairMoments) -> Calibrat
         srf,
         match.residual,
         match.baseline,
-        _cube_noise(moments),
+        cube_noise(moments),
         match.noise_guide,
         match.at_border,
     )
@@ -304,10 +305,12 @@ def _residual(scene: Scene, watch: Watch) -> Residual:
     Each call checks `watch` for a request to stop.
     """
     cube = scene.hsi.read().astype(np.float64)
+    watch.check()
     guide = scene.guide.read().astype(np.float32)
     missing = np.asarray(~np.isfinite(guide).all(axis=0))
     guide = np.where(missing, np.float32(0), guide)
     height, width = cube.shape[1:]
+    watch.check()
     finite = np.isfinite(cube)
     cube = cube[finite.any(axis=(1, 2))]
     ok = np.asarray(np.isfinite(cube).all(axis=0)) & (len(cube) > 0)
@@ -326,9 +329,11 @@ def _residual(scene: Scene, watch: Watch) -> Residual:
             f"Only {count} low-resolution pixels are valid in both images; at least 12 are needed. "
             "Check the no-data values, or take a larger part of the scene."
         )
+    watch.check()
     pixels = cube[:, ok].T
     if not np.any(np.ptp(pixels, axis=0)) or not np.any(np.ptp(guide[:, ~missing], axis=1)):
         raise CalibrationError("One of the two images is constant; there is nothing to match. Check the files.")
+    watch.check()
     pixels = pixels - pixels.mean(axis=0)
     components = max(1, min(COMPONENTS, count // 20, pixels.shape[1]))
     watch.check()
@@ -372,28 +377,3 @@ def _response(moments: PairMoments) -> Srf:
     rows = [nnls(root.T, np.linalg.solve(root, column))[0] for column in moments.cross.T]
     matrix = np.array(rows)
     return Srf(matrix, moments.guide_mean - matrix @ moments.cube_mean)
-
-
-def _cube_noise(moments: PairMoments) -> float:
-    """Estimate the white noise of the cube, typical over its bands."""
-    _, directions = moments.principal_directions()
-    trailing = directions[:, moments.bands // 2 :] if moments.bands > 3 else directions
-    return math.sqrt(float(np.median(moments.noise_along(trailing))))
-
-
-def guide_noise(image: NDArray[Any]) -> float:
-    """Estimate the standard deviation of white noise in ``(G, H, W)`` from its flattest blocks.
-
-    A second difference in both directions (Immerkaer 1996) removes slopes; its spread over the calmest tenth of blocks
-    of 16 x 16 pixels is the noise, or the finest texture where nothing is flat.
-    """
-    height, width = (n // 16 * 16 for n in (image.shape[1] - 2, image.shape[2] - 2))
-    if 0 in (height, width):
-        return 0.0
-    rows = image[:, :-2] - 2 * image[:, 1:-1] + image[:, 2:]
-    both = (rows[:, :, :-2] - 2 * rows[:, :, 1:-1] + rows[:, :, 2:])[:, :height, :width] / 6
-    blocks = both.reshape(len(image), height // 16, 16, width // 16, 16)
-    spread = np.sqrt(np.mean(np.square(blocks), axis=(2, 4)))
-    # a block with a missing pixel gives no estimate
-    spread = spread[np.isfinite(spread)]
-    return float(np.percentile(spread, 10)) if spread.size else 0.0
