@@ -89,8 +89,8 @@ def test_everything_imported_is_declared(folder: str, groups: list[str]) -> None
     assert not undeclared
 
 
-def test_the_extra_all_brings_the_others() -> None:
+def test_the_extra_all_brings_the_others_but_xarray() -> None:
     told = declared()["optional-dependencies"]
     brought = re.search(rf"{OURS}\[([^]]*)\]", " ".join(told["all"]))
     assert brought
-    assert set(brought[1].split(",")) == set(told) - {"all"}
+    assert set(brought[1].split(",")) == set(told) - {"all", "xarray"}

@@ -68,6 +68,7 @@ def values(cube: Cube) -> np.ndarray:
     return np.asarray(cube.data)
 
 
+@settings(deadline=None)
 @given(
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     window=st.integers(1, 80),

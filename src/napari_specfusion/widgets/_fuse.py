@@ -348,6 +348,7 @@ class FuseWidget(Panel):
             data, keywords, _ = fused.cube.layer_data()
             self._result.data = data
             self._result.metadata = keywords["metadata"]
+        if self._result is not None:
             self._result.name = f"fused {fused.cube.metadata.get('method', self._result_name)}"
         self.progress.setValue(1000)
         self.status.setText(f"Done. {fused.message}".strip())
