@@ -127,6 +127,7 @@ def test_pairs_that_do_not_fit_are_refused(name: str, small: Small) -> None:
         module(torch.zeros(1, 2, 16, 16), torch.zeros(1, 3, 4, 4), base=torch.zeros(1, 3, 4, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lso-s", "specsolver-s"])
 def test_runs_in_half_precision(name: str) -> None:
     module = create_model(name, 3, 2, 4)
