@@ -57,7 +57,8 @@ def test_a_network_that_gains_nothing_is_not_kept(scene: Scene, monkeypatch: pyt
         dropped.save("nowhere.safetensors")
 
 
-@pytest.mark.parametrize("tile", [48, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("tile", [48, 64])
 def test_tiles_agree_with_the_whole_image(scene: Scene, fitted: Fitted, tile: int) -> None:
     whole = fuse(scene, model=fitted, tile=None, precision="float64").read()
     tiled = fuse(scene, model=fitted, tile=tile, precision="float64").read()
