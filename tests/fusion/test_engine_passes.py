@@ -11,7 +11,7 @@ import pytest
 
 from napari_specfusion import memory
 from napari_specfusion.calibration import estimate, moments
-from napari_specfusion.calibration.calibrated import CalibratedScene
+from napari_specfusion.calibration.calibrated import CalibratedScene, calibrate
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import Cancelled
@@ -142,3 +142,14 @@ def test_what_comes_before_the_first_tile_is_told_and_can_be_stopped(
         with pytest.raises(Cancelled):
             fuse(scene, model=model, device="cpu", progress=note, should_stop=stop)
         assert "" not in seen
+
+
+def test_a_run_that_was_stopped_does_not_stop_the_next_use(watched: tuple[Scene, Counted, Counted]) -> None:
+    calibrated = CalibratedScene(watched[0])
+    with pytest.raises(Cancelled):
+        fuse(calibrated, model="glp", device="cpu", should_stop=lambda: True)
+    with pytest.raises(Cancelled, match="trial"):
+        auto.choose(calibrated, should_stop=lambda: True)
+    with pytest.raises(Cancelled):
+        calibrate(calibrated, should_stop=lambda: True)
+    assert calibrate(calibrated).verdict == "good"

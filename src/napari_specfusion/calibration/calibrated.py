@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -74,6 +75,15 @@ class CalibratedScene:
     def of(cls, scene: Scene | CalibratedScene) -> CalibratedScene:
         """Return `scene` as it is if it is calibrated already."""
         return scene if isinstance(scene, CalibratedScene) else cls(scene)
+
+    @contextmanager
+    def watched(self, watch: Watch) -> Iterator[None]:
+        """Report to `watch` what is computed in the block, and to the earlier one again after it."""
+        before, self.watch = self.watch, watch
+        try:
+            yield
+        finally:
+            self.watch = before
 
     def with_scene(self, scene: Scene) -> CalibratedScene:
         """Return another scene to calibrate, with the same progress reports."""
@@ -225,9 +235,9 @@ def calibrate(
     Cancelled
         If `should_stop` returned true.
     """
-    if isinstance(scene, CalibratedScene):
-        return scene.calibration
-    return CalibratedScene(scene, progress=progress, should_stop=should_stop).calibration
+    calibrated = CalibratedScene.of(scene)
+    with calibrated.watched(Watch(progress, should_stop)):
+        return calibrated.calibration
 
 
 def _kept(cube: Cube, watch: Watch) -> Cube:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from napari_specfusion.calibration import calibrate
+from napari_specfusion.calibration import CalibratedScene, calibrate
 from napari_specfusion.cli.figure import NO_PICTURE, Panel, draw_panels, natural_colour, save_figure, stretch_of
 from napari_specfusion.cli.progress import ProgressLine, clock
 from napari_specfusion.errors import OutputError, SceneError
@@ -94,8 +94,8 @@ def run_headless(
 
     truth = sample_scene(size, RATIO)
     # what made the pair is known here; the methods must find it out
-    scene = truth.replace(psf=None, shift=None, srf=None, reference=None)
-    print(f"Sample pair: {scene.hsi}\n       and: {scene.guide}\n", file=stream)
+    scene = CalibratedScene(truth.replace(psf=None, shift=None, srf=None, reference=None))
+    print(f"Sample pair: {scene.stated.hsi}\n       and: {scene.stated.guide}\n", file=stream)
     _tell_calibration(truth, scene, stream)
 
     assert truth.reference is not None
@@ -138,7 +138,7 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _tell_calibration(truth: Scene, scene: Scene, stream: TextIO) -> None:
+def _tell_calibration(truth: Scene, scene: CalibratedScene, stream: TextIO) -> None:
     with ProgressLine("Calibrating"):
         found = calibrate(scene)
     assert truth.psf is not None
@@ -150,12 +150,12 @@ def _tell_calibration(truth: Scene, scene: Scene, stream: TextIO) -> None:
     print(f"  match       {found.findings()[0].message}\n", file=stream)
 
 
-def _methods(scene: Scene, minutes: float, stream: TextIO) -> Iterator[tuple[str, Any]]:
+def _methods(scene: CalibratedScene, minutes: float, stream: TextIO) -> Iterator[tuple[str, Any]]:
     """Yield name and model of what the table compares; the last, fitted or chosen, is what is kept."""
     choice = choose(scene)
     print(choice.reason + "\n", file=stream)
     models: dict[str, Any] = {name: name for name in METHODS}
-    models |= {weights.name: weights for weights in weights_for(scene)}
+    models |= {weights.name: weights for weights in weights_for(scene.stated)}
     chosen = models.pop(choice.method.name)
     yield from models.items()
     yield choice.method.name, chosen

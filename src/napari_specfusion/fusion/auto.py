@@ -111,11 +111,10 @@ def choose(
     """
     device = pick_device(device)
     calibrated = CalibratedScene.of(scene)
-    if not isinstance(scene, CalibratedScene):
-        calibrated.watch = Watch(progress, should_stop, STOPPED)
     scene = calibrated.stated
     try:
-        trial = reduced(calibrated, min(side, math.isqrt(memory.TRIAL // (4 * scene.hsi.bands))))
+        with calibrated.watched(Watch(progress, should_stop, STOPPED)):
+            trial = reduced(calibrated, min(side, math.isqrt(memory.TRIAL // (4 * scene.hsi.bands))))
     except SceneError as error:
         return Choice(METHODS[DEFAULT_METHOD], reason=f"{DEFAULT_METHOD} was chosen untried. {error}")
     assert trial.reference is not None
@@ -139,7 +138,7 @@ def choose(
         if progress is not None:
             progress(Progress(number, len(methods), f"Trying {name}"))
         try:
-            scores[name] = _score(method, pair, device, should_stop)
+            scores[name] = _score(method, pair, device)
         except Cancelled:
             raise
         except SpecFusionError as error:
@@ -154,17 +153,17 @@ def choose(
     return Choice(methods[best], scores, left_out, _reason(best, scores, left_out, (height, width)))
 
 
-def _score(method: Method, pair: CalibratedScene, device: str, should_stop: Callable[[], bool] | None) -> Quality:
+def _score(method: Method, pair: CalibratedScene, device: str) -> Quality:
     """Return the quality of a method on a scene with its reference."""
     trial = pair.scene
     assert trial.reference is not None
-    _check(should_stop)
+    pair.watch.check()
     predictor = method.prepare(pair, device=device)
     grid = tile_grid(trial, predictor.footprint, "auto")
     reader = TileReader(trial, means=pair.band_means())
     fused: NDArray[np.float32] = np.empty((predictor.bands, *trial.shape), np.float32)
     for tile, window, values in predict_tiles(predictor, reader, grid, device=device):
-        _check(should_stop)
+        pair.watch.check()
         if window.missing is not None:
             values[window.missing] = np.nan
         core = tile.core.clip(trial.shape)
@@ -174,11 +173,6 @@ def _score(method: Method, pair: CalibratedScene, device: str, should_stop: Call
     border = min(math.ceil(trial.factor), min(trial.shape) // 4)
     # no clipping: negative values are measurements too
     return evaluate(trial.reference, fused, trial.factor, data_range=_peak(trial.reference), clip=False, border=border)
-
-
-def _check(should_stop: Callable[[], bool] | None) -> None:
-    if should_stop is not None and should_stop():
-        raise Cancelled(STOPPED)
 
 
 def _peak(cube: Cube) -> float:

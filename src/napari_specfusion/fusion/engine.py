@@ -163,7 +163,6 @@ def fuse(
         if progress is not None:
             progress(FusionProgress(0, 0, None, time.perf_counter() - started, None, None, step=step))
 
-    calibrated.watch = Watch(preparing, should_stop)
     automatic = isinstance(model, str) and model == AUTO
     half = precision in ("bfloat16", "float16")
     if not automatic and not isinstance(model, Choice):
@@ -185,11 +184,12 @@ def fuse(
 
     import torch
 
-    predictor = method.prepare(calibrated, device=device, dtype=getattr(torch, precision))
+    with calibrated.watched(Watch(preparing, should_stop)):
+        predictor = method.prepare(calibrated, device=device, dtype=getattr(torch, precision))
+        reader = TileReader(calibrated.scene, values, means=calibrated.band_means())
     if predictor.bands != scene.hsi.bands:
         raise ModelError(f"{method.name} returns {predictor.bands} bands, the cube has {scene.hsi.bands}.")
     grid = tile_grid(scene, predictor.footprint, tile)
-    reader = TileReader(calibrated.scene, values, means=calibrated.band_means())
     fields = {name: getattr(scene.hsi, name) for name in ("wavelengths", "spectral_unit", "fwhm", "good_bands")}
     fields |= {name: getattr(scene.guide, name) for name in ("pixel_size", "affine", "crs")}
     fields["name"] = f"{scene.hsi.name} ({method.name})"

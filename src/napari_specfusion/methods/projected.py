@@ -182,7 +182,7 @@ def _first_pass(
         kept = np.empty((inner.bands, *grid.shape), dtype)
     reader = TileReader(scene, dtype, means=calibrated.band_means())
     for tile, _, values in predict_tiles(inner, reader, grid, device=device):
-        calibrated.watch.tell(tile.index, len(grid), f"First pass of {type(inner).__name__}")
+        calibrated.watch.tell(tile.index, len(grid), "Computing the result to be corrected")
         if kept is not None:
             kept[:, *tile.core.slices] = values
         core = tile.core.clip(scene.shape)

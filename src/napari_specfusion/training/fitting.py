@@ -152,15 +152,16 @@ def fit(
     report(0, math.nan, math.nan, "prepare")
     device = pick_device(device)
     calibrated = CalibratedScene.of(scene)
-    calibrated.watch = Watch(preparing, should_stop)
-    scene = calibrated.scene
-    data = FitData.of(calibrated)
+    with calibrated.watched(Watch(preparing, should_stop)):
+        scene = calibrated.scene
+        data = FitData.of(calibrated)
     torch.manual_seed(seed)
     network = create_model(model, data.basis.shape[1], scene.guide.bands, int(scene.factor))
     start_at_zero(network)
     network.to(device)
     residual = data.residual(network)
-    windows = Windows.of(calibrated, residual, np.random.default_rng(seed))
+    with calibrated.watched(Watch(preparing, should_stop)):
+        windows = Windows.of(calibrated, residual, np.random.default_rng(seed))
     base_score = data.score(residual, 0.0)
 
     averaged = copy.deepcopy(network)

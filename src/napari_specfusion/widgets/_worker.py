@@ -11,11 +11,11 @@ from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_specfusion.errors import Cancelled, FusionError, SpecFusionError
+from napari_specfusion.progress import ShouldStop
 
 __all__ = ["Job", "Report", "ShouldStop"]
 
 Report = Callable[[object], None]
-ShouldStop = Callable[[], bool]
 
 REPORT_INTERVAL = 0.05
 # what Windows says of a DLL that is not there or does not start
