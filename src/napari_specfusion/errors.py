@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AlignmentError",
     "AmbiguousArrayError",
     "CalibrationError",
     "Cancelled",
@@ -46,6 +47,10 @@ class CubeError(SpecFusionError):
 
 class SceneError(SpecFusionError):
     """Two images cannot be fused as a pair."""
+
+
+class AlignmentError(SpecFusionError):
+    """Two images cannot be brought onto one grid, or the result cannot be trusted."""
 
 
 class CalibrationError(SpecFusionError):

@@ -1,0 +1,1 @@
+"""Two images of one place, brought onto one grid."""
