@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_specfusion.alignment import Alignment, align
     from napari_specfusion.calibration import CalibratedScene, Calibration, calibrate
     from napari_specfusion.data import Cube, CubeLike, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
 
 __all__ = [
+    "Alignment",
     "CalibratedScene",
     "Calibration",
     "Cube",
@@ -39,6 +41,7 @@ __all__ = [
     "Scene",
     "SpecFusionError",
     "TrainingOptions",
+    "align",
     "as_cube",
     "calibrate",
     "check_references",
@@ -65,6 +68,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Alignment": "alignment",
     "CalibratedScene": "calibration",
     "Calibration": "calibration",
     "Cube": "data",
@@ -77,6 +81,7 @@ _HOME = {
     "Scene": "data",
     "SpecFusionError": "errors",
     "TrainingOptions": "training",
+    "align": "alignment",
     "as_cube": "io",
     "calibrate": "calibration",
     "check_references": "radiometry",

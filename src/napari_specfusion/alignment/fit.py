@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from napari_specfusion.alignment.model import MODELS, Frame
 from napari_specfusion.alignment.transform import Transform, homogeneous
@@ -21,13 +22,15 @@ from napari_specfusion.alignment.transform import Transform, homogeneous
 if TYPE_CHECKING:
     from napari_specfusion.alignment.views import CubeView, GuideView
 
-__all__ = ["Fit", "Level", "Match", "fit_matrix", "frame_of", "held_out", "match"]
+__all__ = ["Fit", "Level", "Match", "detail_share", "fit_matrix", "frame_of", "held_out", "match"]
 
 # least share of the pixels that must stay on common ground
 COMMON = 0.3
 # held-out pixels lie in blocks of this side, along diagonals
 BLOCK = 8
 STEPS, TRIES = 25, 5
+# standard deviation of the surroundings that detail stands out from, in pixels of the view
+SURROUNDINGS = 1.5
 # a fit has converged when no parameter moves by this many pixels of its view
 CONVERGED = 3e-3
 
@@ -75,6 +78,8 @@ class Match:
         What they do not explain ``(g, n)``, in units of `contrast`.
     contrast
         Root of each band's sum of squares about its mean ``(g,)``.
+    weight
+        Root of the trust in each pixel ``(n,)``.
     """
 
     inside: NDArray[np.bool_]
@@ -83,6 +88,7 @@ class Match:
     basis: NDArray[np.float64]
     left: NDArray[np.float64]
     contrast: NDArray[np.float64]
+    weight: NDArray[np.float64]
 
     @property
     def count(self) -> int:
@@ -93,27 +99,44 @@ class Match:
     def share(self) -> float:
         """Share (0 to 1) of the guide's variance that is left over, corrected for the components' number."""
         freedom = self.count / max(self.count - self.basis.shape[1], 1)
-        return min(1.0, freedom * float(np.sum(self.left**2)) / len(self.left))
+        return min(1.0, float(freedom * np.sum(self.left**2)) / len(self.left))
+
+    def trust(self) -> NDArray[np.float64]:
+        """Return a weight ``(m,)`` for each of the level's pixels: small where far more is left over than usual."""
+        misfit = np.sqrt(np.sum(self.left**2, axis=0)) / self.weight
+        usual = 3 * max(float(np.median(misfit)), 1e-12)
+        trust = np.zeros(len(self.inside))
+        trust[self.inside] = 1 / (1 + (misfit / usual) ** 2)
+        # pixels that come in later are as good as most
+        trust[~self.inside] = 0.5
+        return trust
 
 
-def match(level: Level, y: NDArray[np.float64], x: NDArray[np.float64]) -> Match | None:
-    """Compare the images with the cube's pixels at guide positions (y, x); None if too few lie on common ground."""
+def match(
+    level: Level, y: NDArray[np.float64], x: NDArray[np.float64], trust: NDArray[np.float64] | None = None
+) -> Match | None:
+    """Compare the images with the cube's pixels at guide positions (y, x); None if too few lie on common ground.
+
+    `trust` ``(m,)`` weights the pixels; None trusts all alike.
+    """
     inside = level.guide.inside(y, x)
     count, needed = int(np.count_nonzero(inside)), 3 * (len(level.cube.values) + 1)
     if count < max(needed, COMMON * min(len(y), _seen(level, y, x))):
         return None
+    weight = np.ones(count) if trust is None else np.sqrt(trust[inside])
     components = level.cube.values[:, level.used][:, inside].T.astype(np.float64)
-    basis = np.linalg.qr(np.column_stack([np.ones(count), components]))[0]
+    basis = np.linalg.qr(np.column_stack([np.ones(count), components]) * weight[:, None])[0]
     y, x = y[inside], x[inside]
     values = level.guide.sample(y, x).astype(np.float64)
-    centred = values - values.mean(axis=1, keepdims=True)
-    contrast = np.sqrt(np.sum(centred**2, axis=1))
-    # a band that is flat on the common ground says nothing; it counts as not explained
-    contrast = np.maximum(contrast, 0.02 * np.sqrt(count))
+    weighted = (values - values.mean(axis=1, keepdims=True)) * weight
+    level_of = weight / np.linalg.norm(weight)
+    centred = weighted - (weighted @ level_of)[:, None] * level_of
+    # a band that is flat on the common ground says nothing
+    contrast = np.maximum(np.linalg.norm(centred, axis=1), 0.02 * np.linalg.norm(weight))
     left = (centred - (centred @ basis) @ basis.T) / contrast[:, None]
-    flat = np.sum((centred / contrast[:, None]) ** 2, axis=1)
-    left = np.where(flat[:, None] < 0.999, np.sqrt(1 / count), left)
-    return Match(inside, y, x, basis, left, contrast)
+    flat = np.linalg.norm(centred, axis=1) < 0.999 * contrast
+    left[flat] = level_of
+    return Match(inside, y, x, basis, left, contrast, weight)
 
 
 def _seen(level: Level, y: NDArray[np.float64], x: NDArray[np.float64]) -> float:
@@ -126,7 +149,7 @@ def _seen(level: Level, y: NDArray[np.float64], x: NDArray[np.float64]) -> float
     rows, columns = level.positions
     spread = np.cov(np.stack([rows, columns])), np.cov(np.stack([y, x]))
     growth = np.sqrt(np.linalg.det(spread[1]) / max(float(np.linalg.det(spread[0])), 1e-12))
-    return ground / max(float(growth) * level.cube.step**2, 1e-12)
+    return float(ground / max(float(growth) * level.cube.step**2, 1e-12))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +179,7 @@ class Fit:
     @property
     def gain(self) -> float:
         """Log-likelihood that the match gains over none: large overlaps that are well explained come first."""
-        return -self.count * float(np.log(max(self.share, 1e-12)))
+        return float(-self.count * np.log(max(self.share, 1e-12)))
 
 
 def frame_of(level: Level, matrix: NDArray[np.float64]) -> Frame:
@@ -175,6 +198,7 @@ def fit_matrix(
     model: str,
     *,
     moved: Transform | None = None,
+    robust: bool = False,
     steps: int = STEPS,
     check: Callable[[], None] | None = None,
 ) -> Fit | None:
@@ -190,6 +214,8 @@ def fit_matrix(
         A key of `MODELS`: in which ways the matrix may change.
     moved
         A transform whose displacements are added to the matrix.
+    robust
+        Whether pixels that fit much worse than most count less, such as things that moved.
     steps
         Number of steps at most.
     check
@@ -197,37 +223,40 @@ def fit_matrix(
     """
     frame = frame_of(level, matrix)
 
-    def at(trial: NDArray[np.float64]) -> Match | None:
-        if moved is None:
-            return match(level, *homogeneous(trial, *level.positions))
-        return match(level, *Transform(trial, moved.field, moved.lines).to_guide(*level.positions))
+    def at(trial: NDArray[np.float64], trust: NDArray[np.float64] | None = None) -> Match | None:
+        whole = Transform(trial) if moved is None else Transform(trial, moved.field, moved.lines)
+        return match(level, *whole.to_guide(*level.positions), trust)
 
-    now = at(matrix)
+    now, trust = at(matrix), None
     if now is None:
         return None
     damping, pixel = 1e-3, level.cube.step * _scale(level, matrix)
     normal = np.eye(MODELS[model])
-    for _ in range(steps):
+    for number in range(steps):
         if check is not None:
             check()
+        if robust and number:
+            trust = now.trust()
+            now = at(matrix, trust) or now
         normal, slope = _normal_equations(level, now, frame, model)
         for _ in range(TRIES):
             step = -np.linalg.solve(normal + damping * np.diag(np.diag(normal)) + 1e-12 * np.eye(len(slope)), slope)
             # no step leaves the range in which the slopes hold
-            step *= min(1.0, 2 * pixel / max(float(np.abs(step).max()), 1e-12))
+            step = np.asarray(step * min(1.0, 2 * pixel / max(float(np.abs(step).max()), 1e-12)), np.float64)
             trial = frame.moved(matrix, model, step)
-            then = at(trial)
+            then = at(trial, trust)
             if then is not None and then.share < now.share:
                 break
             damping = max(damping, 1e-4) * 8
         else:
             break
         matrix, now, damping = trial, then, damping / 6
-        if float(np.abs(step).max()) < CONVERGED * pixel:
+        if float(np.abs(step).max()) < CONVERGED * pixel and (number or not robust):
             break
     spread = len(now.left) * now.share / max(now.left.size - len(normal) - now.basis.shape[1], 1)
     errors = np.sqrt(np.clip(np.diag(np.linalg.pinv(normal)), 0, None) * spread)
-    return Fit(matrix, now.share, now.count, errors, frame)
+    plain = now if trust is None else at(matrix) or now
+    return Fit(matrix, plain.share, plain.count, errors, frame)
 
 
 def _scale(level: Level, matrix: NDArray[np.float64]) -> float:
@@ -244,7 +273,7 @@ def _normal_equations(
     ways = frame.directions(now.y, now.x, model)
     normal, slope = np.zeros((ways.shape[1],) * 2), np.zeros(ways.shape[1])
     for band in range(len(now.left)):
-        lines = (ways[0] * down[band] + ways[1] * right[band]) / now.contrast[band]
+        lines = (ways[0] * down[band] + ways[1] * right[band]) * (now.weight / now.contrast[band])
         lines -= (lines @ now.basis) @ now.basis.T
         normal += lines @ lines.T
         slope += lines @ now.left[band]
@@ -256,3 +285,29 @@ def held_out(shape: tuple[int, int]) -> NDArray[np.bool_]:
     side = max(1, min(BLOCK, min(shape) // 4))
     y, x = (np.arange(n) // side for n in shape)
     return np.asarray((y[:, None] + x) % 4 == 0)
+
+
+def detail_share(level: Level, transform: Transform) -> float:
+    """Return the share (0 to 1) of the guide's fine detail that the cube does not explain; 1 where nothing overlaps.
+
+    Detail is what differs from the surroundings of about three pixels. Smooth images of different places resemble each
+    other once shifted, turned and scaled; their detail does not.
+    """
+    shape = level.used.shape
+    y, x = (c.ravel() for c in transform.to_guide(*level.cube.positions))
+    ok = level.used & level.guide.inside(y, x).reshape(shape)
+    components = level.cube.values
+    count = int(np.count_nonzero(ok))
+    if count < 3 * (len(components) + 1):
+        return 1.0
+    around = np.maximum(gaussian_filter(ok.astype(np.float32), SURROUNDINGS), 1e-6)
+    guide = level.guide.sample(y, x).reshape(-1, *shape)
+    sharp, coarse = (
+        np.stack([plane - gaussian_filter(plane * ok, SURROUNDINGS) / around for plane in planes])[:, ok]
+        for planes in (guide, components)
+    )
+    basis = np.linalg.qr(coarse.T.astype(np.float64))[0]
+    left = sharp - (sharp @ basis) @ basis.T
+    contrast = np.maximum(np.sum(sharp.astype(np.float64) ** 2, axis=1), 1e-12)
+    share = float(np.mean(np.sum(left**2, axis=1) / contrast))
+    return min(1.0, share * count / max(count - len(components), 1))

@@ -58,10 +58,8 @@ class Candidate:
 def poses() -> Iterator[tuple[Pose, ...]]:
     """Yield sets of poses to try, the likely ones first."""
     near, scales = (0.9, 1.0, 1.1), (0.5, 0.56, 0.63, 0.71, 0.8, 1.25, 1.4, 1.58, 1.78, 2.0)
-    small, turns = (-12.0, -6.0, 0.0, 6.0, 12.0), np.arange(-180.0, 180.0, TURN).tolist()
-    rest = [turn for turn in turns if abs(turn) > 12]
-    yield tuple(Pose(turn, scale) for turn in small for scale in near)
-    yield tuple(Pose(turn, scale) for turn in rest for scale in near)
+    turns = np.arange(-180.0, 180.0, TURN).tolist()
+    yield tuple(Pose(turn, scale) for turn in turns for scale in near)
     yield tuple(Pose(turn, scale, mirrored=True) for turn in turns for scale in near)
     yield tuple(Pose(turn, scale) for turn in turns for scale in scales)
     yield tuple(Pose(turn, scale, mirrored=True) for turn in turns for scale in scales)
@@ -114,7 +112,7 @@ class ShiftSearch:
         """Return the gain for every shift ``(H, W)``; 0 where the overlap is too small."""
         (height, width), full = self.cube.measured.shape, seen.shape
         shape = full[0] + height - 1, full[1] + width - 1
-        fast = tuple(scipy.fft.next_fast_len(n, real=True) for n in shape)
+        fast = scipy.fft.next_fast_len(shape[0], real=True), scipy.fft.next_fast_len(shape[1], real=True)
         if fast not in self._spectra:
             # reversed, so that products of spectra are correlations
             self._spectra[fast] = scipy.fft.rfft2(self._planes[:, ::-1, ::-1], fast, workers=-1)
@@ -122,7 +120,11 @@ class ShiftSearch:
         k, g = self.components, len(values)
         sharp = scipy.fft.rfft2(np.concatenate([seen[None], values, values**2]), fast, workers=-1)
         products = np.concatenate(
-            [cube * sharp[0], (cube[None, : k + 1] * sharp[1 : 1 + g, None]).reshape(-1, *cube.shape[1:]), cube[0] * sharp[1 + g :]]
+            [
+                cube * sharp[0],
+                (cube[None, : k + 1] * sharp[1 : 1 + g, None]).reshape(-1, *cube.shape[1:]),
+                cube[0] * sharp[1 + g :],
+            ]
         )
         sums = scipy.fft.irfft2(products, fast, workers=-1)[:, : shape[0], : shape[1]]
         count = sums[0]

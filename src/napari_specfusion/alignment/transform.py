@@ -102,7 +102,7 @@ class Transform:
     def to_cube(self, y: Any, x: Any) -> tuple[Points, Points]:
         """Return cube coordinates (y, x) of guide coordinates."""
         y, x = np.broadcast_arrays(np.asarray(y, np.float64), np.asarray(x, np.float64))
-        back = np.linalg.inv(self.matrix)
+        back: NDArray[np.float64] = np.asarray(np.linalg.inv(self.matrix), np.float64)
         down, right = homogeneous(back, y, x)
         if self.field is None and self.lines is None:
             return down, right
@@ -135,8 +135,9 @@ class Transform:
         return extras
 
 
-def homogeneous(matrix: NDArray[np.float64], y: Points, x: Points) -> tuple[Points, Points]:
-    """Apply a projective matrix to coordinates (y, x)."""
+def homogeneous(matrix: NDArray[np.float64], y: Any, x: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Apply a projective matrix to coordinates (y, x), arrays of one shape or numbers."""
+    y, x = np.asarray(y, np.float64), np.asarray(x, np.float64)
     a, b, c = matrix
     below = c[0] * y + c[1] * x + c[2]
     return (a[0] * y + a[1] * x + a[2]) / below, (b[0] * y + b[1] * x + b[2]) / below

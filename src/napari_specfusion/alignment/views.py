@@ -28,10 +28,10 @@ __all__ = ["CubeView", "GuideView", "Views"]
 COMPONENTS = 8
 # guide bands that are compared, at most: principal components of more
 GUIDE_BANDS = 4
-# standard deviation of the PSF that is assumed, in cube pixels: between a detector's box and a soft lens
+# standard deviation of the PSF in cube pixels to begin with: between a detector's box and a soft lens
 PSF_WIDTH = 0.45
 # samples of a guide view per cube pixel of its scale
-SAMPLES = 2.5
+SAMPLES = 4.0
 # pixels along the longer side of the finest views
 FINEST_CUBE, FINEST_GUIDE = 1024, 4096
 # a position counts where at least this much of what it sees was measured
@@ -151,7 +151,7 @@ class Views:
     """
 
     def __init__(self, hsi: Cube, guide: Cube, scale: float, watch: Watch) -> None:
-        self.scale = scale
+        self.scale, self.width = scale, PSF_WIDTH
         self.finest = max(1, math.ceil(max(hsi.shape[1:]) / FINEST_CUBE))
         step = max(1, math.floor(scale * self.finest / SAMPLES), math.ceil(max(guide.shape[1:]) / FINEST_GUIDE))
         self._cube = _read_cube(hsi, self.finest, watch)
@@ -167,14 +167,17 @@ class Views:
         return found
 
     def guide(self, level: int, scale: float | None = None) -> GuideView:
-        """Return the guide as sharp as the cube of the same level sees it, at `scale` guide pixels per cube pixel."""
+        """Return the guide as sharp as the cube of the same level sees it, at `scale` guide pixels per cube pixel.
+
+        The PSF is as wide as `width` says, in cube pixels.
+        """
         scale = self.scale if scale is None else scale
         # in steps of 5 %, so that a search that drifts does not blur anew at every step
         scale = 1.05 ** round(math.log(scale, 1.05))
-        key = "guide", level, scale
+        key = "guide", level, scale, self.width
         if key not in self._made:
             pixels = level * self.finest
-            sigma = scale * math.sqrt(PSF_WIDTH**2 + (pixels**2 - 1) / 12)
+            sigma = scale * math.sqrt(self.width**2 + (pixels**2 - 1) / 12)
             self._made[key] = _blurred(self._guide, sigma, scale * pixels)
         found: GuideView = self._made[key]
         return found
@@ -256,7 +259,7 @@ def _read_guide(guide: Cube, step: int, watch: Watch) -> GuideView:
             continue
         watch.tell(part.start, height, "Reading the guide")
         values = guide.read(slice(first * step, last * step)).astype(np.float32, copy=False)
-        ok = np.isfinite(values).all(axis=0)
+        ok: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=0))
         if not ok.all():
             values = np.where(ok, values, 0)
         share[first:last] = _boxes(ok.astype(np.float32)[None], step)[0]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
+    from napari_specfusion.alignment.alignment import Alignment
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.sensor.sampling import Psf
     from napari_specfusion.sensor.srf import Srf
@@ -75,6 +76,8 @@ class Scene:
         The guide's response at the cube's bands; None means unknown.
     reference
         The truth at the guide's resolution, where it is known (simulated pairs).
+    alignment
+        How the guide was brought onto the cube's grid, if `align` did so.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class Scene:
     psf: Psf | None = None
     srf: Srf | None = None
     reference: Cube | None = None
+    alignment: Alignment | None = None
 
     def __post_init__(self) -> None:
         ratio = ratio_of(self.hsi, self.guide) if self.ratio is None else as_ratio(self.ratio)

@@ -1,0 +1,152 @@
+"""The simplest model that the pair supports: each is fitted to a part of the pixels and judged on the rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion.alignment.fit import BLOCK, Fit, Level, fit_matrix, held_out, match
+from napari_specfusion.alignment.local import Lines, Smooth, fit_local
+from napari_specfusion.alignment.model import MODELS
+from napari_specfusion.alignment.transform import Transform
+
+if TYPE_CHECKING:
+    from napari_specfusion.alignment.find import Finder
+
+__all__ = ["Chosen", "choose_local", "choose_model"]
+
+# A richer model must leave less on the held-out blocks: by this share of the residual and so many standard errors, or
+# by a share that no chance gives.
+SURE, WORTH, PLAIN = 3.0, 0.005, 0.05
+# local displacements have many parameters, and bend to what is no displacement: they must leave far less
+LOCAL_WORTH = 0.25
+# weights of the roughness that are tried for local displacements
+STIFFNESS = (0.3, 0.01)
+# distance of two coefficients of a smooth field in cube pixels: the coarse one first
+SPACINGS = (48.0, 20.0)
+# a cube with fewer lines or columns has no local displacements worth a try
+SMALLEST = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A model and its fit to all pixels."""
+
+    model: str
+    fit: Fit
+
+
+def choose_model(
+    finder: Finder, found: NDArray[np.float64], simplest: dict[str, NDArray[np.float64]], model: str
+) -> Chosen:
+    """Return the simplest model that the held-out pixels support, or the one that is asked for.
+
+    Parameters
+    ----------
+    finder
+        Holds the views of the pair.
+    found
+        Matrix ``(3, 3)`` that the search found.
+    simplest
+        Where to start models that keep a part of the matrix as it is expected: ``"shift"`` its linear part, ``"rigid"``
+        its scale.
+    model
+        A key of `MODELS`, or ``"auto"``.
+    """
+    names = list(MODELS) if model == "auto" else [model]
+    names = [name for name in names if name in simplest or name not in ("shift", "rigid")] or ["similarity"]
+    level = finder.level(1, found)
+    check = finder.watch.check
+    if len(names) > 1:
+        apart = held_out(level.used.shape)
+        best: tuple[str, Transform] | None = None
+        for name in names:
+            fit = fit_matrix(level.only(~apart), simplest.get(name, found), name, robust=True, check=check)
+            if fit is None:
+                continue
+            trial = Transform(fit.matrix)
+            if best is None or better(level.only(apart), trial, best[1]):
+                best = name, trial
+        names = [best[0]] if best is not None else names[-1:]
+    start = simplest.get(names[0], found)
+    fit = fit_matrix(level, start, names[0], robust=True, check=check)
+    return Chosen(names[0], fit if fit is not None else Fit(start, 1.0, 0))
+
+
+def choose_local(finder: Finder, transform: Transform) -> tuple[Transform, tuple[str, ...]]:
+    """Add the local displacements that the held-out pixels support; return their names, too."""
+    shape = finder.shape
+    if min(shape) < SMALLEST:
+        return transform, ()
+    finest = finder.level(1, transform.matrix)
+    apart = held_out(finest.used.shape)
+    numbers = [number for number in (4, 2, 1) if number <= finder.levels[0]] or [1]
+    levels = [finder.level(number, transform.matrix) for number in numbers]
+    kept: list[str] = []
+    check = finder.watch.check
+
+    def tried(kind: Smooth | Lines, parts: list[Level], base: Transform) -> Transform:
+        """Return the best of the stiffnesses on the held-out pixels, or `base`."""
+        best, wanted = base, None
+        for stiffness in STIFFNESS:
+            training = [part.only(~_coarse(apart, part)) for part in parts]
+            trial = fit_local(training, base, kind, shape, stiffness, check)
+            if better(finest.only(apart), trial, best, PLAIN if wanted else LOCAL_WORTH):
+                best, wanted = trial, stiffness
+        return base if wanted is None else fit_local(parts, base, kind, shape, wanted, check)
+
+    for spacing in SPACINGS:
+        if spacing > max(shape):
+            continue
+        finder.watch.tell(len(kept), 3, "Looking for local displacements")
+        fitted = tried(Smooth(spacing), levels, Transform(transform.matrix, None, transform.lines))
+        if fitted.field is not None and (not kept or better(finest.only(apart), fitted, transform)):
+            transform = fitted
+            kept = ["smooth"]
+    finder.watch.tell(2, 3, "Looking for displaced lines")
+    # lines of the cube itself, not averages of several
+    if finder.views.finest == 1:
+        fitted = tried(Lines(), levels[-1:], transform)
+        if fitted.lines is not None:
+            transform = fitted
+            kept.append("lines")
+    return transform, tuple(kept)
+
+
+def better(level: Level, one: Transform, other: Transform, plain: float = PLAIN) -> bool:
+    """Whether a transform leaves less of some pixels than another one: by a share `plain`, or by more than chance."""
+    first, second = (match(level, *t.to_guide(*level.positions)) for t in (one, other))
+    if first is None or second is None:
+        return first is not None
+    both = first.inside & second.inside
+    losses = []
+    for found in (first, second):
+        loss = np.zeros(len(found.inside))
+        # in the same unit for both
+        loss[found.inside] = np.mean((found.left * (found.contrast / second.contrast)[:, None]) ** 2, axis=0)
+        losses.append(loss[both])
+    rows, columns = np.nonzero(level.used)
+    side = max(1, min(BLOCK, min(level.used.shape) // 4))
+    blocks = (rows // side * 100_003 + columns // side)[both]
+    _, index = np.unique(blocks, return_inverse=True)
+    gains = np.bincount(index, losses[1] - losses[0])
+    if len(gains) < 3:
+        return False
+    error = float(gains.std(ddof=1)) * math.sqrt(len(gains))
+    gain = float(gains.sum())
+    total = float(losses[1].sum())
+    return gain > plain * total or (plain == PLAIN and gain > SURE * error and gain > WORTH * total)
+
+
+def _coarse(apart: NDArray[np.bool_], level: Level) -> NDArray[np.bool_]:
+    """Return held-out pixels of the finest view on a coarser one: all pixels that hold some."""
+    factor = round(apart.shape[0] / level.used.shape[0])
+    if factor == 1:
+        return apart
+    rows, columns = level.used.shape
+    whole = apart[: rows * factor, : columns * factor]
+    return np.asarray(whole.reshape(rows, factor, columns, factor).any(axis=(1, 3)))
