@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,11 +108,10 @@ class Finder:
         return matrix
 
     def _width(self, matrix: NDArray[np.float64]) -> float:
-        options = {"xatol": 0.01, "maxiter": 12}
-        found = minimize_scalar(
-            lambda w: self._left(matrix, float(w)), bounds=WIDTHS, method="bounded", options=options
-        )
-        return float(found.x)
+        def left(width: Any) -> float:
+            return self._left(matrix, float(width))
+
+        return float(minimize_scalar(left, bounds=WIDTHS, method="bounded", options={"xatol": 0.01}).x)
 
     def _left(self, matrix: NDArray[np.float64], width: float) -> float:
         self.watch.check()

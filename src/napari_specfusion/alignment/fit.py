@@ -242,8 +242,8 @@ def fit_matrix(
         for _ in range(TRIES):
             step = -np.linalg.solve(normal + damping * np.diag(np.diag(normal)) + 1e-12 * np.eye(len(slope)), slope)
             # no step leaves the range in which the slopes hold
-            step = np.asarray(step * min(1.0, 2 * pixel / max(float(np.abs(step).max()), 1e-12)), np.float64)
-            trial = frame.moved(matrix, model, step)
+            step *= min(1.0, 2 * pixel / max(float(np.abs(step).max()), 1e-12))
+            trial = frame.moved(matrix, model, np.asarray(step, np.float64))
             then = at(trial, trust)
             if then is not None and then.share < now.share:
                 break
