@@ -34,6 +34,8 @@ LONGEST_HEADER = 8 << 20
 LONGEST_WAVELENGTHS = 10_000_000
 # a world file: six numbers
 LONGEST_WORLD_FILE = 10_000
+# a saved alignment: a field of a large scene has a few thousand numbers
+LARGEST_ALIGNMENT = 64 << 20
 # other metadata of a cube, as written to a file
 LONGEST_METADATA = 256 << 10
 

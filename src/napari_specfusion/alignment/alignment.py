@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.alignment.georeference import grid_matrix
-from napari_specfusion.alignment.transform import Field, Transform, frame_matrix, homogeneous
+from napari_specfusion.alignment.record import read_record, write_record
+from napari_specfusion.alignment.transform import Transform, frame_matrix, homogeneous
 from napari_specfusion.alignment.warp import warped
 from napari_specfusion.data.scene import Finding, Scene
 from napari_specfusion.data.summary import html_summary, text_summary
 from napari_specfusion.errors import AlignmentError
 from napari_specfusion.io import as_cube
-from napari_specfusion.io.atomic import replacing
 
 if TYPE_CHECKING:
     import os
@@ -33,9 +31,6 @@ __all__ = ["Alignment", "Placement", "Verdict"]
 
 Verdict = Literal["good", "doubtful", "unrelated"]
 Placement = Literal["as is", "cropped", "resampled"]
-_VERSION = 1
-# a saved alignment is small: a field of a large scene has a few thousand numbers
-LARGEST_FILE = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,34 +309,7 @@ class Alignment:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the alignment to a JSON file; an existing one is replaced."""
-        extra = self.transform
-        stored = {
-            "napari_specfusion_alignment": _VERSION,
-            "matrix": extra.matrix.tolist(),
-            "field": None
-            if extra.field is None
-            else {
-                "control": extra.field.control.tolist(),
-                "origin": list(extra.field.origin),
-                "spacing": extra.field.spacing,
-            },
-            "lines": None if extra.lines is None else extra.lines.tolist(),
-            "ratio": [self.ratio.numerator, self.ratio.denominator],
-            "cube_shape": list(self.cube_shape),
-            "guide_shape": list(self.guide_shape),
-            "window": list(self.window),
-            "placement": self.placement,
-            "model": self.model,
-            "local": list(self.local),
-            "before": self.before,
-            "after": self.after,
-            "detail": self.detail,
-            "certainty": dict(self.certainty),
-            "verdict": self.verdict,
-            "notes": [[note.level, note.topic, note.message] for note in self.notes],
-        }
-        with replacing(Path(path)) as partial:
-            Path(partial).write_text(json.dumps(stored, indent=1), encoding="utf-8")
+        write_record(path, self._stored())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -352,57 +320,10 @@ class Alignment:
         AlignmentError
             If the file is missing, or is not an alignment.
         """
-        path = Path(path)
-        try:
-            if path.stat().st_size > LARGEST_FILE:
-                raise ValueError(f"it has {path.stat().st_size >> 20} MB")
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            if stored.get("napari_specfusion_alignment") != _VERSION:
-                raise ValueError("it has another version, or none")
-            return cls(**_restored(stored))
-        except OSError as error:
-            raise AlignmentError(f"{path} cannot be read: {error.strerror or error}. Check the name.") from error
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-            raise AlignmentError(
-                f"{path} is not an alignment that this version wrote ({error}). Align the two images again."
-            ) from error
+        return cls(**read_record(path))
 
-
-def _restored(stored: dict[str, Any]) -> dict[str, Any]:
-    bent = stored["field"]
-    smooth = None
-    if bent is not None:
-        control = np.array(bent["control"], dtype=np.float64)
-        if control.ndim != 3 or len(control) != 2 or min(control.shape[1:]) < 4 or not np.isfinite(control).all():
-            raise ValueError("its field is damaged")
-        smooth = Field(control, (float(bent["origin"][0]), float(bent["origin"][1])), float(bent["spacing"]))
-    lines = None if stored["lines"] is None else np.array(stored["lines"], dtype=np.float64)
-    cube_shape = int(stored["cube_shape"][0]), int(stored["cube_shape"][1])
-    if lines is not None and (lines.shape != (cube_shape[0], 2) or not np.isfinite(lines).all()):
-        raise ValueError("its lines are damaged")
-    top, bottom, left, right = (int(n) for n in stored["window"])
-    if not (0 <= top < bottom <= cube_shape[0] and 0 <= left < right <= cube_shape[1]):
-        raise ValueError("its window lies outside the cube")
-    if stored["placement"] not in ("as is", "cropped", "resampled"):
-        raise ValueError(f"its placement is {stored['placement']!r}")
-    if stored["verdict"] not in ("good", "doubtful", "unrelated"):
-        raise ValueError(f"its verdict is {stored['verdict']!r}")
-    return {
-        "transform": Transform(np.array(stored["matrix"], dtype=np.float64), smooth, lines),
-        "ratio": Fraction(int(stored["ratio"][0]), int(stored["ratio"][1])),
-        "cube_shape": cube_shape,
-        "guide_shape": (int(stored["guide_shape"][0]), int(stored["guide_shape"][1])),
-        "window": (top, bottom, left, right),
-        "placement": stored["placement"],
-        "model": str(stored["model"]),
-        "local": tuple(map(str, stored["local"])),
-        "before": None if stored["before"] is None else float(stored["before"]),
-        "after": float(stored["after"]),
-        "detail": float(stored["detail"]),
-        "certainty": {str(key): float(value) for key, value in stored["certainty"].items()},
-        "verdict": stored["verdict"],
-        "notes": tuple(Finding(*map(str, note)) for note in stored["notes"]),  # type: ignore[arg-type]
-    }
+    def _stored(self) -> dict[str, Any]:
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 def _joined(parts: list[str]) -> str:

@@ -41,7 +41,11 @@ class Chosen:
 
 
 def choose_model(
-    finder: Finder, found: NDArray[np.float64], simplest: dict[str, NDArray[np.float64]], model: str
+    finder: Finder,
+    found: NDArray[np.float64],
+    simplest: dict[str, NDArray[np.float64]],
+    model: str,
+    moved: Transform | None = None,
 ) -> Chosen:
     """Return the simplest model that the held-out pixels support, or the one that is asked for.
 
@@ -56,6 +60,8 @@ def choose_model(
         its scale.
     model
         A key of `MODELS`, or ``"auto"``.
+    moved
+        A transform whose displacements are added to the matrix.
     """
     names = list(MODELS) if model == "auto" else [model]
     names = [name for name in names if name in simplest or name not in ("shift", "rigid")] or ["similarity"]
@@ -65,15 +71,17 @@ def choose_model(
         apart = held_out(level.used.shape)
         best: tuple[str, Transform] | None = None
         for name in names:
-            fit = fit_matrix(level.only(~apart), simplest.get(name, found), name, robust=True, check=check)
+            fit = fit_matrix(level.only(~apart), simplest.get(name, found), name, moved=moved, robust=True, check=check)
             if fit is None:
                 continue
-            trial = Transform(fit.matrix)
+            trial = Transform(
+                fit.matrix, None if moved is None else moved.field, None if moved is None else moved.lines
+            )
             if best is None or better(level.only(apart), trial, best[1]):
                 best = name, trial
         names = [best[0]] if best is not None else names[-1:]
     start = simplest.get(names[0], found)
-    fit = fit_matrix(level, start, names[0], robust=True, check=check)
+    fit = fit_matrix(level, start, names[0], moved=moved, robust=True, check=check)
     return Chosen(names[0], fit if fit is not None else Fit(start, 1.0, 0))
 
 

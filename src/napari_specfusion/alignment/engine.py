@@ -4,53 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.alignment.alignment import Alignment, Verdict
-from napari_specfusion.alignment.choose import choose_local, choose_model
+from napari_specfusion.alignment.begin import Start, begin_at, fitting_ratio, near_parts
+from napari_specfusion.alignment.choose import Chosen, choose_local, choose_model
 from napari_specfusion.alignment.find import DOUBTFUL, FOUND, Finder, Found
 from napari_specfusion.alignment.fit import Fit, detail_share, match
-from napari_specfusion.alignment.georeference import Placed, pixel_scale, placed_by_tags
 from napari_specfusion.alignment.model import MODELS
 from napari_specfusion.alignment.place import place
-from napari_specfusion.alignment.points import matrix_of_points
-from napari_specfusion.alignment.transform import Transform, frame_matrix, homogeneous
+from napari_specfusion.alignment.transform import Transform, homogeneous
 from napari_specfusion.alignment.views import Views
 from napari_specfusion.data.scene import Finding, Scene, as_ratio
-from napari_specfusion.errors import AlignmentError, SceneError
+from napari_specfusion.errors import AlignmentError
 from napari_specfusion.io import as_cube
 from napari_specfusion.progress import Progress, ShouldStop, Watch
 
 if TYPE_CHECKING:
+    from napari_specfusion.alignment.reading import Window
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import CubeLike
 
-    Start = Literal["tags", "images"] | Alignment | Transform | NDArray[Any] | list[Any] | None
+    StartLike = Literal["tags", "images"] | Alignment | Transform | NDArray[Any] | list[Any] | None
 
 __all__ = ["align"]
 
 # residuals (roots of shares of the variance) above which the whole match is doubtful, or none
 GOOD, UNRELATED = 0.5, 0.8
-# cube pixels around what the tags say that are searched
-MARGIN = 0.15
+# windows of a large pair that are read: their side in cube pixels, how many along an axis, and how far around them
+SIDE, PER_AXIS, REACH = 64, 6, 12
 # a search that ends this far from the tags, in cube pixels, contradicts them
 CONTRADICTS = 8.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Start:
-    """Where to begin: likely matrices, linear parts to expect, and what is behind them."""
-
-    matrices: tuple[NDArray[np.float64], ...]
-    nominals: tuple[NDArray[np.float64], ...]
-    kind: Literal["given", "tags", "sizes", "none"]
-    displaced: Transform | None = None
-    notes: tuple[str, ...] = ()
 
 
 def align(
@@ -58,7 +48,7 @@ def align(
     guide: CubeLike,
     *,
     model: str = "auto",
-    start: Start = None,
+    start: StartLike = None,
     ratio: Fraction | int | float | None = None,
     progress: Callable[[Progress], None] | None = None,
     should_stop: ShouldStop | None = None,
@@ -113,30 +103,40 @@ def align(
     low, sharp = as_cube(hsi), as_cube(guide)
     watch.tell(0, 1, "Aligning the two images")
     wanted = None if ratio is None else as_ratio(ratio)
-    as_is = _fitting(low, sharp, wanted)
-    begin = _start_of(low, sharp, start, wanted, as_is)
-    top, left, part_low, part_sharp = _parts(low, sharp, begin)
+    as_is = fitting_ratio(low, sharp, wanted)
+    begin = begin_at(low, sharp, start, wanted, as_is)
+    top, left, part_low, part_sharp = near_parts(low, sharp, begin)
     move_low, move_sharp = _moves(top, left)
     local = [np.linalg.inv(move_sharp) @ matrix @ move_low for matrix in begin.matrices]
 
+    bent = None
+    if begin.displaced is not None:
+        onto = np.linalg.inv(move_sharp) @ begin.displaced.matrix
+        bent = Transform(onto, begin.displaced.field, begin.displaced.lines).cropped(*top)
+
     scale = math.sqrt(abs(float(np.linalg.det(begin.nominals[0]))))
-    finder = Finder(Views(part_low, part_sharp, scale, watch), part_low.shape[1:], watch)
-    found = _search(finder, local, begin)
-    far = begin.kind in ("tags", "sizes") and _distance(found, local, part_low) > CONTRADICTS * scale
-    trusted_search = found is not None and found.detail < FOUND and found.fit.share < GOOD**2
-    if (found is None or (far and not trusted_search)) and local:
-        # nothing better than the start was found
+    finder, found = _found(part_low, part_sharp, scale, local, begin, watch)
+    settled = _settled(found)
+    if local and not settled and begin.kind != "given":
+        # nothing better than the start was found that could be trusted
         found = _stay(finder, local[0])
     if found is None:
         raise AlignmentError(
             "The two images have no common ground that could be compared. Check that both show the same place, or give "
             "three or more point pairs (start=)."
         )
-    matrix = finder.sharpen(found.fit.matrix) if found.detail < FOUND else found.fit.matrix
-    simplest = _simplest(matrix, local if begin.kind != "given" and not far else [], begin.nominals)
-    chosen = choose_model(finder, matrix, simplest, model)
+    away = _distance(found, local, part_low) / scale
+    far = begin.kind in ("tags", "sizes") and away > CONTRADICTS
+    if settled:
+        matrix = finder.sharpen(found.fit.matrix)
+        simplest = _simplest(matrix, [] if far or begin.kind == "given" else local, begin.nominals)
+        chosen = choose_model(finder, matrix, simplest, model, None if far else bent)
+    else:
+        chosen = Chosen("shift", found.fit)
     transform, kinds = Transform(chosen.fit.matrix), tuple[str, ...]()
-    if model == "auto" and found.detail < FOUND:
+    if bent is not None and not far:
+        transform = Transform(chosen.fit.matrix, bent.field, bent.lines)
+    elif model == "auto" and settled:
         transform, kinds = choose_local(finder, transform)
     level = finder.level(1, transform.matrix)
     matched = match(level, *transform.to_guide(*level.positions))
@@ -147,9 +147,9 @@ def align(
     notes = [Finding("warning", "georeference", note) for note in begin.notes]
     if far and begin.kind == "tags":
         verdict = "doubtful" if verdict == "good" else verdict
-        notes.append(_contradiction(_distance(found, local, part_low) / scale))
+        notes.append(_contradiction(away))
 
-    whole = _moved_back(transform, move_low, move_sharp, (top, left))
+    whole = _moved_back(transform, move_low, move_sharp)
     shapes = _plane(low), _plane(sharp)
     fits = as_is is not None
     where = place(whole, *shapes, as_is if fits else wanted, fits=fits)
@@ -171,116 +171,6 @@ def align(
     return alignment.scene(low, sharp)
 
 
-# --- where to begin -----------------------------------------------------------
-
-
-def _fitting(low: Cube, sharp: Cube, ratio: Fraction | None) -> Fraction | None:
-    """Return the ratio at which the two images make a scene as they are, or None."""
-    try:
-        return Scene(low, sharp, ratio).factor
-    except SceneError:
-        return None
-
-
-def _start_of(low: Cube, sharp: Cube, start: Any, ratio: Fraction | None, as_is: Fraction | None) -> _Start:
-    nominals = _nominals(low, sharp, ratio, as_is)
-    if isinstance(start, Alignment):
-        start = start.transform
-    if isinstance(start, Transform):
-        return _given(start.matrix, low, start if start.field is not None or start.lines is not None else None)
-    if start is not None and not isinstance(start, str):
-        matrix = _numbers(start)
-        return _given(matrix if matrix.shape == (3, 3) else matrix_of_points(start), low)
-    if start not in (None, "tags", "images"):
-        raise AlignmentError(f"The start is {start!r}; give 'tags', 'images', point pairs, a matrix or an Alignment.")
-    placed: Placed | None = None if start == "images" else placed_by_tags(low, sharp)
-    if placed is not None:
-        middle = (low.shape[1] - 1) / 2, (low.shape[2] - 1) / 2
-        linear = placed.transform.jacobian(*middle)
-        displaced = placed.transform if placed.transform.field is not None else None
-        return _Start((placed.transform.matrix,), (linear,), "tags", displaced, placed.notes)
-    if start == "tags":
-        raise AlignmentError(
-            "The tags of the two files do not say where they lie: both need an affine. Give start='images' or point "
-            "pairs instead."
-        )
-    if as_is is not None:
-        return _Start((frame_matrix(float(as_is)),), nominals, "sizes")
-    return _Start((), nominals, "none")
-
-
-def _given(matrix: NDArray[np.float64], low: Cube, displaced: Transform | None = None) -> _Start:
-    middle = (low.shape[1] - 1) / 2, (low.shape[2] - 1) / 2
-    transform = Transform(matrix)
-    return _Start((transform.matrix,), (transform.jacobian(*middle),), "given", displaced)
-
-
-def _numbers(start: Any) -> NDArray[np.float64]:
-    try:
-        return np.asarray(start, dtype=np.float64)
-    except (TypeError, ValueError):
-        return np.zeros(0)
-
-
-def _nominals(
-    low: Cube, sharp: Cube, ratio: Fraction | None, as_is: Fraction | None
-) -> tuple[NDArray[np.float64], ...]:
-    """Return the linear parts ``(2, 2)`` that the ratio, the pixel sizes or the sizes of the images suggest."""
-    if ratio is not None:
-        return (np.eye(2) * float(ratio),)
-    sizes = pixel_scale(low, sharp)
-    if sizes is not None and (sizes > 1).all():
-        return (np.diag(sizes),)
-    if as_is is not None:
-        return (np.eye(2) * float(as_is),)
-    sides = np.array(sharp.shape[1:]) / np.array(low.shape[1:])
-    even = float(np.sqrt(sides.prod()))
-    if even <= 1:
-        raise AlignmentError(
-            f"The guide is {sharp.shape[1]} x {sharp.shape[2]} pixels, the cube {low.shape[1]} x {low.shape[2]}: a "
-            "guide must be sharper than the cube. Are the two swapped? If it shows a small part of the cube only, give "
-            "the ratio."
-        )
-    if sides.max() < 1.1 * sides.min():
-        return (np.eye(2) * even,)
-    # another part of the ground, or pixels that are not square
-    return np.eye(2) * even, np.diag(sides)
-
-
-# --- the part that counts -------------------------------------------------------
-
-
-def _parts(low: Cube, sharp: Cube, begin: _Start) -> tuple[tuple[int, int], tuple[int, int], Cube, Cube]:
-    """Return the parts of the two images near the common ground that the start gives, and where they begin."""
-    if begin.kind not in ("tags", "given"):
-        return (0, 0), (0, 0), low, sharp
-    matrix = begin.matrices[0]
-    rows, columns = _box(matrix, _plane(low), _plane(sharp))
-    inverse = np.asarray(np.linalg.inv(matrix), np.float64)
-    back = _box(inverse, (rows.stop, columns.stop), _plane(low), (rows.start, columns.start))
-    if 0 in (rows.stop - rows.start, columns.stop - columns.start, back[0].stop - back[0].start):
-        source = "tags" if begin.kind == "tags" else "start"
-        raise AlignmentError(
-            f"The {source} of the two images place them apart: they have no common ground. "
-            "Check the files, or search by their content alone (start='images')."
-        )
-    return (back[0].start, back[1].start), (rows.start, columns.start), low.crop(*back), sharp.crop(rows, columns)
-
-
-def _box(
-    matrix: NDArray[np.float64], size: tuple[int, int], other: tuple[int, int], first: tuple[int, int] = (0, 0)
-) -> tuple[slice, slice]:
-    """Return the rows and columns of the other image on which a window of one image falls, with a margin."""
-    y, x = np.meshgrid([first[0] - 0.5, size[0] - 0.5], [first[1] - 0.5, size[1] - 0.5], indexing="ij")
-    down, right = homogeneous(matrix, y, x)
-    parts = []
-    for places, length in ((down, other[0]), (right, other[1])):
-        margin = MARGIN * float(np.ptp(places))
-        begin = min(max(0, math.floor(places.min() - margin)), length)
-        parts.append(slice(begin, max(begin, min(length, math.ceil(places.max() + margin)))))
-    return parts[0], parts[1]
-
-
 def _moves(low: tuple[int, int], sharp: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     moves = []
     for first in (low, sharp):
@@ -290,14 +180,8 @@ def _moves(low: tuple[int, int], sharp: tuple[int, int]) -> tuple[NDArray[np.flo
     return moves[0], moves[1]
 
 
-def _moved_back(
-    transform: Transform,
-    move_low: NDArray[np.float64],
-    move_sharp: NDArray[np.float64],
-    parts: tuple[tuple[int, int], tuple[int, int]],
-) -> Transform:
+def _moved_back(transform: Transform, move_low: NDArray[np.float64], move_sharp: NDArray[np.float64]) -> Transform:
     """Return a transform of two parts as one of the whole images."""
-    del parts
     plain = Transform(move_sharp @ transform.matrix, transform.field, transform.lines)
     top, left = int(move_low[0, 2]), int(move_low[1, 2])
     return plain.cropped(-top, -left) if (top, left) != (0, 0) else plain
@@ -306,10 +190,49 @@ def _moved_back(
 # --- the search -----------------------------------------------------------------
 
 
-def _search(finder: Finder, starts: list[NDArray[np.float64]], begin: _Start) -> Found | None:
+def _found(
+    low: Cube, sharp: Cube, scale: float, starts: list[NDArray[np.float64]], begin: Start, watch: Watch
+) -> tuple[Finder, Found | None]:
+    """Return the best match and what found it; a large pair is read whole only if a sample near the start fails."""
+    if starts and low.data.nbytes + sharp.data.nbytes > memory.KEPT_PAIR:
+        windows = _windows(low, sharp, starts[0])
+        finder = Finder(Views(low, sharp, scale, watch, windows), _plane(low), watch)
+        near = finder.near(starts)
+        if _settled(near):
+            return finder, near
+    finder = Finder(Views(low, sharp, scale, watch), _plane(low), watch)
+    return finder, _search(finder, starts, begin)
+
+
+def _windows(low: Cube, sharp: Cube, matrix: NDArray[np.float64]) -> list[tuple[Window, Window]]:
+    """Return windows of the cube, spread evenly, and the part of the guide that each needs."""
+    bands, height, width = low.shape
+    fitting = memory.KEPT_PAIR // (2 * low.dtype.itemsize * bands * SIDE**2)
+    count = int(np.clip(math.isqrt(fitting), 2, PER_AXIS))
+    corners = [
+        sorted({int(at) for at in np.linspace(0, max(0, n - SIDE), min(count, -(-n // SIDE)))}) for n in (height, width)
+    ]
+    windows = []
+    for top, left in product(*corners):
+        part = slice(top, min(top + SIDE, height)), slice(left, min(left + SIDE, width))
+        y, x = (np.array([p.start - REACH, p.stop + REACH], float) for p in part)
+        down, right = homogeneous(matrix, *np.meshgrid(y, x, indexing="ij"))
+        rows, columns = (
+            slice(max(0, math.floor(c.min())), min(n, math.ceil(c.max())))
+            for c, n in ((down, sharp.shape[1]), (right, sharp.shape[2]))
+        )
+        if rows.start < rows.stop and columns.start < columns.stop:
+            windows.append((part, (rows, columns)))
+    return windows
+
+
+def _settled(near: Found | None) -> bool:
+    return near is not None and near.detail < FOUND and near.fit.share < GOOD**2
+
+
+def _search(finder: Finder, starts: list[NDArray[np.float64]], begin: Start) -> Found | None:
     near = finder.near(starts) if starts else None
-    settled = near is not None and near.detail < FOUND and near.fit.share < GOOD**2
-    if settled or begin.kind == "given":
+    if _settled(near) or begin.kind == "given":
         return near
     anywhere = finder.anywhere(begin.nominals)
     if near is None or (anywhere is not None and anywhere.loss < near.loss):

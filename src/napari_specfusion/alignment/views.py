@@ -14,20 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, map_coordinates, spline_filter
 
-from napari_specfusion import memory
-from napari_specfusion.calibration.moments import sample_rows, strips
-from napari_specfusion.errors import AlignmentError
+from napari_specfusion.alignment.reading import boxes, read_cube, read_guide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_specfusion.alignment.reading import Window
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.progress import Watch
 
 __all__ = ["CubeView", "GuideView", "Views"]
 
-# principal components of the cube that explain the guide
-COMPONENTS = 8
-# guide bands that are compared, at most: principal components of more
-GUIDE_BANDS = 4
 # standard deviation of the PSF in cube pixels to begin with: between a detector's box and a soft lens
 PSF_WIDTH = 0.45
 # samples of a guide view per cube pixel of its scale
@@ -66,8 +63,8 @@ class CubeView:
         """Return the view with `factor` x `factor` pixels averaged into one."""
         if factor == 1:
             return self
-        share = _boxes(self.measured.astype(np.float32)[None], factor)[0]
-        values = _boxes(self.values, factor) / np.maximum(share, 1e-6)
+        share = boxes(self.measured.astype(np.float32)[None], factor)[0]
+        values = boxes(self.values, factor) / np.maximum(share, 1e-6)
         measured = share > 0.5
         return CubeView(np.where(measured, values, 0).astype(np.float32), measured, self.step * factor)
 
@@ -141,6 +138,8 @@ class Views:
         Guide pixels per cube pixel, roughly.
     watch
         Told about the reading; may stop it.
+    windows
+        Pairs of windows, of the cube and of the guide, to read instead of the whole images.
 
     Raises
     ------
@@ -150,12 +149,21 @@ class Views:
         If `watch` stops it.
     """
 
-    def __init__(self, hsi: Cube, guide: Cube, scale: float, watch: Watch) -> None:
+    def __init__(
+        self,
+        hsi: Cube,
+        guide: Cube,
+        scale: float,
+        watch: Watch,
+        windows: Sequence[tuple[Window, Window]] | None = None,
+    ) -> None:
         self.scale, self.width = scale, PSF_WIDTH
         self.finest = max(1, math.ceil(max(hsi.shape[1:]) / FINEST_CUBE))
         step = max(1, math.floor(scale * self.finest / SAMPLES), math.ceil(max(guide.shape[1:]) / FINEST_GUIDE))
-        self._cube = _read_cube(hsi, self.finest, watch)
-        self._guide = _read_guide(guide, step, watch)
+        parts, sharp = (None, None) if windows is None else map(list, zip(*windows, strict=True))
+        self._cube = CubeView(*read_cube(hsi, self.finest, watch, parts), self.finest)
+        values, share = read_guide(guide, step, watch, sharp)
+        self._guide = GuideView(values, share, step, math.sqrt((step**2 - 1) / 12))
         self._made: dict[Any, Any] = {}
 
     def cube(self, level: int) -> CubeView:
@@ -183,108 +191,14 @@ class Views:
         return found
 
 
-# --- reading ------------------------------------------------------------------
-
-
-def _read_cube(hsi: Cube, step: int, watch: Watch) -> CubeView:
-    """Return the cube's components, `step` x `step` pixels averaged."""
-    _, height, width = hsi.shape
-    good = hsi.good if hsi.good.any() else np.ones(hsi.bands, np.bool_)
-    live, mean, directions = _directions(hsi, good, watch)
-    rows = height // step
-    found = np.zeros((directions.shape[1], rows, width // step), np.float32)
-    share = np.zeros(found.shape[1:], np.float32)
-    # whole blocks of rows in each strip
-    size = max(step, memory.STRIP // (8 * hsi.bands * width) // step * step)
-    basis = directions.T.astype(np.float32)
-    for start in range(0, rows * step, size):
-        watch.tell(start, height, "Reading the cube")
-        part = slice(start, min(start + size, rows * step))
-        values = hsi.read(part)[live]
-        ok = np.isfinite(values).all(axis=0)
-        centred = np.where(ok, values - mean[:, None, None], 0).astype(np.float32)
-        planes = np.tensordot(basis, centred, axes=1)
-        target = slice(start // step, part.stop // step)
-        share[target] = _boxes(ok.astype(np.float32)[None], step)[0]
-        found[:, target] = _boxes(planes, step) / np.maximum(share[target], 1e-6)
-    measured = share > 0.5
-    if np.count_nonzero(measured) < 4 * COMPONENTS:
-        raise AlignmentError(
-            f"Only {np.count_nonzero(measured)} pixels of the cube hold values in all bands; at least "
-            f"{4 * COMPONENTS} are needed to align it. Check its no-data value."
-        )
-    return CubeView(np.where(measured, found, 0), measured, step)
-
-
-def _directions(
-    hsi: Cube, good: NDArray[np.bool_], watch: Watch
-) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the bands used, their means, and whitening directions ``(bands, k)``."""
-    bands, height, width = hsi.shape
-    parts = []
-    for rows in sample_rows(height, width, bands):
-        watch.tell(rows.start, height, "Reading the cube")
-        values = hsi.read(rows)[good].reshape(np.count_nonzero(good), -1)
-        parts.append(values[:, :: max(1, height * width // 65_536 // 4)])
-    pixels = np.concatenate(parts, axis=1).astype(np.float64)
-    some = np.isfinite(pixels).any(axis=1)
-    pixels = pixels[some]
-    pixels = pixels[:, np.isfinite(pixels).all(axis=0)]
-    if pixels.shape[1] < 4 * COMPONENTS:
-        raise AlignmentError(
-            f"Only {pixels.shape[1]} pixels of the cube hold values in all bands; at least {4 * COMPONENTS} are needed "
-            "to align it. Check its no-data value."
-        )
-    mean = pixels.mean(axis=1)
-    pixels -= mean[:, None]
-    variance, vectors = np.linalg.eigh(pixels @ pixels.T / pixels.shape[1])
-    if not variance[-1] > 1e-12 * float(np.mean(mean**2)):
-        raise AlignmentError("The cube is constant: nothing in it can be compared with the guide. Check the file.")
-    count = min(COMPONENTS, len(mean), max(1, pixels.shape[1] // 30))
-    kept = variance[-count:][::-1] > 1e-10 * variance[-1]
-    directions = vectors[:, -count:][:, ::-1][:, kept] / np.sqrt(variance[-count:][::-1][kept])
-    return np.flatnonzero(good)[some], mean, directions
-
-
-def _read_guide(guide: Cube, step: int, watch: Watch) -> GuideView:
-    """Return the guide with `step` x `step` pixels averaged, its contrast about 1."""
-    bands, height, width = guide.shape
-    rows = max(1, height // step)
-    found = np.zeros((bands, rows, max(1, width // step)), np.float32)
-    share = np.zeros(found.shape[1:], np.float32)
-    for part in strips(height, bands * width):
-        # whole blocks of rows in each strip
-        first, last = part.start // step, rows if part.stop == height else part.stop // step
-        if first >= last:
-            continue
-        watch.tell(part.start, height, "Reading the guide")
-        values = guide.read(slice(first * step, last * step)).astype(np.float32, copy=False)
-        ok: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=0))
-        if not ok.all():
-            values = np.where(ok, values, 0)
-        share[first:last] = _boxes(ok.astype(np.float32)[None], step)[0]
-        found[:, first:last] = _boxes(values, step) / np.maximum(share[first:last], 1e-6)
-    measured = share > 0.5
-    if np.count_nonzero(measured) < 4 * COMPONENTS:
-        raise AlignmentError("The guide holds hardly any valid pixel. Check its no-data value.")
-    pixels = found[:, measured].astype(np.float64)
-    mean, spread = pixels.mean(axis=1), pixels.std(axis=1)
-    varied = spread > 1e-6 * np.maximum(np.abs(mean), 1e-30)
-    if not varied.any():
-        raise AlignmentError("The guide is constant: nothing in it can be compared with the cube. Check the file.")
-    found = (found[varied] - mean[varied, None, None]) / spread[varied, None, None]
-    if len(found) > GUIDE_BANDS:
-        inner = found[:, measured]
-        _, vectors = np.linalg.eigh(inner @ inner.T)
-        found = np.tensordot(vectors[:, : -GUIDE_BANDS - 1 : -1].T, found, axes=1)
-    return GuideView(np.where(measured, found, 0).astype(np.float32), share, step, math.sqrt((step**2 - 1) / 12))
+# --- averages and blurs -------------------------------------------------------
 
 
 def _blurred(view: GuideView, sigma: float, pixel: float) -> GuideView:
     """Return a view blurred to `sigma`, averaged first as far as `pixel` guide pixels per cube pixel allow."""
     factor = max(1, math.floor(pixel / SAMPLES / view.step))
-    share = _boxes(view.weight[None], factor)[0]
-    values = _boxes(view.values * view.weight, factor) / np.maximum(share, 1e-6)
+    share = boxes(view.weight[None], factor)[0]
+    values = boxes(view.values * view.weight, factor) / np.maximum(share, 1e-6)
     step = view.step * factor
     more = math.sqrt(max(sigma**2 - (step**2 - 1) / 12, 0.0)) / step
     if more > 0.1:
@@ -301,16 +215,6 @@ def _gauss(planes: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     for axis in (1, 2):
         planes = gaussian_filter1d(planes, sigma, axis=axis, mode="nearest", truncate=3.5)
     return planes
-
-
-def _boxes(planes: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Return the means of `factor` x `factor` boxes of planes ``(p, h, w)``; what is left over is dropped."""
-    if factor == 1:
-        return planes
-    count, height, width = planes.shape
-    rows, columns = height // factor, width // factor
-    whole = planes[:, : rows * factor, : columns * factor]
-    return np.asarray(whole.reshape(count, rows, factor, columns, factor).mean(axis=(2, 4)))
 
 
 def _central(planes: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

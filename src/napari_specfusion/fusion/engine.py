@@ -95,6 +95,7 @@ def fuse(
     *,
     model: ModelLike = DEFAULT_METHOD,
     ratio: Fraction | int | float | None = None,
+    align: bool = True,
     wavelengths: ArrayLike | None = None,
     tile: int | Literal["auto"] | None = "auto",
     device: str = "auto",
@@ -117,7 +118,10 @@ def fuse(
         The name of a method, a network, a result of `fit` or `choose`, or ``"auto"``, which tries the methods and the
         shipped weights that fit on the scene at reduced resolution (see `choose`).
     ratio
-        HR pixels per LR pixel; None derives it from the two sizes.
+        HR pixels per LR pixel; None derives it from the two images.
+    align
+        Whether to bring the guide onto the cube's grid first, if it lies otherwise (see `align`). Scenes whose shift or
+        reference is known, aligned scenes and calibrated ones are taken as they are. False trusts equal corners.
     wavelengths
         Band centres of `hsi` in nm ``(bands,)``, if it has none.
     tile
@@ -145,7 +149,8 @@ def fuse(
     Raises
     ------
     SpecFusionError
-        CubeError, SceneError or ModelError if the inputs do not fit, OutputError if the result cannot be written,
+        CubeError, SceneError or ModelError if the inputs do not fit, AlignmentError if the two images cannot be aligned
+        or the alignment cannot be trusted, OutputError if the result cannot be written,
         FusionError if tiles failed, Cancelled if the run was stopped.
     """
     from napari_specfusion.fusion.auto import Choice, choose
@@ -155,8 +160,6 @@ def fuse(
         raise FusionError(f"The precision is {precision!r}; choose one of {', '.join(PRECISIONS)}.")
     if tile is not None and tile != "auto" and (isinstance(tile, bool) or not isinstance(tile, int) or tile < 1):
         raise FusionError(f"The tile is {tile!r}; give a number of pixels, 'auto', or None for the whole image.")
-    calibrated = _as_scene(hsi, guide, ratio, wavelengths)
-    scene = calibrated.stated
     started = time.perf_counter()
 
     def preparing(step: Progress) -> None:
@@ -168,6 +171,8 @@ def fuse(
     if not automatic and not isinstance(model, Choice):
         method = as_method(model)
     device = pick_device(device, precision)
+    calibrated = _as_scene(hsi, guide, ratio, wavelengths, Watch(preparing, should_stop) if align else None)
+    scene = calibrated.stated
     if automatic:
         model = choose(calibrated, device=device, progress=preparing, should_stop=should_stop)
     reason = ""
@@ -354,19 +359,29 @@ class _Report:
 
 
 def _as_scene(
-    hsi: CubeLike | Scene | CalibratedScene, guide: CubeLike | None, ratio: Any, wavelengths: Any
+    hsi: CubeLike | Scene | CalibratedScene, guide: CubeLike | None, ratio: Any, wavelengths: Any, watch: Watch | None
 ) -> CalibratedScene:
+    """Return the pair as a scene, aligned if there is a `watch` to report that to."""
+    from napari_specfusion.alignment.scene import aligned, check_trust, make_scene
+    from napari_specfusion.io import as_cube
+
     if isinstance(hsi, Scene | CalibratedScene):
         if any(given is not None for given in (guide, ratio, wavelengths)):
             raise SceneError(
                 "A scene has its own guide, ratio and wavelengths; leave the arguments out, or change the scene."
             )
-        return CalibratedScene.of(hsi)
-    if guide is None:
-        raise SceneError("There is no guide; give the sharp image as the second argument, or a Scene as the first.")
-    from napari_specfusion.io import as_cube
-
-    return CalibratedScene(Scene(as_cube(hsi, wavelengths=wavelengths), as_cube(guide), ratio))
+        if isinstance(hsi, CalibratedScene) or watch is None:
+            return CalibratedScene.of(hsi)
+        scene = aligned(hsi, progress=watch.progress, should_stop=watch.should_stop)
+    else:
+        if guide is None:
+            raise SceneError("There is no guide; give the sharp image as the second argument, or a Scene as the first.")
+        low, sharp = as_cube(hsi, wavelengths=wavelengths), as_cube(guide)
+        if watch is None:
+            return CalibratedScene(Scene(low, sharp, ratio))
+        scene = make_scene(low, sharp, ratio, progress=watch.progress, should_stop=watch.should_stop)
+    check_trust(scene)
+    return CalibratedScene(scene)
 
 
 def _failed(failures: Sequence[tuple[Box, Exception]], total: int, *, kept: bool) -> FusionError:
