@@ -16,7 +16,7 @@ and the result is applied tile by tile without any approximation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 
+from napari_specfusion.calibration.moments import PairMoments
 from napari_specfusion.methods.classical import glp
 from napari_specfusion.methods.linear import LinearPredictor
 from napari_specfusion.sensor.sampling import apply_separable
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     import torch
 
     from napari_specfusion.calibration.calibrated import CalibratedScene
-    from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.progress import Watch
     from napari_specfusion.sensor.sampling import Sampling
 
@@ -48,6 +48,8 @@ MAX_LM = 4.0
 # how mu, the weight of GLP, grows with the cube's noise and with the share of the guide that the cube leaves
 # unexplained; the second was chosen on real pairs degraded once more
 MU_OF_NOISE, MU_OF_UNEXPLAINED = 0.04, 0.6
+# how often the response is estimated again from the guide in the cube's geometry
+MOVES = 2
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,14 @@ class Subspace:
         cube = coefficients(calibrated, split.leading)
         base = glp(calibrated)
         system = LowResolution.of(calibrated, base, cube, split.leading)
+        view = np.eye(calibrated.stated.guide.bands)
+        if base.terms is not None:
+            view = _moved_guide(calibrated, base, split.leading)
+            system = system.with_guide(calibrated, base.seen(view))
         found = Correction.of(system, split, self.iterations, self.tolerance)
         return LinearPredictor(
             base.sampling,
-            mixing=found.image @ base.mixing + found.mixing,
+            mixing=found.image @ base.mixing + found.mixing @ view,
             constant=found.image @ base.constant + found.constant,
             sharp=base.sharp,
             guide=base.guide,
@@ -103,6 +109,7 @@ class Subspace:
             coarse_constant=base.coarse_constant,
             basis=found.basis,
             detail=found.detail,
+            terms=base.terms,
         )
 
 
@@ -276,7 +283,7 @@ class LowResolution:
         sharp = base.sharp
         assert base.coarse_guide is not None
         basis = leading.T.astype(np.float32)
-        explained = np.tensordot(basis @ base.mixing.astype(np.float32), np.nan_to_num(base.guide), axes=1)
+        explained = base.seen(leading.T @ base.mixing)
         explained += (basis @ base.constant.astype(np.float32))[:, None, None]
         left = (cube - explained) * base.valid
         sampling = base.sampling
@@ -296,6 +303,10 @@ class LowResolution:
         """Set up the system for the coefficients of the cube and of a prior image as the cube would see it."""
         guide, weight = np.nan_to_num(calibrated.guide.values), calibrated.valid.astype(np.float32)
         return cls(cube, start, guide, weight, calibrated.moments, calibrated.sampling, sharp, calibrated.watch)
+
+    def with_guide(self, calibrated: CalibratedScene, guide: NDArray[np.float32]) -> LowResolution:
+        """Return the system with another degraded guide ``(G, h, w)``, and the moments that go with it."""
+        return replace(self, guide=guide, moments=_moments(calibrated, guide))
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -338,6 +349,31 @@ class LowResolution:
             plane[:] = conjugate_gradients(operator, plane, iterations, tolerance)
         solution *= self.weight
         return np.asarray(np.tensordot(turn.astype(np.float32), solution, axes=1))
+
+
+def _moved_guide(
+    calibrated: CalibratedScene, base: LinearPredictor, leading: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the weights ``(G, T G)`` of the guide's terms that put the guide into the cube's geometry.
+
+    Each guide band is a sum of cube bands that lie beside each other in the cube, but not in the guide. What their
+    displacement changes in that sum, according to GLP, is added to the guide; the cube then sees both in one geometry.
+    """
+    displaced = base.mixing.copy()
+    guides = calibrated.stated.guide.bands
+    displaced[:, :guides] = 0.0
+    plain = np.eye(guides, base.mixing.shape[1])
+    moments = calibrated.moments
+    for _ in range(MOVES):
+        response, _ = moments.guide_from_cube(leading)
+        moved: NDArray[np.float64] = plain + response @ leading.T @ displaced
+        moments = _moments(calibrated, base.seen(moved))
+    return moved
+
+
+def _moments(calibrated: CalibratedScene, guide: NDArray[np.float32]) -> PairMoments:
+    """Return the moments of the cube and another degraded guide."""
+    return PairMoments.of(calibrated.scene.hsi, replace(calibrated.guide, values=guide), calibrated.watch)
 
 
 def coefficients(calibrated: CalibratedScene, leading: NDArray[np.float64]) -> NDArray[np.float32]:
