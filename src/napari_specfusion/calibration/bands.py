@@ -39,6 +39,8 @@ PIXELS_PER_UNKNOWN = 40
 # guide bands, at most: the normal equations hold eleven terms of each
 MOST_GUIDES = 16
 ITERATIONS = 4
+# how many of the parameters displace a band; the methods leave its blur alone
+DISPLACEMENT = 3
 # Least share of a band's unexplained detail that its geometry must explain on pixels left out, and least share of its
 # detail that the guide must explain. Chosen on CAVE training scenes.
 MIN_GAIN, MIN_EXPLAINED = 0.03, 0.5
@@ -102,32 +104,31 @@ class BandGeometry:
         return np.asarray(self.parameters[:, :2] + self.parameters[:, 2:3] * np.stack(place))
 
     def mixing(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weights ``(B, T G)`` of the guide's terms; bands that are not significant take `weights` ``(B, G)``."""
+        """Return the weights ``(B, T G)`` of the guide's terms, `weights` ``(B, G)`` for bands that stay in place."""
         return _mixed(np.where(self.significant[:, None], self.weights, weights), self.parameters)
 
     def spread(self) -> tuple[float, int, int]:
-        """Return the largest distance of two bands in HR pixels, at the centre or a corner, and which bands these are."""
+        """Return the largest distance of two bands in HR pixels, at the centre or in a corner, and their numbers."""
         (y, x), best = self.centre, (0.0, 0, 0)
         for at in ((y, x), (0.0, 0.0), (0.0, 2 * x), (2 * y, 0.0), (2 * y, 2 * x)):
             points = self.displacement(*at)
             away = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
             first, second = np.unravel_index(np.argmax(away), away.shape)
-            best = max(best, (float(away[first, second]), int(first), int(second)))
-        distance, first, second = best
-        return distance, min(first, second), max(first, second)
+            low, high = sorted((int(first), int(second)))
+            best = max(best, (float(away[low, high]), low, high))
+        return best
 
     def findings(self) -> Iterator[Finding]:
         """Yield how far the bands lie beside each other; nothing unless it is significant."""
         if not self:
             return
         distance, first, second = self.spread()
-        level = "info" if distance < self.ratio / 2 else "warning"
-        remedy = "" if level == "info" else " Correct the cube's keystone before fusing, if its sensor model is known."
         yield Finding(
-            level,
+            "info" if distance < self.ratio / 2 else "warning",
             "bands",
-            f"The cube's bands do not lie exactly on each other: {self.names[first]} and {self.names[second]} are up to "
-            f"{distance:.1f} px of the guide apart (keystone or chromatic aberration).{remedy}",
+            f"The cube's bands do not lie exactly on each other: {self.names[first]} and {self.names[second]} are up "
+            f"to {distance:.1f} px of the guide apart (keystone or chromatic aberration). GLP and subspace allow for "
+            "that.",
         )
 
 
@@ -171,13 +172,13 @@ def band_geometry(
     # half an LR pixel of displacement, at the edge for the magnification; the PSF keeps a positive width
     spread = sampling.psf.width**2
     limits = np.array([[-float(ratio) / 2] * 3 + [-0.45 * spread], [float(ratio) / 2] * 3 + [spread]])
-    weights, found = _fit(whole, guides, limits)
+    weights, found = _fit(whole, guides, limits, DISPLACEMENT)
+    width = np.sqrt(spread + 2 * _fit(whole, guides, limits, PARAMETERS)[1][:, 3])
     errors, gain, explained = _left_out(sums, guides, limits, watch)
     significant = live & (gain > MIN_GAIN) & (explained > MIN_EXPLAINED)
-    width = np.sqrt(spread + 2 * found[:, 3])
     used = np.where(significant[:, None], found, 0.0)
-    # the expansion is exact at whole steps and good up to a quarter more
-    reach = max(1, math.ceil(float(np.abs(used[:, :3]).max(initial=0)) / 1.25))
+    # The expansion is exact at whole steps and good up to a half more; what magnification adds is less but at the edge.
+    reach = max(1, math.ceil(float(np.abs(used * [1, 1, 0.5, 0]).max(initial=0)) / 1.5))
     return BandGeometry(
         shift=found[:, :2],
         magnification=found[:, 2] / expansion.unit,
@@ -248,7 +249,7 @@ def _sums(
     usable = guide.measured & guide.inside
     if not guide.measured.all():
         # differences reach beyond the PSF
-        usable &= ndimage.binary_erosion(guide.measured, np.ones((3, 3)), border_value=1)
+        usable &= ndimage.binary_erosion(guide.measured, np.ones((3, 3), np.bool_), border_value=1)
     cells = [(i, j) for i in range(PATCHES) for j in range(PATCHES)]
     counts = np.zeros(len(cells), np.int64)
     grams = np.zeros((len(cells), TERMS * guides, TERMS * guides))
@@ -307,25 +308,27 @@ def _plain(normal: _Normal, guides: int) -> NDArray[np.float64]:
     return np.asarray(np.linalg.solve(standard, (normal.cross[:, :guides] / scale).T).T / scale)
 
 
-def _fit(normal: _Normal, guides: int, limits: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weights ``(B, G)`` and parameters ``(B, 4)`` of all bands."""
+def _fit(
+    normal: _Normal, guides: int, limits: NDArray[np.float64], free: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weights ``(B, G)`` and parameters ``(B, 4)`` of all bands; only the first `free` ones are not 0."""
     weights = _plain(normal, guides)
-    bands, unknowns = len(weights), guides + PARAMETERS
+    bands, unknowns = len(weights), guides + free
     found = np.zeros((bands, PARAMETERS))
     for _ in range(ITERATIONS):
         factor = factors(found)
         change = np.empty((bands, TERMS, guides, unknowns))
         change[..., :guides] = factor[:, :, None, None] * np.eye(guides)
-        change[..., guides:] = slopes(found)[:, :, None] * weights[:, None, :, None]
-        change = change.reshape(bands, TERMS * guides, unknowns)
+        change[..., guides:] = slopes(found)[:, :, None, :free] * weights[:, None, :, None]
+        flat = change.reshape(bands, TERMS * guides, unknowns)
         error = normal.cross - _mixed(weights, found) @ normal.gram
-        right = np.einsum("btu,bt->bu", change, error)
-        left = change.transpose(0, 2, 1) @ (normal.gram @ change)
+        right = np.einsum("btu,bt->bu", flat, error)
+        left = flat.transpose(0, 2, 1) @ (normal.gram @ flat)
         scale = np.sqrt(np.maximum(np.einsum("buu->bu", left), 1e-300))
         left = left / (scale[:, :, None] * scale[:, None]) + 1e-6 * np.eye(unknowns)
         step = np.linalg.solve(left, (right / scale)[..., None])[..., 0] / scale
         weights = weights + step[:, :guides]
-        found = np.clip(found + step[:, guides:], *limits)
+        found[:, :free] = np.clip(found[:, :free] + step[:, guides:], *limits[:, :free])
     return weights, found
 
 
@@ -340,18 +343,20 @@ def _left_out(
     """Fit without each ninth of the patches in turn.
 
     Returns the standard errors ``(B, 4)`` of the parameters (jackknife), and on the patches left out the share ``(B,)``
-    of the unexplained detail that the geometry explains, and the share of all detail that the guide explains without.
+    of the unexplained detail that the displacement explains, and the share of all detail that the guide explains alone.
     """
     group = sums.places[:, 0] % LEFT_OUT * LEFT_OUT + sums.places[:, 1] % LEFT_OUT
-    found, plain, full = [], 0.0, 0.0
+    found = []
+    plain, full = (np.zeros(sums.powers.shape[1]) for _ in range(2))
     for number in range(LEFT_OUT**2):
         watch.check()
         seen, unseen = sums.total(group != number), sums.total(group == number)
-        weights, parameters = _fit(seen, guides, limits)
-        found.append(parameters)
-        full = full + unseen.left(_mixed(weights, parameters))
+        weights, parameters = _fit(seen, guides, limits, DISPLACEMENT)
+        blur = _fit(seen, guides, limits, PARAMETERS)[1][:, 3:]
+        found.append(np.hstack([parameters[:, :DISPLACEMENT], blur]))
+        full += unseen.left(_mixed(weights, parameters))
         only = _plain(seen, guides)
-        plain = plain + unseen.left(_mixed(only, np.zeros((len(only), PARAMETERS))))
+        plain += unseen.left(_mixed(only, np.zeros((len(only), PARAMETERS))))
     fits = np.array(found)
     errors = np.sqrt((len(fits) - 1) * fits.var(axis=0))
     power = np.maximum(sums.powers.sum(axis=0), np.finfo(np.float64).tiny)

@@ -144,7 +144,7 @@ class CalibratedScene:
 
     @cached_property
     def bands(self) -> BandGeometry | None:
-        """Each band's own place and sharpness, from patches of the pair; None where there are too few pixels to tell."""
+        """Each band's own place and sharpness, from patches of the pair; None where too few pixels can tell."""
         return band_geometry(self.scene, self.sampling, self.guide, self.moments.live, self.watch)
 
     @cached_property

@@ -158,7 +158,7 @@ def glp(calibrated: CalibratedScene) -> LinearPredictor:
 
 
 def _glp_by_band(calibrated: CalibratedScene, bands: BandGeometry, weights: NDArray[np.float64]) -> LinearPredictor:
-    """Return the GLP predictor that puts the guide in each band's geometry; `weights` ``(B, G)`` hold for the others."""
+    """Return the GLP predictor with the guide in each band's geometry; `weights` ``(B, G)`` are those without."""
     terms = GuideTerms.of(calibrated, bands.expansion)
     mixing = bands.mixing(weights)
     moments = calibrated.moments

@@ -85,10 +85,10 @@ class GuideTerms:
         for rows in strips(height, len(total) * width):
             terms = self.coarse(np.arange(rows.start, rows.stop), np.arange(width))
             total += terms[:, valid[rows]].sum(axis=1, dtype=np.float64)
-        return total / max(1, np.count_nonzero(valid))
+        return np.asarray(total / max(1, np.count_nonzero(valid)))
 
     def add_sharp(self, fused: torch.Tensor, guide: torch.Tensor, mixing: torch.Tensor, tile: Tile) -> None:
-        """Add to `fused` ``(K, H, W)`` the terms of a tile's `guide` ``(G, H, W)``, weighted by `mixing` ``(K, T G)``."""
+        """Add the terms of `guide` ``(G, H, W)``, weighted by `mixing` ``(K, T G)``, to `fused` ``(K, H, W)``."""
         import torch
 
         step = self.expansion.step

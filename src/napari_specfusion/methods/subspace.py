@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 
-from napari_specfusion.calibration.moments import PairMoments
 from napari_specfusion.methods.classical import glp
 from napari_specfusion.methods.linear import LinearPredictor
+from napari_specfusion.methods.moved import MovedGuide
 from napari_specfusion.sensor.sampling import apply_separable
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_specfusion.calibration.calibrated import CalibratedScene
+    from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.progress import Watch
     from napari_specfusion.sensor.sampling import Sampling
 
@@ -48,8 +49,6 @@ MAX_LM = 4.0
 # how mu, the weight of GLP, grows with the cube's noise and with the share of the guide that the cube leaves
 # unexplained; the second was chosen on real pairs degraded once more
 MU_OF_NOISE, MU_OF_UNEXPLAINED = 0.04, 0.6
-# how often the response is estimated again from the guide in the cube's geometry
-MOVES = 2
 
 
 @dataclass(frozen=True)
@@ -92,10 +91,11 @@ class Subspace:
         cube = coefficients(calibrated, split.leading)
         base = glp(calibrated)
         system = LowResolution.of(calibrated, base, cube, split.leading)
-        view = np.eye(calibrated.stated.guide.bands)
-        if base.terms is not None:
-            view = _moved_guide(calibrated, base, split.leading)
-            system = system.with_guide(calibrated, base.seen(view))
+        view = np.eye(len(base.guide), base.mixing.shape[1])
+        moved = None if base.terms is None else MovedGuide.of(calibrated, base, split.leading)
+        if moved is not None:
+            view = moved.view
+            system = replace(system, guide=moved.values, moments=moved.moments)
         found = Correction.of(system, split, self.iterations, self.tolerance)
         return LinearPredictor(
             base.sampling,
@@ -304,10 +304,6 @@ class LowResolution:
         guide, weight = np.nan_to_num(calibrated.guide.values), calibrated.valid.astype(np.float32)
         return cls(cube, start, guide, weight, calibrated.moments, calibrated.sampling, sharp, calibrated.watch)
 
-    def with_guide(self, calibrated: CalibratedScene, guide: NDArray[np.float32]) -> LowResolution:
-        """Return the system with another degraded guide ``(G, h, w)``, and the moments that go with it."""
-        return replace(self, guide=guide, moments=_moments(calibrated, guide))
-
     @property
     def valid(self) -> NDArray[np.bool_]:
         """Boolean ``(h, w)``: the pixels that are used."""
@@ -349,31 +345,6 @@ class LowResolution:
             plane[:] = conjugate_gradients(operator, plane, iterations, tolerance)
         solution *= self.weight
         return np.asarray(np.tensordot(turn.astype(np.float32), solution, axes=1))
-
-
-def _moved_guide(
-    calibrated: CalibratedScene, base: LinearPredictor, leading: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the weights ``(G, T G)`` of the guide's terms that put the guide into the cube's geometry.
-
-    Each guide band is a sum of cube bands that lie beside each other in the cube, but not in the guide. What their
-    displacement changes in that sum, according to GLP, is added to the guide; the cube then sees both in one geometry.
-    """
-    displaced = base.mixing.copy()
-    guides = calibrated.stated.guide.bands
-    displaced[:, :guides] = 0.0
-    plain = np.eye(guides, base.mixing.shape[1])
-    moments = calibrated.moments
-    for _ in range(MOVES):
-        response, _ = moments.guide_from_cube(leading)
-        moved: NDArray[np.float64] = plain + response @ leading.T @ displaced
-        moments = _moments(calibrated, base.seen(moved))
-    return moved
-
-
-def _moments(calibrated: CalibratedScene, guide: NDArray[np.float32]) -> PairMoments:
-    """Return the moments of the cube and another degraded guide."""
-    return PairMoments.of(calibrated.scene.hsi, replace(calibrated.guide, values=guide), calibrated.watch)
 
 
 def coefficients(calibrated: CalibratedScene, leading: NDArray[np.float64]) -> NDArray[np.float32]:
