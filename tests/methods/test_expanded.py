@@ -14,6 +14,7 @@ from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.samples.scene import sample_reference
 from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.simulation.pair import simulate
+from napari_specfusion.tiling.tiles import Footprint, TileGrid
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,6 @@ def test_glp_is_consistent_with_the_cube(displaced, predict):
     mixing = np.random.default_rng(0).normal(size=(2, 11 * displaced.guide.bands))
     guide = torch.tensor(displaced.guide.read(), dtype=torch.float64)
     sharp = torch.zeros((2, *guide.shape[1:]), dtype=torch.float64)
-    from napari_specfusion.tiling.tiles import Footprint, TileGrid
 
     tile = next(iter(TileGrid(displaced.shape, displaced.factor, Footprint(0), None)))
     terms.add_sharp(sharp, guide, torch.tensor(mixing), tile)
