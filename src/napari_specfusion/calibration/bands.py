@@ -103,9 +103,13 @@ class BandGeometry:
         place = [self.expansion.coordinate(np.array(at), axis) for axis, at in enumerate((y, x))]
         return np.asarray(self.parameters[:, :2] + self.parameters[:, 2:3] * np.stack(place))
 
+    def displaced(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weights ``(B, T G)`` of the guide's terms that displace what `weights` ``(B, G)`` make of it."""
+        return _mixed(weights, self.parameters)
+
     def mixing(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weights ``(B, T G)`` of the guide's terms, `weights` ``(B, G)`` for bands that stay in place."""
-        return _mixed(np.where(self.significant[:, None], self.weights, weights), self.parameters)
+        return self.displaced(np.where(self.significant[:, None], self.weights, weights))
 
     def spread(self) -> tuple[float, int, int]:
         """Return the largest distance of two bands in HR pixels, at the centre or in a corner, and their numbers."""
@@ -127,7 +131,7 @@ class BandGeometry:
             "info" if distance < self.ratio / 2 else "warning",
             "bands",
             f"The cube's bands do not lie exactly on each other: {self.names[first]} and {self.names[second]} are up "
-            f"to {distance:.1f} px of the guide apart (keystone or chromatic aberration). GLP and subspace allow for "
+            f"to {distance:.1f} px of the guide apart (keystone or chromatic aberration). The fusion allows for "
             "that.",
         )
 

@@ -100,14 +100,16 @@ class Gsa:
         shared = moments.covariance @ intensity
         gain = shared / max(float(intensity @ shared), np.finfo(np.float64).tiny)
         # band + gain * (intensity of the guide - intensity of the interpolated cube)
+        mixing, bands = np.outer(gain, mean), calibrated.bands
         return LinearPredictor(
             calibrated.sampling,
-            mixing=np.outer(gain, mean),
+            mixing=bands.displaced(mixing) if bands else mixing,
             constant=-gain * constant,
             sharp=calibrated.stated.guide.shape[1:],
             guide=calibrated.guide.values,
             valid=calibrated.read_cube().measured,
             coarse_mixing=np.eye(moments.bands) - np.outer(gain, intensity),
+            terms=GuideTerms.of(calibrated, bands.expansion) if bands else None,
         )
 
 
