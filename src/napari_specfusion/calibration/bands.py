@@ -42,7 +42,7 @@ ITERATIONS = 4
 # how many of the parameters displace a band; the methods leave its blur alone
 DISPLACEMENT = 3
 # Least share of a band's unexplained detail that its geometry must explain on pixels left out, and least share of its
-# detail that the guide must explain. Chosen on CAVE training scenes.
+# detail that the guide must explain. Set by hand after a look at CAVE training scenes, not searched for.
 MIN_GAIN, MIN_EXPLAINED = 0.03, 0.5
 
 
