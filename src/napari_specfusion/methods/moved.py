@@ -18,8 +18,8 @@ __all__ = ["MovedGuide"]
 
 # how often the response is estimated again from the moved guide
 MOVES = 2
-# Most that may remain unexplained of the guide, relative to before. On seven CAVE training scenes as they are it is about
-# 1 or more, and moving costs up to 0.2 dB; with a keystone of 1 px below 0.3, and moving gains 0.2 to 3.6 dB.
+# Most that may remain unexplained of the guide, relative to before. On seven CAVE training scenes as they are it is
+# about 1 or more, and moving costs up to 0.2 dB; with a keystone of 1 px below 0.3, and moving gains 0.2 to 3.6 dB.
 MOST_LEFT = 0.5
 
 
