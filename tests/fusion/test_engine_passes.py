@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_specfusion import memory
-from napari_specfusion.calibration import estimate, moments
+from napari_specfusion.calibration import bands, estimate, moments
 from napari_specfusion.calibration.calibrated import CalibratedScene, calibrate
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.data.sources import ArraySource
@@ -93,13 +93,14 @@ def test_a_large_pair_is_read_twice_at_most_but_for_samples(
     # limits as much smaller than this pair as the real ones are than a large one
     monkeypatch.setattr(estimate, "WINDOW", 32)
     monkeypatch.setattr(moments, "SAMPLE_PIXELS", 1024)
+    monkeypatch.setattr(bands, "PATCH", 4)
     monkeypatch.setattr(memory, "TRIAL", 4 * 32 * 32 * BANDS)
     fuse(scene, model=model, device="cpu", tile=None)
     assert len(searches) == (model != "bicubic")
-    samples = 2 * 32 * 32 + 1024 + 32 * 32 + 8 * 96
+    samples = 2 * 32 * 32 + 1024 + 32 * 32 + 8 * 96 + bands.PATCHES**2 * 4 * 4
     # a network looks at the range of values, in 8 bands on a grid of 128 x 128 pixels or so
     assert low.read <= 2 * math.prod(low.shape) + BANDS * samples + 8 * 96 * 96
-    assert sharp.read <= 2 * math.prod(sharp.shape) + 3 * 2 * 160 * 160
+    assert sharp.read <= 2 * math.prod(sharp.shape) + 3 * 2 * 160 * 160 + 3 * bands.PATCHES**2 * 36 * 36
 
 
 def test_what_is_calibrated_is_not_calibrated_again(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion import memory
+from napari_specfusion.calibration.bands import BandGeometry, band_geometry
 from napari_specfusion.calibration.estimate import Calibration, Match, calibration_of
 from napari_specfusion.calibration.moments import CoarseGuide, PairMoments, strips
 from napari_specfusion.progress import Progress, ShouldStop, Watch
@@ -142,9 +143,14 @@ class CalibratedScene:
         return PairMoments.of(self.scene.hsi, self.guide, self.watch)
 
     @cached_property
+    def bands(self) -> BandGeometry | None:
+        """Each band's own place and sharpness, from patches of the pair; None where too few pixels can tell."""
+        return band_geometry(self.scene, self.sampling, self.guide, self.moments.live, self.watch)
+
+    @cached_property
     def calibration(self) -> Calibration:
         """PSF, shift, SRF, noise and the residual of the match."""
-        return calibration_of(self.scene, self.match, self.moments)
+        return calibration_of(self.scene, self.match, self.moments, self.bands)
 
     # --- the whole cube -----------------------------------------------------------
 

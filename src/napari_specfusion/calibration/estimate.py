@@ -27,6 +27,7 @@ from napari_specfusion.sensor.sampling import Psf, Sampling, apply_columns, appl
 from napari_specfusion.sensor.srf import Srf
 
 if TYPE_CHECKING:
+    from napari_specfusion.calibration.bands import BandGeometry
     from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.data.scene import Scene
 
@@ -84,6 +85,8 @@ class Calibration:
         Standard deviation of the noise in the cube's and in the guide's own units.
     at_border
         Whether the best shift lies at the border of the search range.
+    bands
+        Each band's own displacement, magnification and sharpness; None where there are too few pixels to tell.
     """
 
     psf: Psf
@@ -94,6 +97,7 @@ class Calibration:
     noise_hsi: float
     noise_guide: float
     at_border: bool = False
+    bands: BandGeometry | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -152,6 +156,8 @@ def _found(calibration: Calibration) -> Iterator[Finding]:
     yield Finding("info", "shift", f"The cube lies {y:+.2f} px down and {x:+.2f} px right of its cells{gain}.")
     kind = "box" if math.isinf(calibration.psf.sigma) else "Gaussian"
     yield Finding("info", "PSF", f"{kind}, standard deviation {calibration.psf.width:.2f} px of the guide.")
+    if calibration.bands is not None:
+        yield from calibration.bands.findings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +204,7 @@ class Match:
         return cls(sampling, residual, max(neutral, residual), at_border, guide_noise(window.guide.read()))
 
 
-def calibration_of(scene: Scene, match: Match, moments: PairMoments) -> Calibration:
+def calibration_of(scene: Scene, match: Match, moments: PairMoments, bands: BandGeometry | None = None) -> Calibration:
     """Return the calibration from the match and the moments; values that `scene` states are kept."""
     srf = scene.srf or _response(moments)
     sampling = match.sampling
@@ -211,6 +217,7 @@ def calibration_of(scene: Scene, match: Match, moments: PairMoments) -> Calibrat
         cube_noise(moments),
         match.noise_guide,
         match.at_border,
+        bands,
     )
 
 

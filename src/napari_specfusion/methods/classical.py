@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_specfusion.methods.expanded import GuideTerms
 from napari_specfusion.methods.linear import LinearPredictor
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
+    from napari_specfusion.calibration.bands import BandGeometry
     from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.tiling.tiles import Tile
 
@@ -97,14 +100,16 @@ class Gsa:
         shared = moments.covariance @ intensity
         gain = shared / max(float(intensity @ shared), np.finfo(np.float64).tiny)
         # band + gain * (intensity of the guide - intensity of the interpolated cube)
+        mixing, bands = np.outer(gain, mean), calibrated.bands
         return LinearPredictor(
             calibrated.sampling,
-            mixing=np.outer(gain, mean),
+            mixing=bands.displaced(mixing) if bands else mixing,
             constant=-gain * constant,
             sharp=calibrated.stated.guide.shape[1:],
             guide=calibrated.guide.values,
             valid=calibrated.read_cube().measured,
             coarse_mixing=np.eye(moments.bands) - np.outer(gain, intensity),
+            terms=GuideTerms.of(calibrated, bands.expansion) if bands else None,
         )
 
 
@@ -137,8 +142,11 @@ class Glp:
 
 
 def glp(calibrated: CalibratedScene) -> LinearPredictor:
-    """Return the GLP predictor of a pair."""
+    """Return the GLP predictor of a pair; with the guide in each band's geometry where that differs."""
     weights, constant = calibrated.moments.cube_from_guide()
+    bands = calibrated.bands
+    if bands:
+        return _glp_by_band(calibrated, bands, weights)
     return LinearPredictor(
         calibrated.sampling,
         mixing=weights,
@@ -148,4 +156,25 @@ def glp(calibrated: CalibratedScene) -> LinearPredictor:
         valid=calibrated.read_cube().measured,
         coarse_guide=weights,
         coarse_constant=constant,
+    )
+
+
+def _glp_by_band(calibrated: CalibratedScene, bands: BandGeometry, weights: NDArray[np.float64]) -> LinearPredictor:
+    """Return the GLP predictor with the guide in each band's geometry; `weights` ``(B, G)`` are those without."""
+    terms = GuideTerms.of(calibrated, bands.expansion)
+    mixing = bands.mixing(weights)
+    moments = calibrated.moments
+    constant = moments.cube_mean - mixing @ np.append(
+        moments.guide_mean, terms.means(calibrated.valid)[len(moments.guide_mean) :]
+    )
+    return LinearPredictor(
+        calibrated.sampling,
+        mixing=mixing,
+        constant=constant,
+        sharp=calibrated.stated.guide.shape[1:],
+        guide=calibrated.guide.values,
+        valid=calibrated.read_cube().measured,
+        coarse_guide=mixing,
+        coarse_constant=constant,
+        terms=terms,
     )

@@ -5,6 +5,9 @@
 with ``up`` a cubic interpolation that respects the pair's shift and ``spread`` the transpose of its blur and
 decimation. `A`, `c` and `E` and the small images `R` and `Q` are computed once for the scene. The rest is local, so
 tiles agree with the whole image to rounding.
+
+Where the bands of the cube do not lie exactly on each other, `guide` stands for the guide's terms
+(`sensor.expansion`), which put it in the geometry of each band.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from napari_specfusion.tiling.tiles import Footprint
 if TYPE_CHECKING:
     import torch
 
+    from napari_specfusion.methods.expanded import GuideTerms
     from napari_specfusion.sensor.sampling import Matrix, Sampling
     from napari_specfusion.tiling.tiles import Tile
 
@@ -49,6 +53,8 @@ class LinearPredictor:
         Boolean ``(h, w)``: measured LR pixels; the others contribute nothing.
     basis, detail
         `E` ``(B, p)`` and `Q` ``(p, h, w)``, or None.
+    terms
+        The guide's T terms, where the bands have their own geometry: `mixing` and `coarse_guide` are ``(B, T G)`` then.
     """
 
     sampling: Sampling
@@ -62,6 +68,7 @@ class LinearPredictor:
     coarse_constant: NDArray[np.float64] | None = None
     basis: NDArray[np.float64] | None = None
     detail: NDArray[np.floating[Any]] | None = None
+    terms: GuideTerms | None = None
 
     @property
     def bands(self) -> int:
@@ -71,7 +78,14 @@ class LinearPredictor:
     @property
     def footprint(self) -> Footprint:
         """Cubic interpolation reaches two and a half LR pixels, moved by the shift; `detail` covers the whole image."""
-        return Footprint(halo=math.ceil(3 * float(self.sampling.ratio) + max(map(abs, self.sampling.shift))))
+        halo = math.ceil(3 * float(self.sampling.ratio) + max(map(abs, self.sampling.shift)))
+        return Footprint(halo if self.terms is None else max(halo, self.terms.expansion.step))
+
+    def seen(self, mixing: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the guide, or its terms, weighted by `mixing` ``(K, G)``, as the cube sees them: ``(K, h, w)``."""
+        if self.terms is not None:
+            return self.terms.coarse_sum(mixing)
+        return np.asarray(np.tensordot(mixing.astype(np.float32), np.nan_to_num(self.guide), axes=1))
 
     def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
         """Fuse one tile; see `Predictor.predict`."""
@@ -88,8 +102,12 @@ class LinearPredictor:
         )
         rest = hsi
         if self.coarse_guide is not None:
-            seen = like(np.nan_to_num(self.guide[:, rows[:, None], columns]))
-            rest = hsi - torch.einsum("bg,gyx->byx", like(self.coarse_guide), seen)
+            seen = (
+                np.nan_to_num(self.guide[:, rows[:, None], columns])
+                if self.terms is None
+                else self.terms.coarse(rows, columns)
+            )
+            rest = hsi - torch.einsum("bg,gyx->byx", like(self.coarse_guide), like(seen))
         if self.coarse_constant is not None:
             rest = rest - like(self.coarse_constant)[:, None, None]
         if self.coarse_mixing is not None:
@@ -104,7 +122,10 @@ class LinearPredictor:
             )
         )
         fused = up_y @ rest @ up_x.T
-        fused += torch.einsum("bg,gyx->byx", like(self.mixing), guide)
+        if self.terms is None:
+            fused += torch.einsum("bg,gyx->byx", like(self.mixing), guide)
+        else:
+            self.terms.add_sharp(fused, guide, like(self.mixing), tile)
         fused += like(self.constant)[:, None, None]
         if self.basis is not None and self.detail is not None:
             (near_y, down_y), (near_x, down_x) = (

@@ -16,7 +16,7 @@ and the result is applied tile by tile without any approximation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_specfusion.methods.classical import glp
 from napari_specfusion.methods.linear import LinearPredictor
+from napari_specfusion.methods.moved import MovedGuide
 from napari_specfusion.sensor.sampling import apply_separable
 
 if TYPE_CHECKING:
@@ -90,10 +91,15 @@ class Subspace:
         cube = coefficients(calibrated, split.leading)
         base = glp(calibrated)
         system = LowResolution.of(calibrated, base, cube, split.leading)
+        view = np.eye(len(base.guide), base.mixing.shape[1])
+        moved = None if base.terms is None else MovedGuide.of(calibrated, base, split.leading)
+        if moved is not None:
+            view = moved.view
+            system = replace(system, guide=moved.values, moments=moved.moments)
         found = Correction.of(system, split, self.iterations, self.tolerance)
         return LinearPredictor(
             base.sampling,
-            mixing=found.image @ base.mixing + found.mixing,
+            mixing=found.image @ base.mixing + found.mixing @ view,
             constant=found.image @ base.constant + found.constant,
             sharp=base.sharp,
             guide=base.guide,
@@ -103,6 +109,7 @@ class Subspace:
             coarse_constant=base.coarse_constant,
             basis=found.basis,
             detail=found.detail,
+            terms=base.terms,
         )
 
 
@@ -276,7 +283,7 @@ class LowResolution:
         sharp = base.sharp
         assert base.coarse_guide is not None
         basis = leading.T.astype(np.float32)
-        explained = np.tensordot(basis @ base.mixing.astype(np.float32), np.nan_to_num(base.guide), axes=1)
+        explained = base.seen(leading.T @ base.mixing)
         explained += (basis @ base.constant.astype(np.float32))[:, None, None]
         left = (cube - explained) * base.valid
         sampling = base.sampling
