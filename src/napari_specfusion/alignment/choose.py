@@ -26,8 +26,8 @@ SURE, WORTH, PLAIN = 3.0, 0.005, 0.05
 LOCAL_WORTH = 0.25
 # weights of the roughness that are tried for local displacements
 STIFFNESS = (0.3, 0.01)
-# distance of two coefficients of a smooth field in cube pixels: the coarse one first
-SPACINGS = (48.0, 20.0)
+# distance of two coefficients of a smooth field in cube pixels, and into how many at most it cuts the image
+SPACINGS = ((48.0, 8), (20.0, 16))
 # a cube with fewer lines or columns has no local displacements worth a try
 SMALLEST = 24
 
@@ -107,7 +107,8 @@ def choose_local(finder: Finder, transform: Transform) -> tuple[Transform, tuple
                 best, wanted = trial, stiffness
         return base if wanted is None else fit_local(parts, base, kind, shape, wanted, check)
 
-    for spacing in SPACINGS:
+    for spacing, parts in SPACINGS:
+        spacing = max(spacing, max(shape) / parts)
         if spacing > max(shape):
             continue
         finder.watch.tell(len(kept), 3, "Looking for local displacements")
@@ -117,7 +118,7 @@ def choose_local(finder: Finder, transform: Transform) -> tuple[Transform, tuple
             kept = ["smooth"]
     finder.watch.tell(2, 3, "Looking for displaced lines")
     # lines of the cube itself, not averages of several
-    if finder.views.finest == 1:
+    if finder.views.finest == 1 and not finder.views.sampled:
         fitted = tried(Lines(), levels[-1:], transform)
         if fitted.lines is not None:
             transform = fitted

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion import memory
 from napari_specfusion.alignment.alignment import Alignment, Verdict
 from napari_specfusion.alignment.begin import Start, begin_at, fitting_ratio, near_parts
 from napari_specfusion.alignment.choose import Chosen, choose_local, choose_model
 from napari_specfusion.alignment.find import DOUBTFUL, FOUND, Finder, Found
-from napari_specfusion.alignment.fit import Fit, detail_share, match
+from napari_specfusion.alignment.fit import Fit, detail_share, fit_matrix, match
 from napari_specfusion.alignment.model import MODELS
-from napari_specfusion.alignment.place import place
+from napari_specfusion.alignment.place import CALIBRATED, place
 from napari_specfusion.alignment.transform import Transform, homogeneous
 from napari_specfusion.alignment.views import Views
 from napari_specfusion.data.scene import Finding, Scene, as_ratio
@@ -37,8 +36,10 @@ __all__ = ["align"]
 
 # residuals (roots of shares of the variance) above which the whole match is doubtful, or none
 GOOD, UNRELATED = 0.5, 0.8
-# windows of a large pair that are read: their side in cube pixels, how many along an axis, and how far around them
-SIDE, PER_AXIS, REACH = 64, 6, 12
+# longer side of a cube from which on a pair is looked at in windows
+LARGE = 256
+# these windows: their side in cube pixels, how many along an axis, how far around them, and guide pixels at least
+SIDE, PER_AXIS, REACH, SMALLEST = 48, 5, 8, 16
 # a search that ends this far from the tags, in cube pixels, contradicts them
 CONTRADICTS = 8.0
 
@@ -193,35 +194,49 @@ def _moved_back(transform: Transform, move_low: NDArray[np.float64], move_sharp:
 def _found(
     low: Cube, sharp: Cube, scale: float, starts: list[NDArray[np.float64]], begin: Start, watch: Watch
 ) -> tuple[Finder, Found | None]:
-    """Return the best match and what found it; a large pair is read whole only if a sample near the start fails."""
-    if starts and low.data.nbytes + sharp.data.nbytes > memory.KEPT_PAIR:
-        windows = _windows(low, sharp, starts[0])
-        finder = Finder(Views(low, sharp, scale, watch, windows), _plane(low), watch)
+    """Return the best match and what found it.
+
+    A large pair is looked at in windows of full detail; whole, and averaged, only if those near the start do not match.
+    """
+
+    def sampled(matrix: NDArray[np.float64]) -> Finder:
+        return Finder(Views(low, sharp, scale, watch, _windows(low, sharp, matrix)), _plane(low), watch)
+
+    large = max(_plane(low)) > LARGE
+    if starts and large:
+        finder = sampled(starts[0])
         near = finder.near(starts)
         if _settled(near):
             return finder, near
     finder = Finder(Views(low, sharp, scale, watch), _plane(low), watch)
-    return finder, _search(finder, starts, begin)
+    found = _search(finder, starts, begin)
+    if large and found is not None and _settled(found):
+        closer = sampled(found.fit.matrix)
+        near = closer.near([found.fit.matrix])
+        if _settled(near):
+            return closer, near
+    return finder, found
 
 
 def _windows(low: Cube, sharp: Cube, matrix: NDArray[np.float64]) -> list[tuple[Window, Window]]:
     """Return windows of the cube, spread evenly, and the part of the guide that each needs."""
-    bands, height, width = low.shape
-    fitting = memory.KEPT_PAIR // (2 * low.dtype.itemsize * bands * SIDE**2)
-    count = int(np.clip(math.isqrt(fitting), 2, PER_AXIS))
+    _, height, width = low.shape
+    sides = min(SIDE, height), min(SIDE, width)
     corners = [
-        sorted({int(at) for at in np.linspace(0, max(0, n - SIDE), min(count, -(-n // SIDE)))}) for n in (height, width)
+        sorted({int(at) for at in np.linspace(0, n - side, min(PER_AXIS, -(-n // side)))})
+        for n, side in zip((height, width), sides, strict=True)
     ]
     windows = []
     for top, left in product(*corners):
-        part = slice(top, min(top + SIDE, height)), slice(left, min(left + SIDE, width))
+        part = slice(top, top + sides[0]), slice(left, left + sides[1])
         y, x = (np.array([p.start - REACH, p.stop + REACH], float) for p in part)
         down, right = homogeneous(matrix, *np.meshgrid(y, x, indexing="ij"))
         rows, columns = (
             slice(max(0, math.floor(c.min())), min(n, math.ceil(c.max())))
             for c, n in ((down, sharp.shape[1]), (right, sharp.shape[2]))
         )
-        if rows.start < rows.stop and columns.start < columns.stop:
+        # a window at the guide's edge is of little use
+        if min(rows.stop - rows.start, columns.stop - columns.start) > SMALLEST:
             windows.append((part, (rows, columns)))
     return windows
 
@@ -241,12 +256,17 @@ def _search(finder: Finder, starts: list[NDArray[np.float64]], begin: Start) -> 
 
 
 def _stay(finder: Finder, matrix: NDArray[np.float64]) -> Found | None:
-    """Return the start itself as what was found."""
+    """Return the start itself as what was found, or a shift of it that is left to calibration."""
     level = finder.level(1, matrix)
-    matched = match(level, *homogeneous(matrix, *level.positions))
-    if matched is None:
+    fit = fit_matrix(level, matrix, "shift", check=finder.watch.check)
+    if fit is None:
         return None
-    return Found(Fit(matrix, matched.share, matched.count), detail_share(level, Transform(matrix)))
+    if np.abs(fit.matrix[:2, 2] - matrix[:2, 2]).max() > CALIBRATED * finder.views.scale:
+        matched = match(level, *homogeneous(matrix, *level.positions))
+        if matched is None:
+            return None
+        fit = Fit(matrix, matched.share, matched.count)
+    return Found(fit, detail_share(level, Transform(fit.matrix)))
 
 
 def _distance(found: Found | None, starts: list[NDArray[np.float64]], low: Cube) -> float:

@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 from napari_specfusion.alignment.fit import Fit, Level, detail_share, fit_matrix, match
 from napari_specfusion.alignment.search import Candidate, ShiftSearch, distinct, poses
 from napari_specfusion.alignment.transform import Transform, homogeneous
+from napari_specfusion.alignment.views import GuideView
 
 if TYPE_CHECKING:
     from napari_specfusion.alignment.views import Views
@@ -82,7 +83,8 @@ class Finder:
         self._corners = np.array(
             [(y, x, 1.0) for y in (0.0, shape[0] - 1.0) for x in (0.0, shape[1] - 1.0)], np.float64
         ).T
-        steps = max(0, math.ceil(math.log2(max(shape) / (views.finest * COARSEST))))
+        # views of windows have no coarse levels
+        steps = 2 if views.sampled else max(0, math.ceil(math.log2(max(shape) / (views.finest * COARSEST))))
         self.levels = [2**power for power in range(steps, -1, -1)]
 
     def level(self, number: int, matrix: NDArray[np.float64], pixels: int = PIXELS) -> Level:
@@ -138,7 +140,9 @@ class Finder:
                 for nominal in nominals:
                     linear = pose.matrix(nominal)
                     scale = math.sqrt(abs(float(np.linalg.det(linear))))
-                    peaks += search.peaks(self.views.guide(coarsest, scale), linear)
+                    guide = self.views.guide(coarsest, scale)
+                    assert isinstance(guide, GuideView), "windows show no whole guide"
+                    peaks += search.peaks(guide, linear)
             found = self._best(distinct(peaks, self._corners, self._pixel(coarsest), FIRST))
             if found is not None and (best is None or found.loss < best.loss):
                 best = found

@@ -20,7 +20,7 @@ from napari_specfusion.alignment.model import MODELS, Frame
 from napari_specfusion.alignment.transform import Transform, homogeneous
 
 if TYPE_CHECKING:
-    from napari_specfusion.alignment.views import CubeView, GuideView
+    from napari_specfusion.alignment.views import CubeView, GuideView, Patches
 
 __all__ = ["Fit", "Level", "Match", "detail_share", "fit_matrix", "frame_of", "held_out", "match"]
 
@@ -48,14 +48,13 @@ class Level:
     """
 
     cube: CubeView
-    guide: GuideView
+    guide: GuideView | Patches
     used: NDArray[np.bool_]
 
     @property
     def positions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Cube coordinates (y, x) of the pixels that take part."""
-        y, x = self.cube.positions
-        return y[self.used], x[self.used]
+        return self.cube.y[self.used], self.cube.x[self.used]
 
     def only(self, pixels: NDArray[np.bool_]) -> Level:
         """Return the level with fewer pixels."""
@@ -143,8 +142,7 @@ def _seen(level: Level, y: NDArray[np.float64], x: NDArray[np.float64]) -> float
     """Return roughly how many of the cube's pixels the whole guide would cover."""
     if len(y) < 3:
         return float(len(y))
-    _, height, width = level.guide.values.shape
-    ground = height * width * level.guide.step**2
+    ground = level.guide.ground
     # area of a pixel of the view in guide pixels, from the extent of all
     rows, columns = level.positions
     spread = np.cov(np.stack([rows, columns])), np.cov(np.stack([y, x]))
@@ -294,7 +292,7 @@ def detail_share(level: Level, transform: Transform) -> float:
     other once shifted, turned and scaled; their detail does not.
     """
     shape = level.used.shape
-    y, x = (c.ravel() for c in transform.to_guide(*level.cube.positions))
+    y, x = (c.ravel() for c in transform.to_guide(level.cube.y, level.cube.x))
     ok = level.used & level.guide.inside(y, x).reshape(shape)
     components = level.cube.values
     count = int(np.count_nonzero(ok))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +30,8 @@ SAMPLED = 65_536
 
 def read_cube(
     hsi: Cube, step: int, watch: Watch, windows: Sequence[Window] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the cube's whitened components ``(k, h, w)``, and where they were measured ``(h, w)``.
+) -> list[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Return the cube's whitened components ``(k, h, w)`` in each window, and where they were measured ``(h, w)``.
 
     Parameters
     ----------
@@ -42,70 +42,88 @@ def read_cube(
     watch
         Told about the reading; may stop it.
     windows
-        Rows and columns to read; None reads all.
+        Rows and columns to read; None reads all as one window.
 
     Raises
     ------
     AlignmentError
         If the cube is constant or has too few measured pixels.
     """
-    bands, height, width = hsi.shape
     live, mean, directions = _directions(hsi, watch, windows)
-    found = np.zeros((directions.shape[1], height // step, width // step), np.float32)
-    share = np.zeros(found.shape[1:], np.float32)
     basis = directions.T.astype(np.float32)
-    parts = list(_parts(windows, (height, width), step, bands))
-    for number, (rows, columns) in enumerate(parts):
-        watch.tell(number, len(parts), "Reading the cube")
-        values = hsi.read(rows, columns)[live]
-        ok = np.isfinite(values).all(axis=0)
-        centred = np.where(ok, values - mean[:, None, None], 0).astype(np.float32)
-        planes = np.tensordot(basis, centred, axes=1)
-        target = _target(rows, columns, step)
-        share[target] = boxes(ok.astype(np.float32)[None], step)[0]
-        found[:, *target] = boxes(planes, step) / np.maximum(share[target], 1e-6)
-    measured = share > 0.5
-    _check_count(int(np.count_nonzero(measured)))
-    return np.where(measured, found, 0), measured
+
+    def prepared(values: NDArray[Any]) -> NDArray[np.float32]:
+        return np.tensordot(basis, (values[live] - mean[:, None, None]).astype(np.float32), axes=1)
+
+    found = []
+    for values, share in _averaged(hsi, step, watch, windows, prepared, len(basis), live):
+        measured = share > 0.5
+        found.append((np.where(measured, values, 0), measured))
+    _check_count(sum(int(np.count_nonzero(measured)) for _, measured in found))
+    return found
 
 
 def read_guide(
     guide: Cube, step: int, watch: Watch, windows: Sequence[Window] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the guide's bands ``(g, h, w)`` with a contrast of about 1, and the share of each pixel that was measured.
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return the guide's bands ``(g, h, w)`` in each window, of contrast about 1, and the share that was measured.
 
     Raises
     ------
     AlignmentError
         If the guide is constant or has too few measured pixels.
     """
-    bands, height, width = guide.shape
-    found = np.zeros((bands, max(1, height // step), max(1, width // step)), np.float32)
-    share = np.zeros(found.shape[1:], np.float32)
-    parts = list(_parts(windows, (height, width), step, bands))
-    for number, (rows, columns) in enumerate(parts):
-        watch.tell(number, len(parts), "Reading the guide")
-        values = guide.read(rows, columns).astype(np.float32, copy=False)
-        ok: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=0))
-        if not ok.all():
-            values = np.where(ok, values, np.float32(0))
-        target = _target(rows, columns, step)
-        share[target] = boxes(ok.astype(np.float32)[None], step)[0]
-        found[:, *target] = boxes(values, step) / np.maximum(share[target], 1e-6)
-    measured = share > 0.5
-    if np.count_nonzero(measured) < 4 * COMPONENTS:
+    found = list(_averaged(guide, step, watch, windows, None, guide.bands, np.arange(guide.bands)))
+    pixels = np.concatenate([values[:, share > 0.5] for values, share in found], axis=1).astype(np.float64)
+    if pixels.shape[1] < 4 * COMPONENTS:
         raise AlignmentError("The guide holds hardly any valid pixel. Check its no-data value.")
-    pixels = found[:, measured].astype(np.float64)
     mean, spread = pixels.mean(axis=1), pixels.std(axis=1)
     varied = spread > 1e-6 * np.maximum(np.abs(mean), 1e-30)
     if not varied.any():
         raise AlignmentError("The guide is constant: nothing in it can be compared with the cube. Check the file.")
-    found = (found[varied] - mean[varied, None, None]) / spread[varied, None, None]
-    if len(found) > GUIDE_BANDS:
-        inner = found[:, measured]
-        _, vectors = np.linalg.eigh(inner @ inner.T)
-        found = np.tensordot(vectors[:, : -GUIDE_BANDS - 1 : -1].T, found, axes=1)
-    return np.where(measured, found, 0).astype(np.float32), share
+    mix = np.diag(1 / spread[varied])
+    if len(mix) > GUIDE_BANDS:
+        inner = mix @ (pixels[varied] - mean[varied, None])
+        mix = np.linalg.eigh(inner @ inner.T)[1][:, : -GUIDE_BANDS - 1 : -1].T @ mix
+    out = []
+    for values, share in found:
+        centred = values[varied] - mean[varied, None, None]
+        mixed = np.tensordot(mix, centred, axes=1)
+        out.append((np.where(share > 0.5, mixed, 0).astype(np.float32), share))
+    return out
+
+
+def _averaged(
+    image: Cube,
+    step: int,
+    watch: Watch,
+    windows: Sequence[Window] | None,
+    prepare: Callable[[NDArray[Any]], NDArray[np.float32]] | None,
+    planes: int,
+    live: NDArray[np.intp],
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield `step` x `step` means of each window ``(planes, h, w)`` and the share of each that was measured."""
+    bands, height, width = image.shape
+    whole = [(slice(0, height), slice(0, width))] if windows is None else windows
+    total = sum(rows.stop - rows.start for rows, _ in whole)
+    done = 0
+    for rows, columns in whole:
+        size = max(1, (rows.stop - rows.start) // step), max(1, (columns.stop - columns.start) // step)
+        found, share = np.zeros((planes, *size), np.float32), np.zeros(size, np.float32)
+        lines = max(1, memory.STRIP // (8 * bands * size[1] * step) // step)
+        for first in range(0, size[0], lines):
+            watch.tell(done, total, "Reading the two images")
+            last = min(first + lines, size[0])
+            part = slice(rows.start + first * step, rows.start + last * step)
+            values = image.read(part, slice(columns.start, columns.start + size[1] * step))
+            ok = np.isfinite(values[live]).all(axis=0)
+            if not ok.all():
+                values = np.where(ok, values, 0)
+            ready = values.astype(np.float32, copy=False) if prepare is None else prepare(values)
+            share[first:last] = boxes(ok.astype(np.float32)[None], step)[0]
+            found[:, first:last] = boxes(ready * ok, step) / np.maximum(share[first:last], 1e-6)
+            done += part.stop - part.start
+        yield found, share
 
 
 def boxes(planes: NDArray[Any], factor: int) -> NDArray[Any]:
@@ -116,23 +134,6 @@ def boxes(planes: NDArray[Any], factor: int) -> NDArray[Any]:
     rows, columns = height // factor, width // factor
     whole = planes[:, : rows * factor, : columns * factor]
     return np.asarray(whole.reshape(count, rows, factor, columns, factor).mean(axis=(2, 4)))
-
-
-def _parts(windows: Sequence[Window] | None, size: tuple[int, int], step: int, bands: int) -> Iterator[Window]:
-    """Yield windows of whole averaged pixels, at most `memory.STRIP` bytes of double precision each."""
-    whole = [(slice(0, size[0]), slice(0, size[1]))] if windows is None else windows
-    for rows, columns in whole:
-        top, left = (-(-part.start // step) * step for part in (rows, columns))
-        bottom, right = (part.stop // step * step for part in (rows, columns))
-        if right <= left:
-            continue
-        lines = max(1, memory.STRIP // (8 * bands * (right - left)) // step) * step
-        for start in range(top, bottom, lines):
-            yield slice(start, min(start + lines, bottom)), slice(left, right)
-
-
-def _target(rows: slice, columns: slice, step: int) -> Window:
-    return slice(rows.start // step, rows.stop // step), slice(columns.start // step, columns.stop // step)
 
 
 def _check_count(count: int) -> None:

@@ -23,14 +23,18 @@ if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.progress import Watch
 
-__all__ = ["CubeView", "GuideView", "Views"]
+__all__ = ["CubeView", "GuideView", "Patches", "Views"]
 
 # standard deviation of the PSF in cube pixels to begin with: between a detector's box and a soft lens
 PSF_WIDTH = 0.45
 # samples of a guide view per cube pixel of its scale
 SAMPLES = 4.0
-# pixels along the longer side of the finest views
-FINEST_CUBE, FINEST_GUIDE = 1024, 4096
+# pixels along the longer side of views of a whole cube, and of a whole guide
+WHOLE, FINEST_GUIDE = 256, 4096
+# empty rows between the windows of a view
+GAP = 8
+# blurred guides that are kept
+KEPT = 24
 # a position counts where at least this much of what it sees was measured
 MEASURED = 0.98
 
@@ -38,6 +42,8 @@ MEASURED = 0.98
 @dataclass(frozen=True, eq=False)
 class CubeView:
     """The cube's principal components on a grid of averaged pixels.
+
+    Windows of a large cube stand below each other, with empty rows between them.
 
     Attributes
     ----------
@@ -47,17 +53,34 @@ class CubeView:
         Boolean ``(h, w)``.
     step
         Cube pixels along a side of each averaged pixel.
+    y, x
+        Cube coordinates of the averaged pixels, each ``(h, w)``.
     """
 
     values: NDArray[np.float32]
     measured: NDArray[np.bool_]
     step: int
+    y: NDArray[np.float64]
+    x: NDArray[np.float64]
 
-    @cached_property
-    def positions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Cube coordinates (y, x) of the averaged pixels, each ``(h, w)``."""
-        y, x = (self.step * np.arange(n) + (self.step - 1) / 2 for n in self.measured.shape)
-        return np.broadcast_to(y[:, None], self.measured.shape), np.broadcast_to(x, self.measured.shape)
+    @classmethod
+    def of(
+        cls,
+        parts: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]],
+        firsts: Sequence[tuple[int, int]],
+        step: int,
+    ) -> CubeView:
+        """Make a view of windows ``(k, h, w)`` of one size that begin at cube pixels `firsts`."""
+        stacks: list[list[NDArray[Any]]] = [[], [], [], []]
+        for (values, measured), (top, left) in zip(parts, firsts, strict=True):
+            height, width = measured.shape
+            y = np.broadcast_to((top + step * np.arange(height) + (step - 1) / 2)[:, None], measured.shape)
+            x = np.broadcast_to(left + step * np.arange(width) + (step - 1) / 2, measured.shape)
+            gap = GAP if len(parts) > 1 else 0
+            for stack, plane in zip(stacks, (values, measured, y, x), strict=True):
+                stack.append(np.pad(plane, [(0, 0)] * (plane.ndim - 2) + [(0, gap), (0, 0)]))
+        values, measured, y, x = (np.concatenate(stack, axis=-2) for stack in stacks)
+        return cls(values, measured, step, y, x)
 
     def coarser(self, factor: int) -> CubeView:
         """Return the view with `factor` x `factor` pixels averaged into one."""
@@ -66,7 +89,8 @@ class CubeView:
         share = boxes(self.measured.astype(np.float32)[None], factor)[0]
         values = boxes(self.values, factor) / np.maximum(share, 1e-6)
         measured = share > 0.5
-        return CubeView(np.where(measured, values, 0).astype(np.float32), measured, self.step * factor)
+        y, x = boxes(np.stack([self.y, self.x]), factor)
+        return CubeView(np.where(measured, values, 0).astype(np.float32), measured, self.step * factor, y, x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +107,21 @@ class GuideView:
         Guide pixels along a side of each averaged pixel.
     sigma
         Standard deviation of the whole blur in guide pixels.
+    top, left
+        Guide pixel where the view begins.
     """
 
     values: NDArray[np.float32]
     weight: NDArray[np.float32]
     step: int
     sigma: float
+    top: int = 0
+    left: int = 0
+
+    @property
+    def ground(self) -> float:
+        """Number of guide pixels that the view shows."""
+        return float(self.weight.size * self.step**2)
 
     @cached_property
     def _spline(self) -> NDArray[np.float32]:
@@ -105,7 +138,7 @@ class GuideView:
 
     def _places(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
         offset = (self.step - 1) / 2
-        return np.stack([(y - offset) / self.step, (x - offset) / self.step]).astype(np.float32)
+        return np.stack([(y - self.top - offset) / self.step, (x - self.left - offset) / self.step]).astype(np.float32)
 
     def inside(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which guide positions are measured."""
@@ -127,6 +160,53 @@ class GuideView:
         return np.stack([[map_coordinates(p, at, order=1, mode="nearest") for p in planes] for planes in self._slopes])
 
 
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Views of windows of a large guide; a position belongs to the first window that shows it."""
+
+    parts: tuple[GuideView, ...]
+
+    @property
+    def step(self) -> int:
+        """Guide pixels along a side of each averaged pixel."""
+        return self.parts[0].step
+
+    @property
+    def ground(self) -> float:
+        """Number of guide pixels that the windows show."""
+        return sum(part.ground for part in self.parts)
+
+    def inside(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which guide positions are measured."""
+        return self._owners(y, x) >= 0
+
+    def sample(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the blurred guide ``(g, n)`` at guide positions."""
+        owners = self._owners(y, x)
+        out = np.zeros((len(self.parts[0].values), len(y)), np.float32)
+        for number in np.unique(owners[owners >= 0]):
+            mine = owners == number
+            out[:, mine] = self.parts[number].sample(y[mine], x[mine])
+        return out
+
+    def slopes(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return its derivatives ``(2, g, n)`` along y and x, per guide pixel."""
+        owners = self._owners(y, x)
+        out = np.zeros((2, len(self.parts[0].values), len(y)), np.float32)
+        for number in np.unique(owners[owners >= 0]):
+            mine = owners == number
+            out[:, :, mine] = self.parts[number].slopes(y[mine], x[mine])
+        return out
+
+    def _owners(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.intp]:
+        owners = np.full(y.shape, -1, np.intp)
+        for number, part in enumerate(self.parts):
+            # the rest only
+            free = owners < 0
+            owners[free] = np.where(part.inside(y[free], x[free]), number, -1)
+        return owners
+
+
 class Views:
     """The views of a pair.
 
@@ -139,7 +219,8 @@ class Views:
     watch
         Told about the reading; may stop it.
     windows
-        Pairs of windows, of the cube and of the guide, to read instead of the whole images.
+        Pairs of windows, of the cube and of the guide, to read instead of the whole images, in full detail. Without
+        them, large images are averaged.
 
     Raises
     ------
@@ -158,12 +239,21 @@ class Views:
         windows: Sequence[tuple[Window, Window]] | None = None,
     ) -> None:
         self.scale, self.width = scale, PSF_WIDTH
-        self.finest = max(1, math.ceil(max(hsi.shape[1:]) / FINEST_CUBE))
-        step = max(1, math.floor(scale * self.finest / SAMPLES), math.ceil(max(guide.shape[1:]) / FINEST_GUIDE))
-        parts, sharp = (None, None) if windows is None else map(list, zip(*windows, strict=True))
-        self._cube = CubeView(*read_cube(hsi, self.finest, watch, parts), self.finest)
-        values, share = read_guide(guide, step, watch, sharp)
-        self._guide = GuideView(values, share, step, math.sqrt((step**2 - 1) / 12))
+        self.sampled = windows is not None
+        low: list[Window] | None = None if windows is None else [pair[0] for pair in windows]
+        sharp: list[Window] | None = None if windows is None else [pair[1] for pair in windows]
+        self.finest = 1 if low is not None else max(1, math.ceil(max(hsi.shape[1:]) / WHOLE))
+        step = max(1, math.floor(scale * self.finest / SAMPLES))
+        if sharp is None:
+            step = max(step, math.ceil(max(guide.shape[1:]) / FINEST_GUIDE))
+        firsts = [(0, 0)] if low is None else [(rows.start, columns.start) for rows, columns in low]
+        self._cube = CubeView.of(read_cube(hsi, self.finest, watch, low), firsts, self.finest)
+        corners = [(0, 0)] if sharp is None else [(rows.start, columns.start) for rows, columns in sharp]
+        sigma = math.sqrt((step**2 - 1) / 12)
+        self._guides = tuple(
+            GuideView(values, share, step, sigma, *corner)
+            for (values, share), corner in zip(read_guide(guide, step, watch, sharp), corners, strict=True)
+        )
         self._made: dict[Any, Any] = {}
 
     def cube(self, level: int) -> CubeView:
@@ -174,7 +264,7 @@ class Views:
         found: CubeView = self._made[key]
         return found
 
-    def guide(self, level: int, scale: float | None = None) -> GuideView:
+    def guide(self, level: int, scale: float | None = None) -> GuideView | Patches:
         """Return the guide as sharp as the cube of the same level sees it, at `scale` guide pixels per cube pixel.
 
         The PSF is as wide as `width` says, in cube pixels.
@@ -184,10 +274,14 @@ class Views:
         scale = 1.05 ** round(math.log(scale, 1.05))
         key = "guide", level, scale, self.width
         if key not in self._made:
+            # widths are tried once each: only the last ones are kept
+            for old in [k for k in self._made if k[0] == "guide"][:-KEPT]:
+                del self._made[old]
             pixels = level * self.finest
             sigma = scale * math.sqrt(self.width**2 + (pixels**2 - 1) / 12)
-            self._made[key] = _blurred(self._guide, sigma, scale * pixels)
-        found: GuideView = self._made[key]
+            made = tuple(_blurred(part, sigma, scale * pixels) for part in self._guides)
+            self._made[key] = made[0] if len(made) == 1 else Patches(made)
+        found: GuideView | Patches = self._made[key]
         return found
 
 
