@@ -307,9 +307,22 @@ class Alignment:
 
     # --- files ---------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the alignment to a JSON file; an existing one is replaced."""
-        write_record(path, self._stored())
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the alignment to a JSON file.
+
+        Parameters
+        ----------
+        path
+            File to write, such as ``pair.json``.
+        overwrite
+            Whether to replace an existing file.
+
+        Raises
+        ------
+        OutputError
+            If the file exists, or cannot be written.
+        """
+        write_record(path, {item.name: getattr(self, item.name) for item in fields(self)}, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -321,9 +334,6 @@ class Alignment:
             If the file is missing, or is not an alignment.
         """
         return cls(**read_record(path))
-
-    def _stored(self) -> dict[str, Any]:
-        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 def _joined(parts: list[str]) -> str:

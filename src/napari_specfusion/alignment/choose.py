@@ -28,6 +28,8 @@ LOCAL_WORTH = 0.25
 STIFFNESS = (0.3, 0.01)
 # distance of two coefficients of a smooth field in cube pixels, and into how many at most it cuts the image
 SPACINGS = ((48.0, 8), (20.0, 16))
+# pixels that take part in a fit of local displacements
+PIXELS = 16_400
 # a cube with fewer lines or columns has no local displacements worth a try
 SMALLEST = 24
 
@@ -90,10 +92,10 @@ def choose_local(finder: Finder, transform: Transform) -> tuple[Transform, tuple
     shape = finder.shape
     if min(shape) < SMALLEST:
         return transform, ()
-    finest = finder.level(1, transform.matrix)
+    finest = finder.level(1, transform.matrix, PIXELS)
     apart = held_out(finest.used.shape)
     numbers = [number for number in (4, 2, 1) if number <= finder.levels[0]] or [1]
-    levels = [finder.level(number, transform.matrix) for number in numbers]
+    levels = [finder.level(number, transform.matrix, PIXELS) for number in numbers]
     kept: list[str] = []
     check = finder.watch.check
 

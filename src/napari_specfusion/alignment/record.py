@@ -12,7 +12,7 @@ import numpy as np
 from napari_specfusion import memory
 from napari_specfusion.alignment.transform import Field, Transform
 from napari_specfusion.data.scene import Finding
-from napari_specfusion.errors import AlignmentError
+from napari_specfusion.errors import AlignmentError, OutputError
 from napari_specfusion.io.atomic import replacing
 
 if TYPE_CHECKING:
@@ -23,14 +23,16 @@ __all__ = ["read_record", "write_record"]
 KEY, VERSION = "napari_specfusion_alignment", 1
 
 
-def write_record(path: str | os.PathLike[str], values: dict[str, Any]) -> None:
-    """Write the fields of an alignment to a JSON file; an existing one is replaced.
+def write_record(path: str | os.PathLike[str], values: dict[str, Any], *, overwrite: bool) -> None:
+    """Write the fields of an alignment to a JSON file.
 
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file exists and `overwrite` is false, or it cannot be written.
     """
+    if not overwrite and Path(path).exists():
+        raise OutputError(f"{path} exists; give another file, or overwrite=True to replace it.")
     transform: Transform = values["transform"]
     bent = transform.field
     stored = {

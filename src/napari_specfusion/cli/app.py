@@ -23,6 +23,7 @@ FAILED, INTERRUPTED = 2, 130
 COMMANDS = {
     "demo": "demo:demo",
     "check": "check:check_files",
+    "align": "align:align_files",
     "fuse": "fuse:fuse_files",
     "fit": "fit:fit_files",
     "train": "train:train_files",

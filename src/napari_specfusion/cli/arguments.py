@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-__all__ = ["POSITIVE", "Name", "Positive", "PositiveOrNone", "Ratio", "RatioOrNone", "Tile", "WholeRatio", "default"]
+__all__ = [
+    "POSITIVE",
+    "Align",
+    "Name",
+    "Positive",
+    "PositiveOrNone",
+    "Ratio",
+    "RatioOrNone",
+    "Tile",
+    "WholeRatio",
+    "default",
+]
 
 
 def default(function: Callable[..., Any], name: str) -> Any:
@@ -59,6 +70,7 @@ Tile = Annotated[
     int | Literal["auto"] | None,
     Parameter(converter=_as_tile, n_tokens=1, show_choices=False, metavar="PIXELS|auto|whole"),
 ]
+Align = Annotated[bool, Parameter(negative="--no-align")]
 Positive = Annotated[float, Parameter(validator=_check_positive, metavar="NUMBER")]
 PositiveOrNone = Annotated[float | None, Parameter(validator=_check_positive, metavar="NUMBER")]
 POSITIVE = Parameter(validator=_check_positive)

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from napari_specfusion.calibration import calibrate
-from napari_specfusion.cli.arguments import RatioOrNone
+from napari_specfusion.cli.arguments import Align, RatioOrNone
 from napari_specfusion.cli.files import open_pair, print_findings
 from napari_specfusion.cli.progress import ProgressLine
 
 __all__ = ["check_files"]
 
 
-def check_files(cube: Path, guide: Path, /, *, ratio: RatioOrNone = None) -> int:
+def check_files(cube: Path, guide: Path, /, *, ratio: RatioOrNone = None, align: Align = True) -> int:
     """Check whether two files belong together, and calibrate the pair.
 
     The exit status is 1 if the two should not be fused.
@@ -22,9 +22,11 @@ def check_files(cube: Path, guide: Path, /, *, ratio: RatioOrNone = None) -> int
     guide
         The sharper image of the same scene.
     ratio
-        Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two sizes.
+        Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two files.
+    align
+        Bring the guide onto the cube's grid first, if it lies otherwise. --no-align trusts equal corners.
     """
-    scene = open_pair(cube, guide, ratio)
+    scene = open_pair(cube, guide, ratio, align=align)
     findings = scene.check()
     print(f"Cube:  {scene.hsi}\nGuide: {scene.guide}\n")
     print_findings(findings)

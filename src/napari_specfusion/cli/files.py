@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_specfusion.alignment.scene import check_trust, make_scene
 from napari_specfusion.cli.progress import ProgressLine
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.io import open_cube, save_cube
@@ -21,9 +22,24 @@ __all__ = ["open_pair", "print_findings", "save_with_progress"]
 MARKS = {"error": "[x]", "warning": "[!]", "info": "   "}
 
 
-def open_pair(cube: Path, guide: Path, ratio: Fraction | None) -> Scene:
-    """Open the two files of a pair."""
-    return Scene(open_cube(cube), open_cube(guide), ratio)
+def open_pair(cube: Path, guide: Path, ratio: Fraction | None, *, align: bool = True) -> Scene:
+    """Open the two files of a pair and align them, unless told not to; print what was done to them.
+
+    Raises
+    ------
+    AlignmentError
+        If an alignment was found that cannot be trusted.
+    """
+    hsi, sharp = open_cube(cube), open_cube(guide)
+    if not align:
+        return Scene(hsi, sharp, ratio)
+    with ProgressLine("Aligning") as line:
+        scene = make_scene(hsi, sharp, ratio, progress=line.step)
+    alignment = scene.alignment
+    if alignment is not None and alignment.placement != "as is":
+        print_findings(alignment.findings())
+        check_trust(scene)
+    return scene
 
 
 def print_findings(findings: Iterable[Finding]) -> None:

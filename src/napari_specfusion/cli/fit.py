@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from napari_specfusion.cli.arguments import Name, Positive, RatioOrNone, default
+from napari_specfusion.cli.arguments import Align, Name, Positive, RatioOrNone, default
 from napari_specfusion.cli.files import open_pair
 from napari_specfusion.cli.progress import ProgressLine
 from napari_specfusion.errors import OutputError
@@ -20,6 +20,7 @@ def fit_files(
     minutes: Positive = default(fit, "minutes"),
     model: Name = default(fit, "model"),
     ratio: RatioOrNone = None,
+    align: Align = True,
     device: Name = default(fit, "device"),
     overwrite: bool = False,
 ) -> int:
@@ -41,14 +42,16 @@ def fit_files(
     model
         The network to fit.
     ratio
-        Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two sizes.
+        Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two files.
+    align
+        Bring the guide onto the cube's grid first, if it lies otherwise. --no-align trusts equal corners.
     device
         Where to compute: cpu, cuda, mps, or auto for the fastest available.
     overwrite
         Replace the file if it exists.
     """
     _check_out(out, overwrite)
-    scene = open_pair(cube, guide, ratio)
+    scene = open_pair(cube, guide, ratio, align=align)
     with ProgressLine(f"Fitting {model}") as line:
         fitted = fit(scene, model, minutes=minutes, progress=line.fit, device=device)
     print(fitted.message)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from napari_specfusion.cli.arguments import Name, RatioOrNone, Tile, default
+from napari_specfusion.cli.arguments import Align, Name, RatioOrNone, Tile, default
 from napari_specfusion.cli.files import open_pair
 from napari_specfusion.cli.progress import ProgressLine
 from napari_specfusion.fusion.engine import Precision, fuse
@@ -22,6 +22,7 @@ def fuse_files(
     out: Path,
     model: Name = default(fuse, "model"),
     ratio: RatioOrNone = default(fuse, "ratio"),
+    align: Align = default(fuse, "align"),
     tile: Tile = default(fuse, "tile"),
     device: Name = default(fuse, "device"),
     precision: Precision = default(fuse, "precision"),
@@ -41,7 +42,9 @@ def fuse_files(
         A method such as subspace or glp, shipped weights, a weight file, or auto, which tries all that fit and takes
         the best.
     ratio
-        Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two sizes.
+        Guide pixels per cube pixel, such as 4 or 10/3. Without it, taken from the two files.
+    align
+        Bring the guide onto the cube's grid first, if it lies otherwise. --no-align trusts equal corners.
     tile
         Side of a tile in pixels; whole fuses the image in one piece.
     device
@@ -51,7 +54,7 @@ def fuse_files(
     overwrite
         Start over and replace what is there.
     """
-    scene = open_pair(cube, guide, ratio)
+    scene = open_pair(cube, guide, ratio, align=align)
     chosen: Any = model
     name = model
     if model.lower().endswith(WEIGHT_SUFFIXES):
@@ -59,6 +62,7 @@ def fuse_files(
     with ProgressLine(f"Fusing ({name})") as line:
         fused = fuse(
             scene,
+            align=align,
             model=chosen,
             tile=tile,
             device=device,
