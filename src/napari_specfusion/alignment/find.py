@@ -92,7 +92,7 @@ class Finder:
         middle = (self.shape[0] - 1) / 2, (self.shape[1] - 1) / 2
         scale = math.sqrt(abs(float(np.linalg.det(Transform(matrix).jacobian(*middle)))))
         cube = self.views.cube(number)
-        return Level(cube, self.views.guide(number, scale), cube.measured & _sample(cube.measured.shape, pixels))
+        return Level(cube, self.views.guide(number, scale), cube.inner & _sample(cube.measured.shape, pixels))
 
     def near(self, starts: Iterable[NDArray[np.float64]]) -> Found | None:
         """Return the best matrix near one of several, or None where none has common ground."""
@@ -175,7 +175,7 @@ class Finder:
             matrix = fit.matrix
         assert fit is not None
         level = self.level(1, matrix)
-        return Found(fit, detail_share(Level(level.cube, level.guide, level.cube.measured), Transform(matrix)))
+        return Found(fit, detail_share(Level(level.cube, level.guide, level.cube.inner), Transform(matrix)))
 
     def _fit(self, number: int, matrix: NDArray[np.float64], model: str) -> Fit | None:
         level = self.level(number, matrix, SEARCHED)
