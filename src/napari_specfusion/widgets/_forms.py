@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QScrollArea,
     QSizePolicy,
     QStyle,
     QToolButton,
@@ -23,7 +24,7 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["LayerCombo", "PathEdit", "choice_combo", "choose", "form", "single_timer"]
+__all__ = ["LayerCombo", "PathEdit", "choice_combo", "choose", "form", "scrolling", "single_timer"]
 
 WIDE_LABEL = "Reference "
 
@@ -56,6 +57,16 @@ def choose(combo: QComboBox, key: Any) -> None:
     keys = [combo.itemData(index) for index in range(combo.count())]
     if key in keys:
         combo.setCurrentIndex(keys.index(key))
+
+
+def scrolling(content: QWidget) -> QScrollArea:
+    """Return an area that scrolls its content up and down where it is too tall."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(content)
+    return area
 
 
 def single_timer(parent: QObject, milliseconds: int, callback: Callable[[], None]) -> QTimer:

@@ -102,6 +102,8 @@ class FuseOptions:
         As `fuse` takes them.
     out
         Folder of the result (``.zarr``); None keeps it in memory.
+    align
+        As `fuse` takes it: False fuses a pair that was not found to belong together.
     """
 
     method: str = AUTO
@@ -110,6 +112,7 @@ class FuseOptions:
     tile: int | Literal["auto"] | None = "auto"
     device: str = "auto"
     out: Path | None = None
+    align: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +138,7 @@ def run_fusion(scene: Scene | CalibratedScene, options: FuseOptions, report: Rep
         tile=options.tile,
         device=options.device,
         out=options.out,
+        align=options.align,
         progress=report,
         should_stop=should_stop,
     )

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from napari_specfusion.widgets._worker import Job
 
-__all__ = ["Panel"]
+__all__ = ["Panel", "open_panel"]
+
+PLUGIN = "napari-specfusion"
+
+
+def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:
+    """Return one of the plugin's widgets by its name; it is opened beside the others, or comes to the front."""
+    dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    dock.show()
+    dock.raise_()
+    return panel
 
 
 class Panel(QWidget):
