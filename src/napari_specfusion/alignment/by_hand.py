@@ -7,14 +7,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.alignment.alignment import Alignment, Verdict
+from napari_specfusion.alignment.begin import fitting_ratio
 from napari_specfusion.alignment.engine import GOOD, UNRELATED
 from napari_specfusion.alignment.find import Finder
 from napari_specfusion.alignment.fit import detail_share, match
 from napari_specfusion.alignment.place import place
 from napari_specfusion.alignment.transform import Transform
 from napari_specfusion.alignment.views import Views
-from napari_specfusion.data.scene import Scene, as_ratio
-from napari_specfusion.errors import SceneError
+from napari_specfusion.data.scene import as_ratio
 from napari_specfusion.io import as_cube
 from napari_specfusion.progress import Progress, ShouldStop, Watch
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import CubeLike
+    from napari_specfusion.data.scene import Scene
 
 __all__ = ["align_by"]
 
@@ -64,11 +64,12 @@ def align_by(
     watch.tell(0, 1, "Comparing the two images")
     transform = Transform(matrix)
     shapes = (low.shape[1], low.shape[2]), (sharp.shape[1], sharp.shape[2])
-    fitting = _fitting(low, sharp, ratio)
-    wanted = fitting if ratio is None else as_ratio(ratio)
+    given = None if ratio is None else as_ratio(ratio)
+    fitting = fitting_ratio(low, sharp, given)
+    wanted = given or fitting
     where = place(transform, *shapes, wanted, fits=fitting is not None)
     middle = (shapes[0][0] - 1) / 2, (shapes[0][1] - 1) / 2
-    scale = math.sqrt(abs(float(_determinant(transform, middle))))
+    scale = math.sqrt(abs(_determinant(transform, middle)))
     level = Finder(Views(low, sharp, scale, watch), shapes[0], watch).level(1, transform.matrix)
     matched = match(level, *transform.to_guide(*level.positions))
     after = 1.0 if matched is None else math.sqrt(matched.share)
@@ -85,14 +86,6 @@ def align_by(
         verdict=verdict,
     )
     return alignment.scene(low, sharp)
-
-
-def _fitting(low: Cube, sharp: Cube, ratio: Any) -> Fraction | None:
-    """Return the ratio at which the two images make a scene as they are, or None."""
-    try:
-        return Scene(low, sharp, ratio).factor
-    except SceneError:
-        return None
 
 
 def _determinant(transform: Transform, middle: tuple[float, float]) -> float:

@@ -110,7 +110,10 @@ class FuseWidget(Panel):
 
         self.findings = FindingsPanel()
         self.pair_form = form(
-            ("Cube", self.cube_combo), ("Guide", self.guide_combo), ("Ratio", self.ratio_spin), ("Align", self.align_choice)
+            ("Cube", self.cube_combo),
+            ("Guide", self.guide_combo),
+            ("Ratio", self.ratio_spin),
+            ("Align", self.align_choice),
         )
         self.method_form = form(
             ("Method", self.method_combo),
@@ -393,6 +396,13 @@ class FuseWidget(Panel):
             # busy until the first report: calibration and regressions have no steps to count
             self.progress.setRange(0, 0)
             self.status.setText("Preparing ...")
-        fields = (self.cube_combo, self.guide_combo, self.ratio_spin, self.align_choice, self.method_combo, self.advanced)
+        fields = (
+            self.cube_combo,
+            self.guide_combo,
+            self.ratio_spin,
+            self.align_choice,
+            self.method_combo,
+            self.advanced,
+        )
         for widget in fields:
             widget.setEnabled(not running)

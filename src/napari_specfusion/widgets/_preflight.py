@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_specfusion.progress import Progress
     from napari_specfusion.widgets._worker import Report, ShouldStop
 
-__all__ = ["ALIGN", "BY_HAND", "Mood", "Preflight", "inspect_pair"]
+__all__ = ["ALIGN", "BY_HAND", "Mood", "Preflight", "describe_moves", "inspect_pair", "verdict_of"]
 
 Mood = Literal["wait", "good", "info", "warning", "error"]
 
@@ -136,7 +136,7 @@ class Preflight:
         """What was measured, as label and value."""
         moved, facts = self.alignment, list[tuple[str, str]]()
         if moved is not None and moved.verdict != "unrelated":
-            facts.append(("Guide", _moves(moved)))
+            facts.append(("Guide", describe_moves(moved)))
         if self.believable and self.calibration is not None:
             # PSF and shift of two images that do not belong together mean nothing
             psf, shift = self.calibration.psf, self.calibration.shift
@@ -213,8 +213,13 @@ def _scene(
     return make_scene(low, guide, ratio, progress=tell, should_stop=should_stop)
 
 
-def _moves(alignment: Alignment) -> str:
-    """Return how the guide lay, in a line."""
+def verdict_of(judgement: str) -> tuple[Mood, str]:
+    """Return a verdict of alignment or calibration in a mood and a sentence."""
+    return _VERDICTS[judgement]
+
+
+def describe_moves(alignment: Alignment) -> str:
+    """Return how the guide lies against the cube, in a line."""
     parts = ["mirrored"] if alignment.mirrored else []
     if abs(alignment.rotation) > 0.005:
         parts.append(f"turned by {alignment.rotation:.2f}\u00b0")
