@@ -157,6 +157,8 @@ def test_images_that_do_not_fit_are_told_in_words(viewer: Any, dock: Callable[[s
     fuse = dock("Fuse")
     fuse.cube_combo.setCurrentText("low")
     fuse.guide_combo.setCurrentText("other")
+    # nothing is moved: the sizes must fit
+    fuse.align_choice.combo.setCurrentIndex(fuse.align_choice.combo.findData("off"))
     ready(qtbot, fuse)
     assert fuse.preflight.verdict == ("error", "These two cannot be fused.")
     assert "crop both" in fuse.preflight.findings[0].message
