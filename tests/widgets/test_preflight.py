@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from napari_specfusion.alignment.by_hand import align_by
+from napari_specfusion.alignment.transform import frame_matrix
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.widgets._layers import plane_matrix
 
@@ -71,6 +74,8 @@ def test_what_cannot_be_trusted_is_asked_about(
     viewer.add_image(low[0], **low[1])
     viewer.add_image(np.random.default_rng(0).random((96, 96, 3), np.float32), rgb=True, name="noise")
     fuse = dock("Fuse")
+    # the calibration is enough to see it
+    fuse.align_choice.combo.setCurrentIndex(fuse.align_choice.combo.findData("off"))
     ready(qtbot, fuse)
     assert fuse.preflight.verdict[0] == "error" and fuse.run_button.isEnabled()
     asked = []
@@ -83,14 +88,17 @@ def test_what_cannot_be_trusted_is_asked_about(
 
 
 def test_a_pair_without_a_common_place_is_red(
-    viewer: Any, scene: Scene, dock: Callable[[str], Any], qtbot: Any
+    turned_in: Any, turned: tuple[Cube, Cube], dock: Callable[[str], Any], qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    low = scene.hsi.layer_data()
-    viewer.add_image(low[0], **low[1])
-    viewer.add_image(np.random.default_rng(0).random((120, 170, 3), np.float32), rgb=True, name="noise")
+    nowhere = dataclasses.replace(align_by(*turned, frame_matrix(3.7)).alignment, verdict="unrelated")
+    monkeypatch.setattr("napari_specfusion.widgets._preflight.make_scene", lambda *args, **_: nowhere.scene(*args[:2]))
     fuse = dock("Fuse")
-    assert fuse.guide_combo.currentText() == "noise"
     ready(qtbot, fuse)
     assert fuse.preflight.verdict == ("error", "The two images do not belong together.")
     assert "Align by hand" in fuse.preflight.findings[0].message
-    assert fuse.preflight.doubts
+    assert fuse.preflight.doubts and "Guide" not in dict(fuse.preflight.facts)
+    # nothing is laid over a place that means nothing
+    assert np.allclose(plane_matrix(turned_in.layers["cube"]), np.eye(3))
+    fuse.ask = lambda parent, reasons: "run"
+    run(qtbot, fuse, "bicubic")
+    assert "fused bicubic" in turned_in.layers

@@ -32,7 +32,8 @@ def fused_matrix(alignment: Alignment | None) -> Matrix:
     middle = np.array([bottom - top - 1, right - left - 1]) / 2
     matrix = np.eye(3)
     matrix[:2, :2] = part.jacobian(*middle)
-    matrix[:2, 2] = np.stack(part.to_guide(*middle)) - matrix[:2, :2] @ middle
+    there = np.concatenate(part.to_guide(middle[:1], middle[1:]))
+    matrix[:2, 2] = there - matrix[:2, :2] @ middle
     matrix = matrix @ np.linalg.inv(frame_matrix(float(alignment.ratio)))
     if alignment.placement == "cropped":
         # whole pixels of the guide
