@@ -149,7 +149,7 @@ def test_refined_saved_loaded_and_used(
     given = panel.alignment
     panel.form.use_button.click()
     name = next(name for name in turned_in.window.dock_widgets if name.startswith("Fuse"))
-    fuse = turned_in.window.dock_widgets[name]
+    fuse = turned_in.__wrapped__.window.dock_widgets[name]
     assert np.array_equal(fuse.align_choice.how.matrix, given.matrix)
     qtbot.waitUntil(lambda: fuse.preflight.done and fuse._inspection is None, timeout=TIMEOUT)
     assert np.array_equal(fuse.preflight.alignment.matrix, given.matrix) and fuse.preflight.verdict[0] == "good"

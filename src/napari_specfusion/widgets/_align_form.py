@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QSlider,
     QVBoxLayout,
     QWidget,
@@ -23,9 +24,10 @@ from napari_specfusion.widgets._layers import is_cube, is_image
 
 __all__ = ["AlignForm"]
 
-KEYS_TEXT = (
-    "Arrows move by 1 px, Shift and arrows by 10. [ and ] (or , and .) turn by 0.1\u00b0, with Alt by 1\u00b0. "
-    "- and = (or Page Down and Page Up) scale by 0.1 %, Shift and the latter by 1 %. Click the picture first."
+KEYS_TEXT = "Click the picture, then: arrows move, [ ] turn, - = scale."
+KEYS_TIP = (
+    "Arrows move by 1 px of the guide, with Shift by 10. [ and ] (or , and .) turn by 0.1\u00b0, with Alt by 1\u00b0. "
+    "- and = (or Page Down and Page Up) scale by 0.1 %; Shift with Page Down and Page Up by 1 %."
 )
 
 
@@ -55,6 +57,8 @@ class AlignForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        # otherwise napari leaves the lower part of the dock empty
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.cube_combo = LayerCombo(is_cube, "The cube with many bands and few pixels.")
         self.guide_combo = LayerCombo(is_image, "The sharper image of the same area.")
         self.findings = FindingsPanel()
@@ -84,7 +88,7 @@ class AlignForm(QWidget):
         self.before_box = QCheckBox("Show where it lay before")
         self.keys_box = QCheckBox("Move the cube with keys")
         self.keys_box.setChecked(True)
-        self.keys_box.setToolTip(KEYS_TEXT)
+        self.keys_box.setToolTip(KEYS_TIP)
 
         self.refine_button = _button("Refine", "Search for the best match from here, by the content of the images.")
         self.reset_button = _button("Reset", "Lay the cube where it was, and take the points away.")
@@ -113,6 +117,7 @@ class AlignForm(QWidget):
         moves.addWidget(self.turn_label)
         moves.addWidget(self.keys_box)
         self.keys_label = _words(KEYS_TEXT)
+        self.keys_label.setToolTip(KEYS_TIP)
         moves.addWidget(self.keys_label)
 
         content = QWidget()

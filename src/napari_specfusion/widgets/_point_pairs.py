@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PointPairs"]
 
+# where two points of a pair meet, the round one lies in the square one
+_LOOKS: dict[str, dict[str, Any]] = {
+    "cube": {"symbol": "square", "border_color": "white", "canvas_size_limits": (18, 22)},
+    "guide": {"symbol": "disc", "border_color": "black", "canvas_size_limits": (10, 12)},
+}
+
 
 class PointPairs:
     """Point i in the cube shows the same place as point i in the guide.
@@ -64,7 +70,7 @@ class PointPairs:
         """Let the user click pairs: in the cube, in the guide, and so on."""
         if not self.there:
             self.clear()
-            self.low, self.guide = (self._layer(f"points in the {name}", symbol) for name, symbol in _KINDS)
+            self.low, self.guide = (self._layer(f"points in the {name}", **look) for name, look in _LOOKS.items())
             for layer in (self.low, self.guide):
                 layer.events.data.connect(self._on_data)
         self.picking = True
@@ -103,21 +109,20 @@ class PointPairs:
 
     # --- the layers --------------------------------------------------------------------
 
-    def _layer(self, name: str, symbol: str) -> Any:
+    def _layer(self, name: str, **look: Any) -> Any:
         return self._viewer.add_points(
             np.empty((0, 2)),
             ndim=2,
             name=name,
             metadata={VIEW_KEY: True},
             features={"number": np.empty(0, int)},
-            text={"string": "{number}", "color": "white", "size": 11, "translation": np.array([-2.0, 2.0])},
-            symbol=symbol,
+            # blanks keep the number beside its point at any zoom
+            text={"string": "{number}".rjust(16), "color": "white", "size": 11, "anchor": "center"},
             size=3,
-            canvas_size_limits=(11, 16),
-            border_color="white",
-            border_width=0.12,
+            border_width=0.15,
             face_color=PIN_COLOURS[0],
             units=("pixel", "pixel"),
+            **look,
         )
 
     def _on_data(self, event: Any) -> None:
@@ -149,6 +154,3 @@ class PointPairs:
         active.current_face_color = PIN_COLOURS[number % len(PIN_COLOURS)]
         self._viewer.layers.selection.active = active
         active.mode = "add"
-
-
-_KINDS = (("cube", "disc"), ("guide", "cross"))
