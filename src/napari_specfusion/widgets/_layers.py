@@ -64,7 +64,7 @@ def suggest_pair(layers: Iterable[Any]) -> tuple[Any, Any] | None:
     """Return the layers that look most like a low-resolution cube and its guide, or None.
 
     The cube is the one with most bands; the guide is larger, of the same outline, and has the fewest. Where there is no
-    such pair, one of other outlines is taken if it is the only one.
+    such pair, two images of other outlines are taken if they are the only two.
     """
     images = [layer for layer in layers if is_image(layer)]
     pairs, others = [], []
@@ -76,10 +76,10 @@ def suggest_pair(layers: Iterable[Any]) -> tuple[Any, Any] | None:
             same_outline = abs(high / height - wide / width) < 0.1 * ratio
             if guide_bands < bands and ratio > 1 and same_outline:
                 pairs.append((-bands, guide_bands, low, guide))
-            elif guide_bands < bands and max(high - height, wide - width) > 0:
-                others.append((low, guide))
+            elif guide_bands < bands:
+                others.append((low, guide, max(high - height, wide - width) > 0))
     if not pairs:
-        return others[0] if len(others) == 1 else None
+        return others[0][:2] if len(others) == 1 and others[0][2] else None
     _, _, low, guide = min(pairs, key=lambda pair: pair[:2])
     return low, guide
 

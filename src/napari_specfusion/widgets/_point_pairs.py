@@ -19,8 +19,8 @@ __all__ = ["PointPairs"]
 
 # where two points of a pair meet, the round one lies in the square one
 _LOOKS: dict[str, dict[str, Any]] = {
-    "cube": {"symbol": "square", "border_color": "white", "canvas_size_limits": (18, 22)},
-    "guide": {"symbol": "disc", "border_color": "black", "canvas_size_limits": (10, 12)},
+    "cube": {"symbol": "square", "border_color": "white", "border_width": 0.06, "canvas_size_limits": (18, 22)},
+    "guide": {"symbol": "disc", "border_color": "black", "border_width": 0.1, "canvas_size_limits": (10, 12)},
 }
 
 
@@ -119,7 +119,6 @@ class PointPairs:
             # blanks keep the number beside its point at any zoom
             text={"string": "{number}".rjust(16), "color": "white", "size": 11, "anchor": "center"},
             size=3,
-            border_width=0.15,
             face_color=PIN_COLOURS[0],
             units=("pixel", "pixel"),
             **look,
