@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout
+from qtpy.QtWidgets import QVBoxLayout
 
 from napari_specfusion.alignment import Alignment, align
 from napari_specfusion.alignment.by_hand import align_by
@@ -16,7 +15,7 @@ from napari_specfusion.alignment.points import matrix_of_points
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import AlignmentError, OutputError, SpecFusionError
 from napari_specfusion.widgets._align_facts import LEAST_PAIRS, facts
-from napari_specfusion.widgets._align_form import AlignForm
+from napari_specfusion.widgets._align_form import AlignForm, ask_for_file
 from napari_specfusion.widgets._compare_views import CompareViews
 from napari_specfusion.widgets._layers import place_by, plane_shape, suggest_pair
 from napari_specfusion.widgets._live_residual import LiveResidual
@@ -29,13 +28,13 @@ from napari_specfusion.widgets._worker import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import napari
 
 __all__ = ["AlignWidget"]
 
 Matrix = NDArray[np.float64]
-PATTERN = "Alignment (*.json)"
 
 
 class AlignWidget(Panel):
@@ -74,11 +73,11 @@ class AlignWidget(Panel):
         form.opacity_slider.valueChanged.connect(lambda _: self._show_mode())
         form.before_box.toggled.connect(lambda _: self._lay())
         form.keys_box.toggled.connect(lambda _: self._bind_keys())
-        form.refine_button.clicked.connect(self.refine)
-        form.reset_button.clicked.connect(self.reset)
-        form.use_button.clicked.connect(self.use_in_fuse)
-        form.save_button.clicked.connect(self._save)
-        form.load_button.clicked.connect(self._load)
+        buttons = form.refine_button, form.reset_button, form.use_button, form.save_button, form.load_button
+        for button, do in zip(
+            buttons, (self.refine, self.reset, self.use_in_fuse, self._save, self._load), strict=True
+        ):
+            button.clicked.connect(lambda _=False, do=do: do())
         self.live.ready.connect(self._pictures_ready)
         self.live.found.connect(self._residual_found)
         self.live.failed.connect(form.status.setText)
@@ -92,10 +91,8 @@ class AlignWidget(Panel):
 
     def refresh(self, event: Any = None) -> None:
         """Offer the layers there are; guess a pair where none is chosen."""
-        layers = self.viewer.layers
-        for combo in (self.form.cube_combo, self.form.guide_combo):
-            combo.update_layers(layers)
-        if self._pair() is None and (pair := suggest_pair(layers)) is not None:
+        self._offer()
+        if self._pair() is None and (pair := suggest_pair(self.viewer.layers)) is not None:
             self.show_pair(*pair)
         if self.points.low is not None and not self.points.there:
             # the user removed one of the layers of points
@@ -104,10 +101,13 @@ class AlignWidget(Panel):
 
     def show_pair(self, low: Any, guide: Any) -> None:
         """Choose the two layers to align."""
-        for combo in (self.form.cube_combo, self.form.guide_combo):
-            combo.update_layers(self.viewer.layers)
+        self._offer()
         self.form.cube_combo.choose(low)
         self.form.guide_combo.choose(guide)
+
+    def _offer(self) -> None:
+        for combo in (self.form.cube_combo, self.form.guide_combo):
+            combo.update_layers(self.viewer.layers)
 
     def _pair(self) -> tuple[Any, Any] | None:
         layers = self.viewer.layers
@@ -360,14 +360,12 @@ class AlignWidget(Panel):
             self.form.status.setText(f"Saved as {path.name}.")
 
     def _save(self) -> None:
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save the alignment", "alignment.json", PATTERN)
-        if chosen:
-            self.save(Path(chosen))
+        if (path := ask_for_file(self, writing=True)) is not None:
+            self.save(path)
 
     def _load(self) -> None:
-        chosen, _ = QFileDialog.getOpenFileName(self, "Load an alignment", "", PATTERN)
-        if chosen:
-            self.load(Path(chosen))
+        if (path := ask_for_file(self, writing=False)) is not None:
+            self.load(path)
 
     # --- being there ---------------------------------------------------------------
 

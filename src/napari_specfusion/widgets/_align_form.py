@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
+    QFileDialog,
     QGroupBox,
     QHBoxLayout,
     QLabel,
@@ -22,7 +25,9 @@ from napari_specfusion.widgets._findings import FindingsPanel
 from napari_specfusion.widgets._forms import LayerCombo, form, scrolling
 from napari_specfusion.widgets._layers import is_cube, is_image
 
-__all__ = ["AlignForm"]
+__all__ = ["AlignForm", "ask_for_file"]
+
+PATTERN = "Alignment (*.json)"
 
 KEYS_TEXT = "Click the picture, then: arrows move, [ ] turn, - = scale."
 KEYS_TIP = (
@@ -50,6 +55,15 @@ def _words(text: str = "") -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
     return label
+
+
+def ask_for_file(parent: QWidget, *, writing: bool) -> Path | None:
+    """Ask for the file of an alignment to write or to read; None where the user thought better of it."""
+    if writing:
+        chosen, _ = QFileDialog.getSaveFileName(parent, "Save the alignment", "alignment.json", PATTERN)
+    else:
+        chosen, _ = QFileDialog.getOpenFileName(parent, "Load an alignment", "", PATTERN)
+    return Path(chosen) if chosen else None
 
 
 class AlignForm(QWidget):

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
+    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
@@ -24,7 +25,7 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["LayerCombo", "PathEdit", "choice_combo", "choose", "form", "scrolling", "single_timer"]
+__all__ = ["LayerCombo", "PathEdit", "choice_combo", "choose", "form", "minutes_spin", "scrolling", "single_timer"]
 
 WIDE_LABEL = "Reference "
 
@@ -67,6 +68,16 @@ def scrolling(content: QWidget) -> QScrollArea:
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(content)
     return area
+
+
+def minutes_spin(value: float) -> QDoubleSpinBox:
+    """Return a field for a time in minutes."""
+    spin = QDoubleSpinBox()
+    spin.setRange(0.1, 600.0)
+    spin.setDecimals(1)
+    spin.setValue(value)
+    spin.setSuffix(" min")
+    return spin
 
 
 def single_timer(parent: QObject, milliseconds: int, callback: Callable[[], None]) -> QTimer:

@@ -21,20 +21,27 @@ from napari_specfusion.data.scene import Finding
 from napari_specfusion.widgets._align_choice import AlignChoice
 from napari_specfusion.widgets._ask import ask_to_run
 from napari_specfusion.widgets._findings import FindingsPanel
-from napari_specfusion.widgets._forms import LayerCombo, PathEdit, choice_combo, choose, form, scrolling, single_timer
+from napari_specfusion.widgets._forms import (
+    LayerCombo,
+    PathEdit,
+    choice_combo,
+    choose,
+    form,
+    minutes_spin,
+    scrolling,
+    single_timer,
+)
 from napari_specfusion.widgets._fuse_options import (
     AUTO,
     DEVICES,
     FIT,
-    METHOD_CHOICES,
     TILES,
     WEIGHTS,
-    Choice,
     Fused,
     FuseOptions,
+    all_choices,
     describe_progress,
     run_fusion,
-    trained_choices,
 )
 from napari_specfusion.widgets._fused_layer import FusedLayer
 from napari_specfusion.widgets._layers import is_cube, is_image, is_unplaced, place_by, suggest_pair
@@ -45,7 +52,7 @@ from napari_specfusion.widgets._preflight import BY_HAND, Preflight, inspect_pai
 from napari_specfusion.widgets._worker import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import napari
 
@@ -55,11 +62,6 @@ __all__ = ["FuseWidget"]
 
 INSPECT_DELAY = 200
 REFRESH_INTERVAL = 330
-
-
-def _in_order(methods: Mapping[str, Choice], trained: Mapping[str, Choice]) -> dict[str, Choice]:
-    """Return all entries, the trained networks behind the automatic choice."""
-    return {AUTO: methods[AUTO], **trained, **{key: choice for key, choice in methods.items() if key != AUTO}}
 
 
 class FuseWidget(Panel):
@@ -93,16 +95,12 @@ class FuseWidget(Panel):
         self.ratio_spin.setSpecialValueText("from the two sizes")
         self.ratio_spin.setToolTip("Guide pixels per cube pixel. The lowest value takes it from the two sizes.")
         self.align_choice = AlignChoice()
-        self._choices = _in_order(METHOD_CHOICES, trained_choices())
+        self._choices = all_choices()
         self.method_combo = choice_combo({key: choice.title for key, choice in self._choices.items()})
         self._offer_methods()
         self.method_tip = QLabel()
         self.method_tip.setWordWrap(True)
-        self.minutes_spin = QDoubleSpinBox()
-        self.minutes_spin.setRange(0.1, 600.0)
-        self.minutes_spin.setDecimals(1)
-        self.minutes_spin.setValue(FuseOptions.minutes)
-        self.minutes_spin.setSuffix(" min")
+        self.minutes_spin = minutes_spin(FuseOptions.minutes)
         self.minutes_spin.setToolTip("Time to train the network. Longer is better, with diminishing returns.")
         self.weights_edit = PathEdit(
             "Choose a weight file", "Weights (*.safetensors *.pth *.tar);;All files (*)", "open"

@@ -34,6 +34,7 @@ __all__ = [
     "Choice",
     "FuseOptions",
     "Fused",
+    "all_choices",
     "describe_progress",
     "run_fusion",
     "trained_choices",
@@ -67,6 +68,12 @@ def trained_choices() -> dict[str, Choice]:
     """Return an entry for each of the networks whose weights come with the package, without opening them."""
     trained = (info for info in list_methods() if info.name in list_weights())
     return {info.name: Choice(f"Network {info.name}", f"{info.summary} Needs {info.needs}.") for info in trained}
+
+
+def all_choices() -> dict[str, Choice]:
+    """Return all entries, the trained networks behind the automatic choice."""
+    others = {key: choice for key, choice in METHOD_CHOICES.items() if key != AUTO}
+    return {AUTO: METHOD_CHOICES[AUTO], **trained_choices(), **others}
 
 
 def unfit_weights(scene: Scene) -> dict[str, str]:
