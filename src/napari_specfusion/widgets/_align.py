@@ -14,7 +14,7 @@ from napari_specfusion.alignment.by_hand import align_by
 from napari_specfusion.alignment.points import matrix_of_points
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import AlignmentError, OutputError, SpecFusionError
-from napari_specfusion.widgets._align_facts import LEAST_PAIRS, facts
+from napari_specfusion.widgets._align_facts import LEAST_PAIRS, facts, headline_of
 from napari_specfusion.widgets._align_form import AlignForm, ask_for_file
 from napari_specfusion.widgets._compare_views import CompareViews
 from napari_specfusion.widgets._layers import place_by, plane_shape, suggest_pair
@@ -23,7 +23,6 @@ from napari_specfusion.widgets._nudge import NudgeKeys, Step, nudged
 from napari_specfusion.widgets._panel import Panel, open_panel
 from napari_specfusion.widgets._placing import at_middle, first_matrix
 from napari_specfusion.widgets._point_pairs import PointPairs
-from napari_specfusion.widgets._preflight import Mood, verdict_of
 from napari_specfusion.widgets._worker import Job
 
 if TYPE_CHECKING:
@@ -81,8 +80,6 @@ class AlignWidget(Panel):
         self.live.ready.connect(self._pictures_ready)
         self.live.found.connect(self._residual_found)
         self.live.failed.connect(form.status.setText)
-
-    # --- the pair ------------------------------------------------------------------
 
     def links(self) -> list[tuple[Any, Callable[..., None]]]:
         """Follow the layer list."""
@@ -217,8 +214,6 @@ class AlignWidget(Panel):
         self._tell()
         self._update()
 
-    # --- looking -------------------------------------------------------------------
-
     @property
     def mode(self) -> str:
         """The way to look at the pair, a key of `MODES`."""
@@ -260,13 +255,7 @@ class AlignWidget(Panel):
             self.points.pairs(),
         )
         findings = () if self.alignment is None else self.alignment.findings()
-        mood: Mood
-        if self.alignment is not None:
-            mood, headline = verdict_of(self.alignment.verdict)
-        elif residual is None:
-            mood, headline = "wait", "Comparing the two images ..."
-        else:
-            mood, headline = "info", f"The cube explains {1 - residual**2:.0%} of the guide's variance here."
+        mood, headline = headline_of(self.alignment, residual)
         self.form.findings.show_verdict(mood, headline, known, (f for f in findings if f.topic != "geometry"))
 
     # --- refining, files, Fuse -----------------------------------------------------
@@ -366,8 +355,6 @@ class AlignWidget(Panel):
     def _load(self) -> None:
         if (path := ask_for_file(self, writing=False)) is not None:
             self.load(path)
-
-    # --- being there ---------------------------------------------------------------
 
     def _update(self) -> None:
         form, ready = self.form, self.matrix is not None and self._job is None

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from napari_specfusion.alignment import Alignment
 from napari_specfusion.alignment.transform import Transform, homogeneous
-from napari_specfusion.widgets._preflight import describe_moves
+from napari_specfusion.widgets._preflight import Mood, describe_moves, verdict_of
 
-__all__ = ["LEAST_PAIRS", "facts"]
+__all__ = ["LEAST_PAIRS", "facts", "headline_of"]
 
 LEAST_PAIRS = 3
 
@@ -47,6 +47,15 @@ def facts(
     if len(pairs):
         found.append(("Point pairs", _pairs_text(pairs, alignment.matrix)))
     return found
+
+
+def headline_of(alignment: Alignment | None, residual: float | None) -> tuple[Mood, str]:
+    """Return a mood and a sentence for an alignment, or for the residual where nothing was judged yet."""
+    if alignment is not None:
+        return verdict_of(alignment.verdict)
+    if residual is None:
+        return "wait", "Comparing the two images ..."
+    return "info", f"The cube explains {1 - residual**2:.0%} of the guide's variance here."
 
 
 def _described(matrix: Matrix, low: tuple[int, int], guide: tuple[int, int]) -> Alignment:

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QGroupBox,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -22,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_specfusion.widgets._compare_views import MODES
 from napari_specfusion.widgets._findings import FindingsPanel
-from napari_specfusion.widgets._forms import LayerCombo, form, scrolling
+from napari_specfusion.widgets._forms import LayerCombo, form, scrolling, words
 from napari_specfusion.widgets._layers import is_cube, is_image
 
 __all__ = ["AlignForm", "ask_for_file"]
@@ -49,12 +48,6 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
     for widget in widgets:
         row.addWidget(widget, 1)
     return row
-
-
-def _words(text: str = "") -> QLabel:
-    label = QLabel(text)
-    label.setWordWrap(True)
-    return label
 
 
 def ask_for_file(parent: QWidget, *, writing: bool) -> Path | None:
@@ -84,7 +77,7 @@ class AlignForm(QWidget):
         )
         self.undo_button = _button("Undo", "Take back the last click.")
         self.clear_button = _button("Clear", "Take all points away.")
-        self.turn_label = _words()
+        self.turn_label = words()
         self.turn_label.hide()
 
         self.mode_buttons = {key: _button(title, "", checkable=True) for key, title in MODES.items()}
@@ -113,7 +106,7 @@ class AlignForm(QWidget):
         self.progress.setRange(0, 0)
         self.progress.setTextVisible(False)
         self.progress.hide()
-        self.status = _words()
+        self.status = words()
 
         look = QGroupBox("Look")
         looks = QVBoxLayout(look)
@@ -130,7 +123,7 @@ class AlignForm(QWidget):
         moves.addLayout(points)
         moves.addWidget(self.turn_label)
         moves.addWidget(self.keys_box)
-        self.keys_label = _words(KEYS_TEXT)
+        self.keys_label = words(KEYS_TEXT)
         self.keys_label.setToolTip(KEYS_TIP)
         moves.addWidget(self.keys_label)
 

@@ -25,7 +25,17 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["LayerCombo", "PathEdit", "choice_combo", "choose", "form", "minutes_spin", "scrolling", "single_timer"]
+__all__ = [
+    "LayerCombo",
+    "PathEdit",
+    "choice_combo",
+    "choose",
+    "form",
+    "minutes_spin",
+    "scrolling",
+    "single_timer",
+    "words",
+]
 
 WIDE_LABEL = "Reference "
 
@@ -78,6 +88,13 @@ def minutes_spin(value: float) -> QDoubleSpinBox:
     spin.setValue(value)
     spin.setSuffix(" min")
     return spin
+
+
+def words(text: str = "") -> QLabel:
+    """Return a label for sentences."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label
 
 
 def single_timer(parent: QObject, milliseconds: int, callback: Callable[[], None]) -> QTimer:

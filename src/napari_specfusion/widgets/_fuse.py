@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -30,6 +29,7 @@ from napari_specfusion.widgets._forms import (
     minutes_spin,
     scrolling,
     single_timer,
+    words,
 )
 from napari_specfusion.widgets._fuse_options import (
     AUTO,
@@ -81,8 +81,6 @@ class FuseWidget(Panel):
         self._set_running(False)
         self.refresh()
 
-    # --- layout ----------------------------------------------------------------
-
     def _build(self) -> None:
         self.cube_combo = LayerCombo(is_cube, "The cube with many bands and few pixels.")
         self.guide_combo = LayerCombo(
@@ -98,8 +96,7 @@ class FuseWidget(Panel):
         self._choices = all_choices()
         self.method_combo = choice_combo({key: choice.title for key, choice in self._choices.items()})
         self._offer_methods()
-        self.method_tip = QLabel()
-        self.method_tip.setWordWrap(True)
+        self.method_tip = words()
         self.minutes_spin = minutes_spin(FuseOptions.minutes)
         self.minutes_spin.setToolTip("Time to train the network. Longer is better, with diminishing returns.")
         self.weights_edit = PathEdit(
@@ -149,8 +146,7 @@ class FuseWidget(Panel):
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.status = words()
 
         content = QWidget()
         column = QVBoxLayout(content)
@@ -178,8 +174,6 @@ class FuseWidget(Panel):
         self.method_combo.currentIndexChanged.connect(self._show_method)
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
-
-    # --- what the user chose ------------------------------------------------------
 
     @property
     def options(self) -> FuseOptions:
@@ -213,8 +207,6 @@ class FuseWidget(Panel):
             self.method_combo.setItemData(index, unfit.get(key, choice.tip), Qt.ItemDataRole.ToolTipRole)
         if self.method_combo.currentData() in unfit:
             choose(self.method_combo, AUTO)
-
-    # --- listening to the viewer ------------------------------------------------------
 
     def links(self) -> list[tuple[Any, Callable[..., None]]]:
         """Follow the layer list."""
