@@ -35,6 +35,7 @@ class Start:
     nominals: tuple[NDArray[np.float64], ...]
     kind: Literal["given", "tags", "sizes", "none"]
     displaced: Transform | None = None
+    strict: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -80,7 +81,7 @@ def begin_at(low: Cube, sharp: Cube, start: Any, ratio: Fraction | None, as_is: 
         middle = (low.shape[1] - 1) / 2, (low.shape[2] - 1) / 2
         linear = placed.transform.jacobian(*middle)
         displaced = placed.transform if placed.transform.field is not None else None
-        return Start((placed.transform.matrix,), (linear,), "tags", displaced, placed.notes)
+        return Start((placed.transform.matrix,), (linear,), "tags", displaced, start == "tags", placed.notes)
     if start == "tags":
         raise AlignmentError(
             "The tags of the two files do not say where they lie: both need an affine. Give start='images' or point "

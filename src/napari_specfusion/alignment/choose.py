@@ -29,7 +29,7 @@ LOCAL_WORTH = 0.25
 # and explain as much as a shift by this many cube pixels: less is not worth to bend what may be straight
 LEAST_BEND = 0.05
 # weights of the roughness that are tried for local displacements
-STIFFNESS = (0.3, 0.01)
+STIFFNESS = (0.3, 0.01, 3e-4)
 # distance of two coefficients of a smooth field in cube pixels, and into how many at most it cuts the image
 SPACINGS = ((48.0, 8), (20.0, 16))
 # pixels that take part in a fit of local displacements

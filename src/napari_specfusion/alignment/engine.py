@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
@@ -120,6 +121,8 @@ def align(
     scale = math.sqrt(abs(float(np.linalg.det(begin.nominals[0]))))
     finder, found = _found(part_low, part_sharp, scale, local, begin, watch)
     settled = _settled(found)
+    if begin.strict and _distance(found, local, part_low) > CONTRADICTS * scale:
+        settled = False
     bowed: tuple[Transform, tuple[str, ...]] | None = None
     if not settled and found is not None and model == "auto" and found.detail < BOWED:
         # the plane map alone does not match where the images bend against each other
@@ -136,7 +139,8 @@ def align(
     away = _distance(found, local, part_low) / scale
     far = begin.kind in ("tags", "sizes") and away > CONTRADICTS
     if settled and bowed is not None:
-        chosen = Chosen("affine", found.fit)
+        matrix = finder.sharpen(found.fit.matrix, "affine", bowed[0])
+        chosen = Chosen("affine", replace(found.fit, matrix=matrix))
     elif settled:
         matrix = finder.sharpen(found.fit.matrix)
         simplest = _simplest(matrix, [] if far or begin.kind == "given" else local, begin.nominals)
@@ -146,8 +150,6 @@ def align(
     transform, kinds = Transform(chosen.fit.matrix), tuple[str, ...]()
     if bent is not None and not far:
         transform = Transform(chosen.fit.matrix, bent.field, bent.lines)
-    elif settled and bowed is not None:
-        transform, kinds = bowed
     elif model == "auto" and settled:
         transform, kinds = choose_local(finder, transform)
     level = finder.level(1, transform.matrix)
@@ -161,6 +163,9 @@ def align(
         verdict = "doubtful" if verdict == "good" else verdict
         notes.append(_contradiction(away))
 
+    if begin.kind == "tags" and chosen.model == "shift" and away <= CALIBRATED:
+        # what is left is for calibration: the grids of the tags may coincide
+        transform = replace(transform, matrix=local[0])
     whole = _moved_back(transform, move_low, move_sharp)
     shapes = _plane(low), _plane(sharp)
     fits = as_is is not None
@@ -264,7 +269,7 @@ def _settled(near: Found | None) -> bool:
 
 def _search(finder: Finder, starts: list[NDArray[np.float64]], begin: Start) -> Found | None:
     near = finder.near(starts) if starts else None
-    if _settled(near) or begin.kind == "given":
+    if _settled(near) or begin.kind == "given" or begin.strict:
         return near
     anywhere = finder.anywhere(begin.nominals)
     if near is None or (anywhere is not None and anywhere.loss < near.loss):

@@ -145,7 +145,7 @@ class Finder:
         coarsest = self.levels[0]
         search = ShiftSearch(self.views.cube(coarsest))
         best: Found | None = None
-        groups = list(poses())
+        groups = list(poses(search.cube.measured.shape))
         for number, group in enumerate(groups):
             peaks = []
             for place, pose in enumerate(group):

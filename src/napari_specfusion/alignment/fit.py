@@ -26,6 +26,8 @@ __all__ = ["Fit", "Level", "Match", "detail_share", "fit_matrix", "frame_of", "h
 
 # least share of the pixels that must stay on common ground
 COMMON = 0.3
+# and least number of pixels for each component that the guide is regressed on
+LEAST = 5
 # held-out pixels lie in blocks of this side, along diagonals
 BLOCK = 8
 STEPS, TRIES = 25, 5
@@ -119,7 +121,7 @@ def match(
     `trust` ``(m,)`` weights the pixels; None trusts all alike.
     """
     inside = level.guide.inside(y, x)
-    count, needed = int(np.count_nonzero(inside)), 3 * (len(level.cube.values) + 1)
+    count, needed = int(np.count_nonzero(inside)), LEAST * (len(level.cube.values) + 1)
     if count < max(needed, COMMON * min(len(y), _seen(level, y, x))):
         return None
     weight = np.ones(count) if trust is None else np.sqrt(trust[inside])

@@ -73,7 +73,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
         return _restored(stored)
     except OSError as error:
         raise AlignmentError(f"{path} cannot be read: {error.strerror or error}. Check the name.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise AlignmentError(
             f"{path} is not an alignment that this version wrote ({error}). Align the two images again."
         ) from error

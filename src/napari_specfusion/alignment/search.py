@@ -17,7 +17,7 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from napari_specfusion.alignment.fit import COMMON
+from napari_specfusion.alignment.fit import COMMON, LEAST
 
 if TYPE_CHECKING:
     from napari_specfusion.alignment.views import CubeView, GuideView
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "Pose", "ShiftSearch", "distinct", "poses"]
 
 COMPONENTS, BANDS = 4, 3
-# step of the turns in degrees: at the coarsest view half a step moves the corners by about a pixel
+# least step of the turns in degrees; in smaller views, half a step moves the corners by about a pixel
 TURN = 6.0
 # peaks that are kept of each pose
 PEAKS = 3
@@ -55,10 +55,11 @@ class Candidate:
     matrix: NDArray[np.float64]
 
 
-def poses() -> Iterator[tuple[Pose, ...]]:
-    """Yield sets of poses to try, the likely ones first."""
+def poses(shape: tuple[int, int]) -> Iterator[tuple[Pose, ...]]:
+    """Yield sets of poses to try for a view of some rows and columns, the likely ones first."""
     near, scales = (0.9, 1.0, 1.1), (0.5, 0.56, 0.63, 0.71, 0.8, 1.25, 1.4, 1.58, 1.78, 2.0)
-    turns = np.arange(-180.0, 180.0, TURN).tolist()
+    count = 360 / max(TURN, math.degrees(4 / math.hypot(*shape)))
+    turns = (np.arange(math.ceil(count)) * 360 / math.ceil(count)).tolist()
     yield tuple(Pose(turn, scale) for turn in turns for scale in near)
     yield tuple(Pose(turn, scale, mirrored=True) for turn in turns for scale in near)
     yield tuple(Pose(turn, scale) for turn in turns for scale in scales)
@@ -128,7 +129,7 @@ class ShiftSearch:
         )
         sums = scipy.fft.irfft2(products, fast, workers=-1)[:, : shape[0], : shape[1]]
         count = sums[0]
-        least = max(3 * (k + 1), COMMON * min(self._planes[0].sum(), seen.sum()))
+        least = max(LEAST * (k + 1), COMMON * min(self._planes[0].sum(), seen.sum()))
         valid = count >= least
         n = count[valid]
         flat = sums[:, valid]

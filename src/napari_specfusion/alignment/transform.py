@@ -52,11 +52,13 @@ class Field:
     def at(self, y: Points, x: Points) -> tuple[Points, Points]:
         """Return the displacement (y, x) at cube coordinates, continued as it is at the border beyond it."""
         top, left = self.origin
-        where = np.stack([(np.asarray(y) - top) / self.spacing, (np.asarray(x) - left) / self.spacing])
+        # scipy takes no single numbers
+        shape = np.shape(y)
+        where = np.stack([(np.atleast_1d(y) - top) / self.spacing, (np.atleast_1d(x) - left) / self.spacing])
         for axis, count in enumerate(self.control.shape[1:]):
             where[axis] = np.clip(where[axis], 1.0, count - 2.0)
         down, right = (map_coordinates(part, where, order=3, prefilter=False, mode="nearest") for part in self.control)
-        return down, right
+        return np.reshape(down, shape), np.reshape(right, shape)
 
     @property
     def largest(self) -> float:
