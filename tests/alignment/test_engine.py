@@ -145,7 +145,7 @@ def test_shifts_of_lines_are_found(make_pair):
 # --- pairs that do not belong together ------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_other_places_stay_unrelated(seed, make_pair):
     pair = make_pair()
     rng = np.random.default_rng(seed)
@@ -158,6 +158,7 @@ def test_other_places_stay_unrelated(seed, make_pair):
     assert not scene.alignment.trusted
 
 
+@pytest.mark.slow
 def test_noise_is_unrelated_to_anything(make_pair):
     pair = make_pair()
     noise = np.random.default_rng(0).random((3, 192, 192), np.float32)

@@ -87,7 +87,8 @@ def begin_at(low: Cube, sharp: Cube, start: Any, ratio: Fraction | None, as_is: 
             "The tags of the two files do not say where they lie: both need an affine. Give start='images' or point "
             "pairs instead."
         )
-    if as_is is not None:
+    expected = float(np.sqrt(abs(np.linalg.det(nominals[0]))))
+    if as_is is not None and abs(expected / float(as_is) - 1) < 0.1:
         return Start((frame_matrix(float(as_is)),), nominals, "sizes")
     return Start((), nominals, "none")
 

@@ -6,9 +6,9 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from napari_specfusion.alignment.alignment import Alignment, Verdict
+from napari_specfusion.alignment.alignment import Alignment
 from napari_specfusion.alignment.begin import fitting_ratio
-from napari_specfusion.alignment.engine import GOOD, UNRELATED
+from napari_specfusion.alignment.engine import verdict_of
 from napari_specfusion.alignment.find import Finder
 from napari_specfusion.alignment.fit import detail_share, match
 from napari_specfusion.alignment.place import place
@@ -73,7 +73,7 @@ def align_by(
     level = Finder(Views(low, sharp, scale, watch), shapes[0], watch).level(1, transform.matrix)
     matched = match(level, *transform.to_guide(*level.positions))
     after = 1.0 if matched is None else math.sqrt(matched.share)
-    verdict: Verdict = "good" if after <= GOOD else "doubtful" if after <= UNRELATED else "unrelated"
+    detail = 1.0 if matched is None else math.sqrt(detail_share(level, transform))
     alignment = Alignment(
         where.transform,
         where.ratio,
@@ -82,8 +82,8 @@ def align_by(
         where.placement,
         model="by hand",
         after=after,
-        detail=1.0 if matched is None else math.sqrt(detail_share(level, transform)),
-        verdict=verdict,
+        detail=detail,
+        verdict=verdict_of(after, detail, moved=True),
     )
     return alignment.scene(low, sharp)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     StartLike = Literal["tags", "images"] | Alignment | Transform | NDArray[Any] | list[Any] | None
 
-__all__ = ["align"]
+__all__ = ["align", "verdict_of"]
 
 # residuals (roots of shares of the variance) above which the whole match is doubtful, or none
 GOOD, UNRELATED = 0.5, 0.8
@@ -43,6 +43,8 @@ LARGE = 256
 SIDE, PER_AXIS, REACH, SMALLEST = 48, 5, 8, 16
 # share of the detail from which on images are not tried to be bent onto each other
 BOWED = 0.9
+# a scale that differs by more from the ratio of the sizes is another one
+OTHER_SCALE = 0.15
 # a search that ends this far from the tags, in cube pixels, contradicts them
 CONTRADICTS = 8.0
 
@@ -157,7 +159,7 @@ def align(
     after = 1.0 if matched is None else math.sqrt(matched.share)
     detail = math.sqrt(detail_share(level, transform))
     before = _residual(finder, local[0]) if local and begin.kind != "given" else None
-    verdict = _verdict(after, detail, moved=far or begin.kind == "none")
+    verdict = verdict_of(after, detail, moved=far or begin.kind in ("none", "given"))
     notes = [Finding("warning", "georeference", note) for note in begin.notes]
     if far and begin.kind == "tags":
         verdict = "doubtful" if verdict == "good" else verdict
@@ -169,6 +171,9 @@ def align(
     whole = _moved_back(transform, move_low, move_sharp)
     shapes = _plane(low), _plane(sharp)
     fits = as_is is not None
+    if wanted is None and as_is is not None and abs(_scale(whole, shapes[0]) / float(as_is) - 1) > OTHER_SCALE:
+        # the sizes divide by chance
+        as_is, fits = None, False
     where = place(whole, *shapes, as_is if fits else wanted, fits=fits)
     alignment = Alignment(
         where.transform,
@@ -327,7 +332,7 @@ def _residual(finder: Finder, matrix: NDArray[np.float64]) -> float | None:
     return None if matched is None else math.sqrt(matched.share)
 
 
-def _verdict(after: float, detail: float, *, moved: bool) -> Verdict:
+def verdict_of(after: float, detail: float, *, moved: bool) -> Verdict:
     """Return whether to trust a match; one that was searched for far away must agree in its detail, too."""
     if after > UNRELATED or (moved and detail**2 > DOUBTFUL):
         return "unrelated"
@@ -349,6 +354,11 @@ def _certainty(fit: Fit) -> dict[str, float]:
     names = ("shift_y", "shift_x", "rotation", "scale", "stretch", "shear", "tilt_y", "tilt_x")
     per_size = {"rotation": math.degrees(1 / fit.frame.size), **dict.fromkeys(names[3:6], 1 / fit.frame.size)}
     return {name: float(error) * per_size.get(name, 1.0) for name, error in zip(names, fit.errors, strict=False)}
+
+
+def _scale(transform: Transform, shape: tuple[int, int]) -> float:
+    """Return the guide pixels per cube pixel in the middle of a cube."""
+    return math.sqrt(abs(float(np.linalg.det(transform.jacobian((shape[0] - 1) / 2, (shape[1] - 1) / 2)))))
 
 
 def _plane(cube: Cube) -> tuple[int, int]:

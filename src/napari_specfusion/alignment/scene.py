@@ -77,5 +77,5 @@ def check_trust(scene: Scene) -> None:
         return
     reason = alignment.findings()[0].message
     if alignment.verdict == "unrelated":
-        raise AlignmentError(f"{reason} To fuse them all the same, give align=False.")
+        raise AlignmentError(f"{reason} To take equal corners all the same, switch alignment off (align=False).")
     warnings.warn(f"The alignment is doubtful. {reason}", UserWarning, stacklevel=3)

@@ -31,7 +31,7 @@ PSF_WIDTH = 0.45
 SAMPLES = 4.0
 # pixels along the longer side of views of a whole cube, and of a whole guide
 WHOLE, FINEST_GUIDE = 256, 4096
-# pixels at the border of the cube that are left out
+# pixels at the border of the cube that are left out, at most: small cubes cannot spare them
 BORDER = 2
 # empty rows between the windows of a view
 GAP = 8
@@ -87,10 +87,10 @@ class CubeView:
     @property
     def inner(self) -> NDArray[np.bool_]:
         """Boolean ``(h, w)``: measured pixels off the border, whose PSF does not reach beyond it."""
-        if min(self.measured.shape) < 4 * BORDER:
-            return self.measured
+        border = min(BORDER, min(self.measured.shape) // 16)
         inner = np.zeros_like(self.measured)
-        inner[BORDER:-BORDER, BORDER:-BORDER] = self.measured[BORDER:-BORDER, BORDER:-BORDER]
+        whole = tuple(slice(border, n - border) for n in self.measured.shape)
+        inner[whole] = self.measured[whole]
         return inner
 
     def coarser(self, factor: int) -> CubeView:

@@ -26,7 +26,9 @@ def check_files(cube: Path, guide: Path, /, *, ratio: RatioOrNone = None, align:
     align
         Bring the guide onto the cube's grid first, if it lies otherwise. --no-align trusts equal corners.
     """
-    scene = open_pair(cube, guide, ratio, align=align)
+    scene = open_pair(cube, guide, ratio, align=align, refuse=False)
+    if scene.alignment is not None and scene.alignment.verdict == "unrelated" and scene.alignment.placement != "as is":
+        return 1
     findings = scene.check()
     print(f"Cube:  {scene.hsi}\nGuide: {scene.guide}\n")
     print_findings(findings)

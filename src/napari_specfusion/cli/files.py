@@ -22,7 +22,7 @@ __all__ = ["open_pair", "print_findings", "save_with_progress"]
 MARKS = {"error": "[x]", "warning": "[!]", "info": "   "}
 
 
-def open_pair(cube: Path, guide: Path, ratio: Fraction | None, *, align: bool = True) -> Scene:
+def open_pair(cube: Path, guide: Path, ratio: Fraction | None, *, align: bool = True, refuse: bool = True) -> Scene:
     """Open the two files of a pair and align them, unless told not to; print what was done to them.
 
     Raises
@@ -38,7 +38,8 @@ def open_pair(cube: Path, guide: Path, ratio: Fraction | None, *, align: bool = 
     alignment = scene.alignment
     if alignment is not None and alignment.placement != "as is":
         print_findings(alignment.findings())
-        check_trust(scene)
+        if refuse:
+            check_trust(scene)
     return scene
 
 
