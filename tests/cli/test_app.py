@@ -180,7 +180,9 @@ def test_fit_writes_weights_that_fuse_takes(worth: bool, tmp_path: Path, monkeyp
         assert open_cube(out).shape == (31, 192, 192)
 
 
-@pytest.mark.parametrize("command", [*face.COMMANDS, *(f"bench {name}" for name in ("cave", "network", "envi", "io"))])
+@pytest.mark.parametrize(
+    "command", [*face.COMMANDS, *(f"bench {name}" for name in ("cave", "align", "network", "envi", "io"))]
+)
 def test_help_explains_every_argument(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     shown = capsys.readouterr().out

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from napari_specfusion import fit, fuse, open_cube, reflectance, train
+from napari_specfusion.bench.align import bench_align
 from napari_specfusion.bench.cave import bench_cave
 from napari_specfusion.bench.files import bench_files, rows
 from napari_specfusion.bench.network import bench_network
@@ -28,6 +29,7 @@ LINES: list[tuple[str, tuple[Callable[..., Any], ...]]] = [
     ("convert x y.hdr", (open_cube, save_cube)),
     ("reflectance x --out y.hdr", (reflectance, save_cube)),
     ("bench cave --data x", (bench_cave,)),
+    ("bench align --data x", (bench_align,)),
     ("bench network", (bench_network,)),
     ("bench envi", (rows,)),
     ("bench io", (rows, bench_files)),

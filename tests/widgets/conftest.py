@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
 
 pytest.importorskip("napari", reason="the widgets need napari")
 
@@ -16,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.scene import Scene
 
 SIZE = 96
+# how the guide of the turned pair lies: degrees, and (y, x) in pixels
+TURN, MOVE = 3.0, np.array([3.0, -5.0])
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +37,43 @@ def scene() -> Scene:
         guide=found.guide.replace(name="guide"),
         reference=found.reference.replace(name="reference"),
     )
+
+
+@pytest.fixture(scope="session")
+def turned() -> tuple[Cube, Cube]:
+    """Return a cube of 48 x 48 pixels and a guide that is turned by 3 degrees and moved by a few pixels against it."""
+    found = sample_scene(192, 4)
+    angle = np.deg2rad(TURN)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.full(2, 95.5)
+    offset = middle - turn @ (middle + MOVE)
+    guide = [affine_transform(band, turn, offset, order=3, mode="reflect") for band in found.guide.read()]
+    return found.hsi.replace(name="cube"), found.guide.replace(
+        data=da.asarray(np.stack(guide)), name="guide", source=None
+    )
+
+
+@pytest.fixture(scope="session")
+def true_matrix() -> NDArray[np.float64]:
+    """Return the matrix from cube to guide pixels of the turned pair, but for the cube's own shift."""
+    angle = np.deg2rad(TURN)
+    back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    middle = np.full(2, 95.5)
+    matrix = np.eye(3)
+    matrix[:2, :2], matrix[:2, 2] = back, middle + MOVE - back @ middle
+    scene = sample_scene(192, 4)
+    assert scene.shift is not None
+    own = np.diag([4.0, 4.0, 1.0])
+    own[:2, 2] = 1.5 + np.array(scene.shift)
+    return np.asarray(matrix @ own)
+
+
+@pytest.fixture
+def turned_in(viewer: Any, turned: tuple[Cube, Cube]) -> Any:
+    """Return the window with the turned pair in it."""
+    show_in(viewer, turned[1])
+    show_in(viewer, turned[0])
+    return viewer
 
 
 @pytest.fixture

@@ -157,6 +157,8 @@ def test_images_that_do_not_fit_are_told_in_words(viewer: Any, dock: Callable[[s
     fuse = dock("Fuse")
     fuse.cube_combo.setCurrentText("low")
     fuse.guide_combo.setCurrentText("other")
+    # nothing is moved: the sizes must fit
+    fuse.align_choice.combo.setCurrentIndex(fuse.align_choice.combo.findData("off"))
     ready(qtbot, fuse)
     assert fuse.preflight.verdict == ("error", "These two cannot be fused.")
     assert "crop both" in fuse.preflight.findings[0].message
@@ -168,7 +170,8 @@ def test_unrelated_images_are_called_so(viewer: Any, scene: Scene, dock: Callabl
     viewer.add_image(low[0], **low[1])
     viewer.add_image(np.random.default_rng(0).random((96, 96, 3), np.float32), rgb=True, name="noise")
     fuse = dock("Fuse")
-    ready(qtbot, fuse)
+    # all positions are searched
+    qtbot.waitUntil(lambda: fuse.preflight.done and fuse._inspection is None, timeout=5 * TIMEOUT)
     assert fuse.preflight.verdict == ("error", "The two images do not belong together.")
     assert fuse.run_button.isEnabled()
     assert np.allclose(viewer.layers["low-res cube"].scale, 1)

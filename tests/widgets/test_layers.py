@@ -11,9 +11,12 @@ from napari.layers import Image
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.widgets._console import show_in
 from napari_specfusion.widgets._layers import (
+    VIEW_KEY,
     is_cube,
     is_image,
+    is_unplaced,
     layer_data,
+    place_by,
     place_over,
     plane_shape,
     rgb_layer_data,
@@ -43,6 +46,27 @@ def test_the_pair_is_guessed_whatever_the_order() -> None:
     for layers in ([low, guide, reference, other], [other, reference, guide, low]):
         assert suggest_pair(layers) == (low, guide)
     assert suggest_pair([reference, guide, other]) is None
+
+
+def test_the_only_pair_is_guessed_whatever_its_outline() -> None:
+    low, other = image((31, 32, 32)), image((40, 90))
+    assert suggest_pair([other, low]) == (low, other)
+    assert suggest_pair([other, low, image((100, 90))]) is None
+    assert suggest_pair([low, image((32, 32))]) is None
+
+
+def test_pictures_to_look_at_are_no_images() -> None:
+    assert not is_image(image((8, 8), metadata={VIEW_KEY: True}))
+
+
+@pytest.mark.parametrize("matrix", [[[0, 4, 3], [-4, 0, 2], [0, 0, 1]], [[1, 0, 3], [0, -1, 2], [0, 0, 1]]])
+def test_a_layer_is_laid_by_a_matrix(matrix: list[list[float]]) -> None:
+    low, guide = image((5, 8, 8)), image((32, 32), scale=(2, 2), translate=(1, 5), rotate=20)
+    place_by(low, guide, np.array(matrix, float))
+    for y, x in ((0, 0), (7, 2)):
+        there = np.array(matrix, float) @ (y, x, 1)
+        assert np.allclose(low.data_to_world((0, y, x))[-2:], guide.data_to_world(there[:2]))
+    assert not is_unplaced(low)
 
 
 @pytest.mark.parametrize(

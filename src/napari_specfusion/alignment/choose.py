@@ -22,8 +22,12 @@ __all__ = ["Chosen", "choose_local", "choose_model"]
 # A richer model must leave less on the held-out blocks: by this share of the residual and so many standard errors, or
 # by a share that no chance gives.
 SURE, WORTH, PLAIN = 3.0, 0.005, 0.05
+# models whose matrices the search finds: the width of the PSF is right for them
+SHARP = ("shift", "rigid", "similarity", "affine")
 # local displacements have many parameters, and bend to what is no displacement: they must leave far less
 LOCAL_WORTH = 0.25
+# and explain as much as a shift by this many cube pixels: less is not worth to bend what may be straight
+LEAST_BEND = 0.05
 # weights of the roughness that are tried for local displacements
 STIFFNESS = (0.3, 0.01)
 # distance of two coefficients of a smooth field in cube pixels, and into how many at most it cuts the image
@@ -83,6 +87,11 @@ def choose_model(
                 best = name, trial
         names = [best[0]] if best is not None else names[-1:]
     start = simplest.get(names[0], found)
+    if names[0] not in SHARP:
+        # what the search found was blurred for a simpler model
+        fit = fit_matrix(level, start, names[0], moved=moved, robust=True, check=check)
+        start = finder.sharpen(start if fit is None else fit.matrix, names[0], moved)
+        level = finder.level(1, start)
     fit = fit_matrix(level, start, names[0], moved=moved, robust=True, check=check)
     return Chosen(names[0], fit if fit is not None else Fit(start, 1.0, 0))
 
@@ -95,37 +104,63 @@ def choose_local(finder: Finder, transform: Transform) -> tuple[Transform, tuple
     finest = finder.level(1, transform.matrix, PIXELS)
     apart = held_out(finest.used.shape)
     numbers = [number for number in (4, 2, 1) if number <= finder.levels[0]] or [1]
-    levels = [finder.level(number, transform.matrix, PIXELS) for number in numbers]
     kept: list[str] = []
     check = finder.watch.check
+    if bend(finest, transform) < LEAST_BEND:
+        # so little is left that no displacement is behind it
+        return transform, ()
 
-    def tried(kind: Smooth | Lines, parts: list[Level], base: Transform) -> Transform:
+    def levels(numbers: list[int]) -> list[Level]:
+        return [finder.level(number, transform.matrix, PIXELS) for number in numbers]
+
+    def tried(kind: Smooth | Lines, numbers: list[int], base: Transform) -> Transform:
         """Return the best of the stiffnesses on the held-out pixels, or `base`."""
-        best, wanted = base, None
+        best, wanted, parts = base, None, levels(numbers)
         for stiffness in STIFFNESS:
             training = [part.only(~_coarse(apart, part)) for part in parts]
             trial = fit_local(training, base, kind, shape, stiffness, check)
-            if better(finest.only(apart), trial, best, PLAIN if wanted else LOCAL_WORTH):
+            if better(parts[-1].only(apart), trial, best, PLAIN if wanted else LOCAL_WORTH):
                 best, wanted = trial, stiffness
-        return base if wanted is None else fit_local(parts, base, kind, shape, wanted, check)
+        if wanted is None or bend(parts[-1], base, best) < LEAST_BEND:
+            return base
+        return fit_local(parts, base, kind, shape, wanted, check)
 
-    for spacing, parts in SPACINGS:
-        spacing = max(spacing, max(shape) / parts)
+    for spacing, count in SPACINGS:
+        spacing = max(spacing, max(shape) / count)
         if spacing > max(shape):
             continue
         finder.watch.tell(len(kept), 3, "Looking for local displacements")
-        fitted = tried(Smooth(spacing), levels, Transform(transform.matrix, None, transform.lines))
-        if fitted.field is not None and (not kept or better(finest.only(apart), fitted, transform)):
+        fitted = tried(Smooth(spacing), numbers, Transform(transform.matrix, None, transform.lines))
+        if fitted.field is not None and (not kept or better(levels([1])[0].only(apart), fitted, transform)):
             transform = fitted
             kept = ["smooth"]
     finder.watch.tell(2, 3, "Looking for displaced lines")
     # lines of the cube itself, not averages of several
     if finder.views.finest == 1 and not finder.views.sampled:
-        fitted = tried(Lines(), levels[-1:], transform)
+        fitted = tried(Lines(), [1], transform)
         if fitted.lines is not None:
             transform = fitted
             kept.append("lines")
     return transform, tuple(kept)
+
+
+def bend(level: Level, transform: Transform, bent: Transform | None = None) -> float:
+    """Return the shift in cube pixels that would explain what is left, or what a bent transform leaves less.
+
+    Residuals grow with the square of a shift: by how much, the slopes of the guide say.
+    """
+    first = match(level, *transform.to_guide(*level.positions))
+    second = None if bent is None else match(level, *bent.to_guide(*level.positions))
+    if first is None:
+        return 0.0
+    gain = first.share - (0.0 if second is None else second.share)
+    slopes = level.guide.slopes(first.y, first.x) / first.contrast[:, None]
+    pixel = math.sqrt(abs(float(np.linalg.det(transform.jacobian(*(float(np.mean(c)) for c in level.positions))))))
+    # of the two axes, and of what the components do not explain by themselves
+    per_pixel = sum(float(np.sum((lines - (lines @ first.basis) @ first.basis.T) ** 2)) for lines in slopes) / (
+        2 * len(first.left)
+    )
+    return math.sqrt(max(gain, 0.0) / max(per_pixel, 1e-12)) / pixel
 
 
 def better(level: Level, one: Transform, other: Transform, plain: float = PLAIN) -> bool:

@@ -40,6 +40,8 @@ GOOD, UNRELATED = 0.5, 0.8
 LARGE = 256
 # these windows: their side in cube pixels, how many along an axis, how far around them, and guide pixels at least
 SIDE, PER_AXIS, REACH, SMALLEST = 48, 5, 8, 16
+# share of the detail from which on images are not tried to be bent onto each other
+BOWED = 0.9
 # a search that ends this far from the tags, in cube pixels, contradicts them
 CONTRADICTS = 8.0
 
@@ -118,6 +120,11 @@ def align(
     scale = math.sqrt(abs(float(np.linalg.det(begin.nominals[0]))))
     finder, found = _found(part_low, part_sharp, scale, local, begin, watch)
     settled = _settled(found)
+    bowed: tuple[Transform, tuple[str, ...]] | None = None
+    if not settled and found is not None and model == "auto" and found.detail < BOWED:
+        # the plane map alone does not match where the images bend against each other
+        bowed = choose_local(finder, Transform(found.fit.matrix))
+        settled = bool(bowed[1]) and _matches(finder, bowed[0])
     if local and not settled and begin.kind != "given":
         # nothing better than the start was found that could be trusted
         found = _stay(finder, local[0])
@@ -128,7 +135,9 @@ def align(
         )
     away = _distance(found, local, part_low) / scale
     far = begin.kind in ("tags", "sizes") and away > CONTRADICTS
-    if settled:
+    if settled and bowed is not None:
+        chosen = Chosen("affine", found.fit)
+    elif settled:
         matrix = finder.sharpen(found.fit.matrix)
         simplest = _simplest(matrix, [] if far or begin.kind == "given" else local, begin.nominals)
         chosen = choose_model(finder, matrix, simplest, model, None if far else bent)
@@ -137,6 +146,8 @@ def align(
     transform, kinds = Transform(chosen.fit.matrix), tuple[str, ...]()
     if bent is not None and not far:
         transform = Transform(chosen.fit.matrix, bent.field, bent.lines)
+    elif settled and bowed is not None:
+        transform, kinds = bowed
     elif model == "auto" and settled:
         transform, kinds = choose_local(finder, transform)
     level = finder.level(1, transform.matrix)
@@ -241,6 +252,12 @@ def _windows(low: Cube, sharp: Cube, matrix: NDArray[np.float64]) -> list[tuple[
     return windows
 
 
+def _matches(finder: Finder, transform: Transform) -> bool:
+    level = finder.level(1, transform.matrix)
+    matched = match(level, *transform.to_guide(*level.positions))
+    return matched is not None and matched.share < GOOD**2 and detail_share(level, transform) < FOUND
+
+
 def _settled(near: Found | None) -> bool:
     return near is not None and near.detail < FOUND and near.fit.share < GOOD**2
 
@@ -288,6 +305,10 @@ def _simplest(
     linear = found[:2, :2]
     nominal = nominals[0]
     left, sizes, right = np.linalg.svd(linear @ np.linalg.inv(nominal))
+    if not starts and np.abs(linear - nominal).max() < 0.02 * np.abs(nominal).max():
+        straight = found.copy()
+        straight[:2, :2], straight[2, :2] = nominal, 0.0
+        simplest["shift"] = straight
     if np.abs(sizes - 1).max() < 0.15:
         rigid = found.copy()
         rigid[:2, :2] = left @ right @ nominal

@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 
 from napari_specfusion.alignment.fit import Fit, Level, detail_share, fit_matrix, match
 from napari_specfusion.alignment.search import Candidate, ShiftSearch, distinct, poses
-from napari_specfusion.alignment.transform import Transform, homogeneous
+from napari_specfusion.alignment.transform import Transform
 from napari_specfusion.alignment.views import GuideView
 
 if TYPE_CHECKING:
@@ -92,34 +92,49 @@ class Finder:
         middle = (self.shape[0] - 1) / 2, (self.shape[1] - 1) / 2
         scale = math.sqrt(abs(float(np.linalg.det(Transform(matrix).jacobian(*middle)))))
         cube = self.views.cube(number)
-        return Level(cube, self.views.guide(number, scale), cube.measured & _sample(cube.measured.shape, pixels))
+        return Level(cube, self.views.guide(number, scale), cube.inner & _sample(cube.measured.shape, pixels))
 
     def near(self, starts: Iterable[NDArray[np.float64]]) -> Found | None:
         """Return the best matrix near one of several, or None where none has common ground."""
         return self._best([Candidate(0.0, matrix) for matrix in starts])
 
-    def sharpen(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    def sharpen(
+        self, matrix: NDArray[np.float64], model: str = "affine", moved: Transform | None = None
+    ) -> NDArray[np.float64]:
         """Find the width of the PSF that fits the pair, and return the matrix fitted anew with it.
 
-        A guide that is blurred too much or too little pulls the matrix away from the truth.
+        A guide that is blurred too much or too little pulls the matrix away from the truth, and so does a model that is
+        too simple for the pair with the width.
+
+        Parameters
+        ----------
+        matrix
+            ``(3, 3)`` from cube to guide pixels.
+        model
+            A key of `MODELS`: in which ways the matrix may change.
+        moved
+            A transform whose displacements are added to the matrix.
         """
         for _ in range(2):
-            self.views.width = self._width(matrix)
-            fit = fit_matrix(self.level(1, matrix, PIXELS), matrix, "affine", robust=True, check=self.watch.check)
+            self.focus(Transform(matrix) if moved is None else Transform(matrix, moved.field, moved.lines))
+            level = self.level(1, matrix, PIXELS)
+            fit = fit_matrix(level, matrix, model, moved=moved, robust=True, check=self.watch.check)
             matrix = matrix if fit is None else fit.matrix
         return matrix
 
-    def _width(self, matrix: NDArray[np.float64]) -> float:
+    def focus(self, transform: Transform) -> None:
+        """Blur the guide as wide as fits the pair best where a transform puts it."""
+
         def left(width: Any) -> float:
-            return self._left(matrix, float(width))
+            return self._left(transform, float(width))
 
-        return float(minimize_scalar(left, bounds=WIDTHS, method="bounded", options={"xatol": 0.01}).x)
+        self.views.width = float(minimize_scalar(left, bounds=WIDTHS, method="bounded", options={"xatol": 0.01}).x)
 
-    def _left(self, matrix: NDArray[np.float64], width: float) -> float:
+    def _left(self, transform: Transform, width: float) -> float:
         self.watch.check()
         self.views.width = width
-        level = self.level(1, matrix, SEARCHED)
-        found = match(level, *homogeneous(matrix, *level.positions))
+        level = self.level(1, transform.matrix, SEARCHED)
+        found = match(level, *transform.to_guide(*level.positions))
         return 1.0 if found is None else found.share
 
     def anywhere(self, nominals: Sequence[NDArray[np.float64]]) -> Found | None:
@@ -175,7 +190,7 @@ class Finder:
             matrix = fit.matrix
         assert fit is not None
         level = self.level(1, matrix)
-        return Found(fit, detail_share(Level(level.cube, level.guide, level.cube.measured), Transform(matrix)))
+        return Found(fit, detail_share(Level(level.cube, level.guide, level.cube.inner), Transform(matrix)))
 
     def _fit(self, number: int, matrix: NDArray[np.float64], model: str) -> Fit | None:
         level = self.level(number, matrix, SEARCHED)

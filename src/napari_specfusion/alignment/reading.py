@@ -161,7 +161,7 @@ def _directions(
     some = np.isfinite(pixels).any(axis=1)
     pixels = pixels[some]
     pixels = pixels[:, np.isfinite(pixels).all(axis=0)]
-    _check_count(pixels.shape[1])
+    _check_count(pixels.shape[1] if some.any() else 0)
     mean = pixels.mean(axis=1)
     pixels -= mean[:, None]
     variance, vectors = np.linalg.eigh(pixels @ pixels.T / pixels.shape[1])

@@ -31,6 +31,8 @@ PSF_WIDTH = 0.45
 SAMPLES = 4.0
 # pixels along the longer side of views of a whole cube, and of a whole guide
 WHOLE, FINEST_GUIDE = 256, 4096
+# pixels at the border of the cube that are left out
+BORDER = 2
 # empty rows between the windows of a view
 GAP = 8
 # blurred guides that are kept
@@ -81,6 +83,15 @@ class CubeView:
                 stack.append(np.pad(plane, [(0, 0)] * (plane.ndim - 2) + [(0, gap), (0, 0)]))
         values, measured, y, x = (np.concatenate(stack, axis=-2) for stack in stacks)
         return cls(values, measured, step, y, x)
+
+    @property
+    def inner(self) -> NDArray[np.bool_]:
+        """Boolean ``(h, w)``: measured pixels off the border, whose PSF does not reach beyond it."""
+        if min(self.measured.shape) < 4 * BORDER:
+            return self.measured
+        inner = np.zeros_like(self.measured)
+        inner[BORDER:-BORDER, BORDER:-BORDER] = self.measured[BORDER:-BORDER, BORDER:-BORDER]
+        return inner
 
     def coarser(self, factor: int) -> CubeView:
         """Return the view with `factor` x `factor` pixels averaged into one."""

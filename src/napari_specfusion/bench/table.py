@@ -16,7 +16,7 @@ from napari_specfusion.io.atomic import replacing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["PUBLISHED", "Published", "Score", "Setting", "markdown", "prepare_folder", "save_table", "section"]
+__all__ = ["PUBLISHED", "Published", "Score", "Setting", "grid", "markdown", "prepare_folder", "save_table", "section"]
 
 MARKDOWN, CSV, PICTURE = "table.md", "table.csv", "table.png"
 
@@ -162,7 +162,7 @@ def section(scores: Sequence[Score], *, published: bool = True) -> str:
         if line.ratio == scores[0].ratio:
             figures = [_shown(column, getattr(line, column.key, None)) for column in _COLUMNS]
             rows.append([f"*{line.method}, published*", *(text if text == "-" else f"*{text}*" for text in figures)])
-    return _grid(["method", *(column.title for column in _COLUMNS)], rows)
+    return grid(["method", *(column.title for column in _COLUMNS)], rows)
 
 
 def markdown(scores: Sequence[Score], setting: Setting) -> str:
@@ -240,10 +240,10 @@ def _scene_table(scores: Sequence[Score]) -> str:
     found = {(score.scene, score.label): score for score in scores}
     scenes = dict.fromkeys(score.scene for score in scores)
     rows = ([scene, *(_four(found.get((scene, label))) for label in methods)] for scene in scenes)
-    return _grid(["scene", *methods], rows)
+    return grid(["scene", *methods], rows)
 
 
-def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table with its first column aligned left and the others right."""
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -276,15 +276,15 @@ def _picture(scores: Sequence[Score], setting: Setting) -> bytes | None:
     most = max(len(_by_method(found)) for found in sections.values())
     size = (1.5 + 4.0 * len(ratios), len(protocols) * (1.2 + 0.32 * most))
     figure = Figure(figsize=size, layout="constrained")
-    grid: Any = figure.subplots(len(protocols), len(ratios), squeeze=False)
-    for row, protocol in zip(grid, protocols, strict=True):
+    panels: Any = figure.subplots(len(protocols), len(ratios), squeeze=False)
+    for row, protocol in zip(panels, protocols, strict=True):
         for axes, ratio in zip(row, ratios, strict=True):
             if (protocol, ratio) not in sections:
                 axes.set_axis_off()
                 continue
             _draw(axes, sections[protocol, ratio], published=_comparable(protocol, setting))
             axes.set_title(f"x{ratio}, protocol {protocol}", fontsize=10)
-    for axes in grid[-1]:
+    for axes in panels[-1]:
         axes.set_xlabel("PSNR [dB]: scenes, mean")
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)

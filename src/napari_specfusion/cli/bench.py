@@ -7,21 +7,24 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from napari_specfusion.bench.align import bench_align
 from napari_specfusion.bench.candidates import FITTED
 from napari_specfusion.bench.cave import bench_cave
+from napari_specfusion.bench.draws import KINDS
 from napari_specfusion.bench.files import INTERLEAVES, bench_files, bench_open, rows
 from napari_specfusion.bench.network import RELEASED, bench_network
-from napari_specfusion.cli.arguments import Name, Positive, WholeRatio, default
+from napari_specfusion.cli.arguments import POSITIVE, Name, Positive, WholeRatio, default
 from napari_specfusion.cli.figure import NO_PICTURE
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.simulation.pair import PROTOCOLS
 from napari_specfusion.weights.shipped import list_weights
 
-__all__ = ["app", "cave", "envi", "io", "network"]
+__all__ = ["align", "app", "cave", "envi", "io", "network"]
 
 app = App(name="bench", help="Measure speed and quality.", group_parameters="Options")
 
 LIST = Parameter(consume_multiple=1)
+KIND = Parameter(name="--kind", choices=KINDS)
 METHOD = Parameter(name="--method", choices=(*METHODS, *list_weights(), FITTED))
 
 
@@ -100,6 +103,47 @@ def cave(
 
 
 @app.command(sort_key=1)
+def align(
+    *,
+    data: Path,
+    out: Path = Path(default(bench_align, "out")),
+    srf: Name = default(bench_align, "srf"),
+    ratios: Annotated[tuple[WholeRatio, ...], LIST, Parameter(name="--ratio", metavar="RATIO...")] = default(
+        bench_align, "ratios"
+    ),
+    kinds: Annotated[tuple[str, ...], LIST, KIND] = default(bench_align, "kinds"),
+    draws: Annotated[int, POSITIVE] = default(bench_align, "draws"),
+    seed: int = default(bench_align, "seed"),
+    white: Positive = default(bench_align, "white"),
+) -> int:
+    """Measure how well two images of one place are aligned, by random transforms that are known.
+
+    The exit status is 1 if a wrong match was called good.
+
+    Parameters
+    ----------
+    data
+        Folder of sharp cubes of one size, one file each.
+    out
+        Folder for table.md and table.csv.
+    srf
+        Spectral response of the guide's camera: a name or a CSV file.
+    ratios
+        Guide pixels per cube pixel.
+    kinds
+        Which transforms.
+    draws
+        Number of pairs of each kind and ratio.
+    seed
+        Begins the series of random transforms.
+    white
+        Stored integer that means reflectance 1, for files that do not say so.
+    """
+    trials = bench_align(data, out, srf=srf, ratios=ratios, kinds=kinds, draws=draws, seed=seed, white=white)
+    return int(any(trial.wrong for trial in trials))
+
+
+@app.command(sort_key=2)
 def network(
     *,
     name: Annotated[tuple[str, ...], LIST, Parameter(metavar="NAME...")] = ("lso", "lso-s"),
@@ -145,7 +189,7 @@ def network(
     return 0
 
 
-@app.command(sort_key=2)
+@app.command(sort_key=3)
 def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side")) -> int:
     """Measure how fast a large ENVI file opens.
 
@@ -163,7 +207,7 @@ def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side
     return 0
 
 
-@app.command(sort_key=3)
+@app.command(sort_key=4)
 def io(
     *,
     bands: int = default(rows, "bands"),

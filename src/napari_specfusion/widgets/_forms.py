@@ -9,11 +9,13 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
+    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QScrollArea,
     QSizePolicy,
     QStyle,
     QToolButton,
@@ -23,7 +25,17 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["LayerCombo", "PathEdit", "choice_combo", "choose", "form", "single_timer"]
+__all__ = [
+    "LayerCombo",
+    "PathEdit",
+    "choice_combo",
+    "choose",
+    "form",
+    "minutes_spin",
+    "scrolling",
+    "single_timer",
+    "words",
+]
 
 WIDE_LABEL = "Reference "
 
@@ -56,6 +68,33 @@ def choose(combo: QComboBox, key: Any) -> None:
     keys = [combo.itemData(index) for index in range(combo.count())]
     if key in keys:
         combo.setCurrentIndex(keys.index(key))
+
+
+def scrolling(content: QWidget) -> QScrollArea:
+    """Return an area that scrolls its content up and down where it is too tall."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(content)
+    return area
+
+
+def minutes_spin(value: float) -> QDoubleSpinBox:
+    """Return a field for a time in minutes."""
+    spin = QDoubleSpinBox()
+    spin.setRange(0.1, 600.0)
+    spin.setDecimals(1)
+    spin.setValue(value)
+    spin.setSuffix(" min")
+    return spin
+
+
+def words(text: str = "") -> QLabel:
+    """Return a label for sentences."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label
 
 
 def single_timer(parent: QObject, milliseconds: int, callback: Callable[[], None]) -> QTimer:

@@ -2,60 +2,66 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
 from napari_specfusion.data.scene import Finding
+from napari_specfusion.widgets._align_choice import AlignChoice
+from napari_specfusion.widgets._ask import ask_to_run
 from napari_specfusion.widgets._findings import FindingsPanel
-from napari_specfusion.widgets._forms import LayerCombo, PathEdit, choice_combo, choose, form, single_timer
+from napari_specfusion.widgets._forms import (
+    LayerCombo,
+    PathEdit,
+    choice_combo,
+    choose,
+    form,
+    minutes_spin,
+    scrolling,
+    single_timer,
+    words,
+)
 from napari_specfusion.widgets._fuse_options import (
     AUTO,
     DEVICES,
     FIT,
-    METHOD_CHOICES,
     TILES,
     WEIGHTS,
-    Choice,
     Fused,
     FuseOptions,
+    all_choices,
     describe_progress,
     run_fusion,
-    trained_choices,
 )
-from napari_specfusion.widgets._layers import is_cube, is_image, is_unplaced, place_over, suggest_pair
-from napari_specfusion.widgets._panel import Panel
+from napari_specfusion.widgets._fused_layer import FusedLayer
+from napari_specfusion.widgets._layers import is_cube, is_image, is_unplaced, place_by, suggest_pair
+from napari_specfusion.widgets._panel import Panel, open_panel
+from napari_specfusion.widgets._placing import cube_matrix, fused_matrix
 from napari_specfusion.widgets._preferences import preference
-from napari_specfusion.widgets._preflight import Preflight, inspect_pair
+from napari_specfusion.widgets._preflight import BY_HAND, Preflight, inspect_pair
 from napari_specfusion.widgets._worker import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import napari
 
-    from napari_specfusion.data.cube import Cube
+    from napari_specfusion.alignment import Alignment
 
 __all__ = ["FuseWidget"]
 
 INSPECT_DELAY = 200
 REFRESH_INTERVAL = 330
-
-
-def _in_order(methods: Mapping[str, Choice], trained: Mapping[str, Choice]) -> dict[str, Choice]:
-    """Return all entries, the trained networks behind the automatic choice."""
-    return {AUTO: methods[AUTO], **trained, **{key: choice for key, choice in methods.items() if key != AUTO}}
 
 
 class FuseWidget(Panel):
@@ -66,17 +72,14 @@ class FuseWidget(Panel):
         self.preflight = Preflight()
         self._inspection: Job | None = None
         self._run: Job | None = None
-        self._run_layers: tuple[Any, Any] = (None, None)
-        self._result: Any = None
-        self._result_name = ""
+        self._result: FusedLayer | None = None
+        self.ask = ask_to_run
         self._build()
         self._debounce = single_timer(self, INSPECT_DELAY, self._inspect)
         self._redraw = single_timer(self, REFRESH_INTERVAL, self._redraw_result)
         self._show_method()
         self._set_running(False)
         self.refresh()
-
-    # --- layout ----------------------------------------------------------------
 
     def _build(self) -> None:
         self.cube_combo = LayerCombo(is_cube, "The cube with many bands and few pixels.")
@@ -89,23 +92,24 @@ class FuseWidget(Panel):
         self.ratio_spin.setStepType(QDoubleSpinBox.StepType.DefaultStepType)
         self.ratio_spin.setSpecialValueText("from the two sizes")
         self.ratio_spin.setToolTip("Guide pixels per cube pixel. The lowest value takes it from the two sizes.")
-        self._choices = _in_order(METHOD_CHOICES, trained_choices())
+        self.align_choice = AlignChoice()
+        self._choices = all_choices()
         self.method_combo = choice_combo({key: choice.title for key, choice in self._choices.items()})
         self._offer_methods()
-        self.method_tip = QLabel()
-        self.method_tip.setWordWrap(True)
-        self.minutes_spin = QDoubleSpinBox()
-        self.minutes_spin.setRange(0.1, 600.0)
-        self.minutes_spin.setDecimals(1)
-        self.minutes_spin.setValue(FuseOptions.minutes)
-        self.minutes_spin.setSuffix(" min")
+        self.method_tip = words()
+        self.minutes_spin = minutes_spin(FuseOptions.minutes)
         self.minutes_spin.setToolTip("Time to train the network. Longer is better, with diminishing returns.")
         self.weights_edit = PathEdit(
             "Choose a weight file", "Weights (*.safetensors *.pth *.tar);;All files (*)", "open"
         )
 
         self.findings = FindingsPanel()
-        self.pair_form = form(("Cube", self.cube_combo), ("Guide", self.guide_combo), ("Ratio", self.ratio_spin))
+        self.pair_form = form(
+            ("Cube", self.cube_combo),
+            ("Guide", self.guide_combo),
+            ("Ratio", self.ratio_spin),
+            ("Align", self.align_choice),
+        )
         self.method_form = form(
             ("Method", self.method_combo),
             ("", self.method_tip),
@@ -142,8 +146,7 @@ class FuseWidget(Panel):
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.status = words()
 
         content = QWidget()
         column = QVBoxLayout(content)
@@ -152,14 +155,9 @@ class FuseWidget(Panel):
         column.addLayout(self.method_form)
         column.addWidget(self.advanced)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll, 1)
+        outer.addWidget(scrolling(content), 1)
         foot = QVBoxLayout()
         foot.setContentsMargins(9, 0, 9, 9)
         foot.addLayout(buttons)
@@ -170,12 +168,12 @@ class FuseWidget(Panel):
 
         self.cube_combo.currentTextChanged.connect(self._pair_changed)
         self.guide_combo.currentTextChanged.connect(self._pair_changed)
-        self.ratio_spin.valueChanged.connect(self._pair_changed)
+        self.ratio_spin.valueChanged.connect(self._inspect_soon)
+        self.align_choice.changed.connect(self._inspect_soon)
+        self.align_choice.by_hand.connect(self.align_by_hand)
         self.method_combo.currentIndexChanged.connect(self._show_method)
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
-
-    # --- what the user chose ------------------------------------------------------
 
     @property
     def options(self) -> FuseOptions:
@@ -210,8 +208,6 @@ class FuseWidget(Panel):
         if self.method_combo.currentData() in unfit:
             choose(self.method_combo, AUTO)
 
-    # --- listening to the viewer ------------------------------------------------------
-
     def links(self) -> list[tuple[Any, Callable[..., None]]]:
         """Follow the layer list."""
         events = self.viewer.layers.events
@@ -233,6 +229,24 @@ class FuseWidget(Panel):
     # --- looking at the pair ------------------------------------------------------------
 
     def _pair_changed(self) -> None:
+        self.align_choice.forget()
+        self._inspect_soon()
+
+    def use_alignment(self, low: Any, guide: Any, alignment: Alignment) -> None:
+        """Take an alignment of two layers that was made by hand, until another pair is chosen."""
+        self.cube_combo.choose(low)
+        self.guide_combo.choose(guide)
+        self.align_choice.give(alignment)
+        self._inspect_soon()
+
+    def align_by_hand(self) -> None:
+        """Open the panel for that, with the pair that is chosen here."""
+        pair = self._pair()
+        panel = open_panel(self.viewer, BY_HAND)
+        if pair is not None:
+            panel.show_pair(*pair)
+
+    def _inspect_soon(self) -> None:
         if self._inspection is not None:
             self._inspection.stop()
             self._inspection = None
@@ -248,9 +262,10 @@ class FuseWidget(Panel):
         if pair is None:
             return
         ratio = None if self.ratio_spin.value() == self.ratio_spin.minimum() else self.ratio_spin.value()
+        how = self.align_choice.how
         job = Job(
             f"Calibrating {pair[0].name} with {pair[1].name}",
-            lambda report, should_stop: inspect_pair(*pair, ratio, report, should_stop),
+            lambda report, should_stop: inspect_pair(*pair, ratio, how, report, should_stop),
         )
         self._inspection = job
         job.reported.connect(self._inspected)
@@ -270,7 +285,8 @@ class FuseWidget(Panel):
     def _inspection_ended(self) -> None:
         if self.sender() is self._inspection:
             self._inspection = None
-            if (pair := self._pair()) is not None and self.preflight.believable and is_unplaced(pair[0]):
+            moved = self.preflight.alignment is not None
+            if (pair := self._pair()) is not None and self.preflight.believable and (moved or is_unplaced(pair[0])):
                 self._lay_over(*pair)
                 # the cube has grown over the guide: what was in view before is a corner of it
                 self.viewer.reset_view()
@@ -284,7 +300,7 @@ class FuseWidget(Panel):
     def _lay_over(self, low: Any, guide: Any) -> None:
         scene = self.preflight.scene
         assert scene is not None
-        place_over(low, guide, scene.factor, scene.shift if self.preflight.believable else None)
+        place_by(low, guide, cube_matrix(scene, scene.shift if self.preflight.believable else None))
 
     # --- running --------------------------------------------------------------------------
 
@@ -294,13 +310,22 @@ class FuseWidget(Panel):
         scene = self.preflight.calibrated or self.preflight.scene
         if pair is None or scene is None or not self.preflight.can_run or self._run is not None:
             return
+        doubts = self.preflight.doubts
+        if doubts:
+            answer = self.ask(self, doubts)
+            if answer == "align":
+                self.align_by_hand()
+            if answer != "run":
+                return
+        # what was found out about the pair is known here, and was agreed to
+        options = dataclasses.replace(options, align=not doubts and self.align_choice.how != "off")
         self._lay_over(*pair)
         job = Job(
             f"Fusing {pair[0].name} with {pair[1].name}",
             lambda report, should_stop: run_fusion(scene, options, report, should_stop),
         )
-        self._run, self._run_layers, self._result = job, pair, None
-        self._result_name = f"fused {options.method}"
+        matrix = fused_matrix(self.preflight.alignment)
+        self._run, self._result = job, FusedLayer(self.viewer, *pair, matrix, f"fused {options.method}")
         job.reported.connect(self._progressed)
         job.succeeded.connect(self._succeeded)
         job.failed.connect(self._failed)
@@ -323,33 +348,18 @@ class FuseWidget(Panel):
         self.progress.setValue(round(1000 * share))
         self.status.setText(line)
         cube = getattr(event, "cube", None)
-        if cube is not None:
-            if self._result is None:
-                self._show_result(cube)
+        if cube is not None and self._result is not None:
+            self._result.show(cube)
             if not self._redraw.isActive():
                 self._redraw.start()
 
-    def _show_result(self, cube: Cube) -> None:
-        low, guide = self._run_layers
-        data, keywords, _ = cube.layer_data()
-        # limits of a result that has only begun say nothing
-        keywords |= {"name": self._result_name, "contrast_limits": low.contrast_limits, "colormap": low.colormap}
-        self._result = self.viewer.add_image(data, **keywords)
-        place_over(self._result, guide)
-
     def _redraw_result(self) -> None:
-        if self._result is not None and self._result in self.viewer.layers:
-            self._result.refresh()
+        if self._result is not None:
+            self._result.redraw()
 
     def _succeeded(self, fused: Fused) -> None:
-        if self._result is None or self._result not in self.viewer.layers:
-            self._show_result(fused.cube)
-        else:
-            data, keywords, _ = fused.cube.layer_data()
-            self._result.data = data
-            self._result.metadata = keywords["metadata"]
         if self._result is not None:
-            self._result.name = f"fused {fused.cube.metadata.get('method', self._result_name)}"
+            self._result.finish(fused.cube)
         self.progress.setValue(1000)
         self.status.setText(f"Done. {fused.message}".strip())
 
@@ -361,13 +371,12 @@ class FuseWidget(Panel):
         if self._run is not None and self._run.stopping:
             self._drop_result()
             self.status.setText("Stopped.")
-        self._run, self._run_layers, self._result = None, (None, None), None
+        self._run, self._result = None, None
         self._set_running(False)
 
     def _drop_result(self) -> None:
-        if self._result is not None and self._result in self.viewer.layers:
-            self.viewer.layers.remove(self._result)
-        self._result = None
+        if self._result is not None:
+            self._result.drop()
 
     def _set_running(self, running: bool) -> None:
         self.run_button.setEnabled(self.preflight.can_run and not running)
@@ -377,5 +386,13 @@ class FuseWidget(Panel):
             # busy until the first report: calibration and regressions have no steps to count
             self.progress.setRange(0, 0)
             self.status.setText("Preparing ...")
-        for widget in (self.cube_combo, self.guide_combo, self.ratio_spin, self.method_combo, self.advanced):
+        fields = (
+            self.cube_combo,
+            self.guide_combo,
+            self.ratio_spin,
+            self.align_choice,
+            self.method_combo,
+            self.advanced,
+        )
+        for widget in fields:
             widget.setEnabled(not running)

@@ -34,6 +34,7 @@ __all__ = [
     "Choice",
     "FuseOptions",
     "Fused",
+    "all_choices",
     "describe_progress",
     "run_fusion",
     "trained_choices",
@@ -69,6 +70,12 @@ def trained_choices() -> dict[str, Choice]:
     return {info.name: Choice(f"Network {info.name}", f"{info.summary} Needs {info.needs}.") for info in trained}
 
 
+def all_choices() -> dict[str, Choice]:
+    """Return all entries, the trained networks behind the automatic choice."""
+    others = {key: choice for key, choice in METHOD_CHOICES.items() if key != AUTO}
+    return {AUTO: METHOD_CHOICES[AUTO], **trained_choices(), **others}
+
+
 def unfit_weights(scene: Scene) -> dict[str, str]:
     """Return why weights that come with the package cannot be used for a scene, by name; opens them."""
     reasons = {name: shipped_weights(name).misfit(scene) for name in list_weights()}
@@ -102,6 +109,8 @@ class FuseOptions:
         As `fuse` takes them.
     out
         Folder of the result (``.zarr``); None keeps it in memory.
+    align
+        As `fuse` takes it: False fuses a pair that was not found to belong together.
     """
 
     method: str = AUTO
@@ -110,6 +119,7 @@ class FuseOptions:
     tile: int | Literal["auto"] | None = "auto"
     device: str = "auto"
     out: Path | None = None
+    align: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +145,7 @@ def run_fusion(scene: Scene | CalibratedScene, options: FuseOptions, report: Rep
         tile=options.tile,
         device=options.device,
         out=options.out,
+        align=options.align,
         progress=report,
         should_stop=should_stop,
     )

@@ -18,16 +18,22 @@ if TYPE_CHECKING:
     LayerData = tuple[Any, dict[str, Any], str]
 
 __all__ = [
+    "VIEW_KEY",
     "cell_transform",
     "is_cube",
     "is_image",
     "is_unplaced",
     "layer_data",
+    "place_by",
     "place_over",
+    "plane_matrix",
     "plane_shape",
     "rgb_layer_data",
     "suggest_pair",
 ]
+
+# metadata of pictures that are made for looking at, and are no images to work with
+VIEW_KEY = "specfusion_view"
 
 
 # --- which layer is what -----------------------------------------------------------
@@ -38,7 +44,7 @@ def is_image(layer: Any) -> bool:
     # here, so that the names of the public face can be had without napari
     from napari.layers import Image
 
-    return isinstance(layer, Image) and layer.ndim in (2, 3)
+    return isinstance(layer, Image) and layer.ndim in (2, 3) and VIEW_KEY not in layer.metadata
 
 
 def is_cube(layer: Any) -> bool:
@@ -57,10 +63,11 @@ def plane_shape(layer: Any) -> tuple[int, int, int]:
 def suggest_pair(layers: Iterable[Any]) -> tuple[Any, Any] | None:
     """Return the layers that look most like a low-resolution cube and its guide, or None.
 
-    The cube is the one with most bands; the guide is larger, of the same outline, and has the fewest.
+    The cube is the one with most bands; the guide is larger, of the same outline, and has the fewest. Where there is no
+    such pair, two images of other outlines are taken if they are the only two.
     """
     images = [layer for layer in layers if is_image(layer)]
-    pairs = []
+    pairs, others = [], []
     for low in filter(is_cube, images):
         bands, height, width = plane_shape(low)
         for guide in images:
@@ -69,8 +76,10 @@ def suggest_pair(layers: Iterable[Any]) -> tuple[Any, Any] | None:
             same_outline = abs(high / height - wide / width) < 0.1 * ratio
             if guide_bands < bands and ratio > 1 and same_outline:
                 pairs.append((-bands, guide_bands, low, guide))
+            elif guide_bands < bands:
+                others.append((low, guide, max(high - height, wide - width) > 0))
     if not pairs:
-        return None
+        return others[0][:2] if len(others) == 1 and others[0][2] else None
     _, _, low, guide = min(pairs, key=lambda pair: pair[:2])
     return low, guide
 
@@ -125,8 +134,8 @@ def _stretch(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def is_unplaced(layer: Any) -> bool:
-    """Whether a layer lies where an image lies that nobody has moved or scaled."""
-    return bool(np.allclose(layer.scale[-2:], 1) and np.allclose(layer.translate[-2:], 0))
+    """Whether a layer lies where an image lies that nobody has moved, scaled or turned."""
+    return bool(np.allclose(plane_matrix(layer), np.eye(3)))
 
 
 def cell_transform(ratio: Fraction | float, shift: tuple[float, float] | None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -153,18 +162,42 @@ def place_over(
         As `cell_transform` takes them.
     """
     factor, offset = cell_transform(ratio, shift)
-    corners = np.zeros((3, guide.ndim))
-    corners[1, -2] = corners[2, -1] = 1
-    origin, down, right = (np.asarray(guide.data_to_world(corner))[-2:] for corner in corners)
-    turn = np.stack([down - origin, right - origin], axis=1)
-    spectral_scale, spectral_translate = layer.scale[:-2], layer.translate[:-2]
+    matrix = np.diag([*factor, 1.0])
+    matrix[:2, 2] = offset
+    place_by(layer, guide, matrix)
+
+
+def place_by(layer: Any, guide: Any, matrix: NDArray[np.float64]) -> None:
+    """Lay a layer over `guide` by an affine matrix.
+
+    Parameters
+    ----------
+    layer
+        What moves.
+    guide
+        The layer that stays where it is.
+    matrix
+        ``(3, 3)``: from pixels (y, x, 1) of the layer to pixels of the guide.
+    """
+    whole = plane_matrix(guide) @ matrix
+    linear, place = whole[:2, :2], whole[:2, 2]
     affine = np.eye(layer.ndim + 1)
-    if np.allclose(turn, np.diag(np.diag(turn))):
-        size = np.diag(turn)
-        scale, translate = factor * size, origin + size * offset
+    if np.allclose(linear, np.diag(np.diag(linear)), atol=1e-9) and (np.diag(linear) > 0).all():
+        scale, translate = np.diag(linear), place
     else:
-        scale, translate = factor, offset
-        affine[-3:-1, -3:-1], affine[-3:-1, -1] = turn, origin
+        # a turn or a mirror is for the affine alone
+        scale, translate = np.full(2, math.sqrt(abs(float(np.linalg.det(linear))))), np.zeros(2)
+        affine[-3:-1, -3:-1], affine[-3:-1, -1] = linear / scale[0], place
     layer.affine = affine
-    layer.scale = (*spectral_scale, *scale)
-    layer.translate = (*spectral_translate, *translate)
+    layer.scale = (*layer.scale[:-2], *scale)
+    layer.translate = (*layer.translate[:-2], *translate)
+
+
+def plane_matrix(layer: Any) -> NDArray[np.float64]:
+    """Return the matrix ``(3, 3)`` from pixels (y, x, 1) of a layer to the world."""
+    corners = np.zeros((3, layer.ndim))
+    corners[1, -2] = corners[2, -1] = 1
+    origin, down, right = (np.asarray(layer.data_to_world(corner), np.float64)[-2:] for corner in corners)
+    matrix = np.eye(3)
+    matrix[:2] = np.stack([down - origin, right - origin, origin], axis=1)
+    return matrix

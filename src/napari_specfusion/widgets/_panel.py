@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from napari_specfusion.widgets._worker import Job
 
-__all__ = ["Panel"]
+__all__ = ["Panel", "open_panel"]
+
+PLUGIN = "napari-specfusion"
+
+
+def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:
+    """Return one of the plugin's widgets by its name; it is opened beside the others, or comes to the front."""
+    dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    dock.show()
+    dock.raise_()
+    return panel
 
 
 class Panel(QWidget):
@@ -70,6 +80,9 @@ class Panel(QWidget):
                 if callback in callbacks:
                     callbacks.remove(callback)
 
+    def end(self) -> None:
+        """Take away what is of use to this widget only, before it is gone for good."""
+
     def showEvent(self, event: QShowEvent | None) -> None:
         """Listen from now on."""
         super().showEvent(event)
@@ -86,6 +99,7 @@ class Panel(QWidget):
         """End a widget that is taken out of its window, and its jobs with it; napari leaves both to themselves."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.let_go()
+            self.end()
             for job in self._jobs:
                 job.stop()
             self.deleteLater()

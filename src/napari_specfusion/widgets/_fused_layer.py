@@ -1,0 +1,78 @@
+"""The layer of a run's result: it appears with the first tile, fills, and goes if the run does not finish."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_specfusion.widgets._layers import place_by
+
+if TYPE_CHECKING:
+    import napari
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_specfusion.data.cube import Cube
+
+__all__ = ["FusedLayer"]
+
+
+class FusedLayer:
+    """The result of one run in a viewer.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    low, guide
+        The layers that are fused.
+    matrix
+        ``(3, 3)``: from pixels of the result to pixels of the guide's layer.
+    name
+        What it is called until the run is done.
+    """
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, low: Any, guide: Any, matrix: NDArray[np.float64], name: str
+    ) -> None:
+        self._viewer, self._low, self._guide, self._matrix, self._name = viewer, low, guide, matrix, name
+        self._layer: Any = None
+
+    @property
+    def there(self) -> bool:
+        """Whether it is shown."""
+        return self._layer is not None and self._layer in self._viewer.layers
+
+    def show(self, cube: Cube) -> None:
+        """Add the layer, unless it was added before."""
+        if self._layer is None:
+            self._add(cube)
+
+    def redraw(self) -> None:
+        """Show what came in since."""
+        if self.there:
+            self._layer.refresh()
+
+    def finish(self, cube: Cube) -> None:
+        """Take over the whole result."""
+        if self.there:
+            data, keywords, _ = cube.layer_data()
+            self._layer.data = data
+            self._layer.metadata = keywords["metadata"]
+        else:
+            self._add(cube)
+        self._layer.name = f"fused {cube.metadata.get('method', self._name)}"
+
+    def drop(self) -> None:
+        """Take the layer away."""
+        if self.there:
+            self._viewer.layers.remove(self._layer)
+        self._layer = None
+
+    def _add(self, cube: Cube) -> None:
+        data, keywords, _ = cube.layer_data()
+        # limits of a result that has only begun say nothing
+        limits, colormap = self._low.contrast_limits, self._low.colormap
+        self._layer = self._viewer.add_image(
+            data, **(keywords | {"name": self._name, "contrast_limits": limits, "colormap": colormap})
+        )
+        place_by(self._layer, self._guide, self._matrix)
