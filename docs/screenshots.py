@@ -14,16 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
+from imageio.v3 import imwrite
 from qtpy.QtTest import QTest
+from scipy.ndimage import affine_transform
 
+from napari_specfusion.alignment import align
+from napari_specfusion.io import as_cube
 from napari_specfusion.samples.scene import sample_scene
+from napari_specfusion.widgets._layers import rgb_layer_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
+    from napari_specfusion.data.cube import Cube
+
 IMAGES = Path(__file__).parent / "images"
 PLUGIN = "napari-specfusion"
 SIZE = (1320, 820)
+# how the guide of the pair that is not aligned lies: degrees, and pixels (y, x)
+TURN, MOVE = 4.0, (9.0, -6.0)
+# squares along a side of a checkerboard
+SQUARES = 8
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -35,8 +48,35 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
         QTest.qWait(50)
 
 
+def draw_alignment() -> None:
+    """Draw a pair in squares of the cube and of the guide, before and after it is aligned."""
+    scene = sample_scene()
+    sharp = scene.guide.read()
+    angle = np.deg2rad(TURN)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = (np.array(sharp.shape[1:]) - 1) / 2
+    offset = middle - turn @ (middle + MOVE)
+    turned = as_cube(np.stack([affine_transform(band, turn, offset, cval=np.nan) for band in sharp]))
+    aligned = align(scene.hsi, turned, ratio=scene.factor)
+    imwrite(IMAGES / "unaligned.png", checkerboard(scene.hsi, turned, int(scene.factor)))
+    imwrite(IMAGES / "aligned.png", checkerboard(aligned.hsi, aligned.guide, int(aligned.factor)))
+
+
+def checkerboard(cube: Cube, guide: Cube, ratio: int) -> NDArray[np.uint8]:
+    """Return a picture ``(y, x, 3)`` of a guide with every other square taken from the cube."""
+    low, sharp = (np.nan_to_num(np.asarray(rgb_layer_data(image)[0], np.float32), nan=1.0) for image in (cube, guide))
+    low = low.repeat(ratio, axis=0).repeat(ratio, axis=1)
+    height, width = (min(sizes) for sizes in zip(low.shape[:2], sharp.shape[:2], strict=True))
+    side = height // SQUARES
+    y, x = np.ogrid[:height, :width]
+    squares = ((y // side + x // side) % 2 == 1)[..., None]
+    picture = np.where(squares, low[:height, :width], sharp[:height, :width])
+    return np.asarray(255 * picture.repeat(2, axis=0).repeat(2, axis=1), np.uint8)
+
+
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
+    draw_alignment()
     viewer = napari.Viewer(show=True, show_welcome_screen=False)
     viewer.window.resize(*SIZE)
 
