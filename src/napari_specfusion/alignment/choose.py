@@ -73,6 +73,10 @@ def choose_model(
     """
     names = list(MODELS) if model == "auto" else [model]
     names = [name for name in names if name in simplest or name not in ("shift", "rigid")] or ["similarity"]
+    started = simplest.get("shift", np.eye(3))
+    if model == "auto" and np.abs(found[2, :2]).max() > 1e-12 and not np.abs(started[2, :2]).max() > 1e-12:
+        # the search found a tilt that was not in the start
+        names = ["projective"]
     level = finder.level(1, found)
     check = finder.watch.check
     if len(names) > 1:
