@@ -15,6 +15,8 @@ from napari_specfusion.alignment.model import MODELS
 from napari_specfusion.alignment.transform import Transform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_specfusion.alignment.find import Finder
 
 __all__ = ["Chosen", "choose_local", "choose_model"]
@@ -28,10 +30,10 @@ SHARP = ("shift", "rigid", "similarity", "affine")
 LOCAL_WORTH = 0.25
 # and explain as much as a shift by this many cube pixels: less is not worth to bend what may be straight
 LEAST_BEND = 0.05
-# weights of the roughness that are tried for local displacements
-STIFFNESS = (0.3, 0.01, 3e-4)
+# weights of the roughness that are tried for local displacements, and for a finer field that goes on from a coarser one
+STIFFNESS, SOFT = (0.3, 0.01), (0.01, 0.001)
 # distance of two coefficients of a smooth field in cube pixels, and into how many at most it cuts the image
-SPACINGS = ((48.0, 8), (20.0, 16))
+SPACINGS, FINER = ((48.0, 8), (20.0, 16)), (10.0, 32)
 # pixels that take part in a fit of local displacements
 PIXELS = 16_400
 # a cube with fewer lines or columns has no local displacements worth a try
@@ -71,6 +73,10 @@ def choose_model(
     """
     names = list(MODELS) if model == "auto" else [model]
     names = [name for name in names if name in simplest or name not in ("shift", "rigid")] or ["similarity"]
+    started = simplest.get("shift", np.eye(3))
+    if model == "auto" and np.abs(found[2, :2]).max() > 1e-12 and not np.abs(started[2, :2]).max() > 1e-12:
+        # the search found a tilt that was not in the start
+        names = ["projective"]
     level = finder.level(1, found)
     check = finder.watch.check
     if len(names) > 1:
@@ -113,20 +119,26 @@ def choose_local(finder: Finder, transform: Transform) -> tuple[Transform, tuple
     def levels(numbers: list[int]) -> list[Level]:
         return [finder.level(number, transform.matrix, PIXELS) for number in numbers]
 
-    def tried(kind: Smooth | Lines, numbers: list[int], base: Transform) -> Transform:
+    def tried(
+        kind: Smooth | Lines,
+        numbers: list[int],
+        base: Transform,
+        weights: Sequence[float] = STIFFNESS,
+        worth: float = LOCAL_WORTH,
+    ) -> Transform:
         """Return the best of the stiffnesses on the held-out pixels, or `base`."""
         best, wanted, parts = base, None, levels(numbers)
-        for stiffness in STIFFNESS:
+        for stiffness in weights:
             training = [part.only(~_coarse(apart, part)) for part in parts]
             trial = fit_local(training, base, kind, shape, stiffness, check)
-            if better(parts[-1].only(apart), trial, best, PLAIN if wanted else LOCAL_WORTH):
+            if better(parts[-1].only(apart), trial, best, PLAIN if wanted else worth):
                 best, wanted = trial, stiffness
-        if wanted is None or bend(parts[-1], base, best) < LEAST_BEND:
+        if wanted is None or (worth > PLAIN and bend(parts[-1], base, best) < LEAST_BEND):
             return base
         return fit_local(parts, base, kind, shape, wanted, check)
 
-    for spacing, count in SPACINGS:
-        spacing = max(spacing, max(shape) / count)
+    for least, count in SPACINGS:
+        spacing = max(least, max(shape) / count)
         if spacing > max(shape):
             continue
         finder.watch.tell(len(kept), 3, "Looking for local displacements")
@@ -134,6 +146,14 @@ def choose_local(finder: Finder, transform: Transform) -> tuple[Transform, tuple
         if fitted.field is not None and (not kept or better(levels([1])[0].only(apart), fitted, transform)):
             transform = fitted
             kept = ["smooth"]
+            # what was not bent yet looked blurred
+            finder.focus(transform)
+    if kept:
+        finder.watch.tell(1, 3, "Looking for local displacements")
+        finer = tried(Smooth(max(FINER[0], max(shape) / FINER[1])), [1], transform, SOFT, PLAIN)
+        if finer is not transform:
+            transform = finer
+            finder.focus(transform)
     finder.watch.tell(2, 3, "Looking for displaced lines")
     # lines of the cube itself, not averages of several
     if finder.views.finest == 1 and not finder.views.sampled:

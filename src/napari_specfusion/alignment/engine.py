@@ -41,8 +41,8 @@ GOOD, UNRELATED = 0.5, 0.8
 LARGE = 256
 # these windows: their side in cube pixels, how many along an axis, how far around them, and guide pixels at least
 SIDE, PER_AXIS, REACH, SMALLEST = 48, 5, 8, 16
-# share of the detail from which on images are not tried to be bent onto each other
-BOWED = 0.9
+# share of the variance up to which images are tried to be bent onto each other
+BENT = 0.5
 # a scale that differs by more from the ratio of the sizes is another one
 OTHER_SCALE = 0.15
 # a search that ends this far from the tags, in cube pixels, contradicts them
@@ -121,15 +121,10 @@ def align(
         bent = Transform(onto, begin.displaced.field, begin.displaced.lines).cropped(*top)
 
     scale = math.sqrt(abs(float(np.linalg.det(begin.nominals[0]))))
-    finder, found = _found(part_low, part_sharp, scale, local, begin, watch)
-    settled = _settled(found)
+    finder, found, bowed = _found(part_low, part_sharp, scale, local, begin, watch, bend=model == "auto")
+    settled = bowed is not None or _settled(found)
     if begin.strict and _distance(found, local, part_low) > CONTRADICTS * scale:
         settled = False
-    bowed: tuple[Transform, tuple[str, ...]] | None = None
-    if not settled and found is not None and model == "auto" and found.detail < BOWED:
-        # the plane map alone does not match where the images bend against each other
-        bowed = choose_local(finder, Transform(found.fit.matrix))
-        settled = bool(bowed[1]) and _matches(finder, bowed[0])
     if local and not settled and begin.kind != "given":
         # nothing better than the start was found that could be trusted
         found = _stay(finder, local[0])
@@ -141,7 +136,7 @@ def align(
     away = _distance(found, local, part_low) / scale
     far = begin.kind in ("tags", "sizes") and away > CONTRADICTS
     if settled and bowed is not None:
-        matrix = finder.sharpen(found.fit.matrix, "affine", bowed[0])
+        matrix = finder.sharpen(found.fit.matrix, "affine", bowed)
         chosen = Chosen("affine", replace(found.fit, matrix=matrix))
     elif settled:
         matrix = finder.sharpen(found.fit.matrix)
@@ -161,6 +156,9 @@ def align(
     before = _residual(finder, local[0]) if local and begin.kind != "given" else None
     verdict = verdict_of(after, detail, moved=far or begin.kind in ("none", "given"))
     notes = [Finding("warning", "georeference", note) for note in begin.notes]
+    if verdict == "good" and not settled:
+        # smooth images resemble each other anywhere: only detail tells
+        verdict = "doubtful"
     if far and begin.kind == "tags":
         verdict = "doubtful" if verdict == "good" else verdict
         notes.append(_contradiction(away))
@@ -213,9 +211,16 @@ def _moved_back(transform: Transform, move_low: NDArray[np.float64], move_sharp:
 
 
 def _found(
-    low: Cube, sharp: Cube, scale: float, starts: list[NDArray[np.float64]], begin: Start, watch: Watch
-) -> tuple[Finder, Found | None]:
-    """Return the best match and what found it.
+    low: Cube,
+    sharp: Cube,
+    scale: float,
+    starts: list[NDArray[np.float64]],
+    begin: Start,
+    watch: Watch,
+    *,
+    bend: bool,
+) -> tuple[Finder, Found | None, Transform | None]:
+    """Return what found the best match, that match, and a bent transform where no plane one matches.
 
     A large pair is looked at in windows of full detail; whole, and averaged, only if those near the start do not match.
     """
@@ -227,16 +232,32 @@ def _found(
     if starts and large:
         finder = sampled(starts[0])
         near = finder.near(starts)
-        if _settled(near):
-            return finder, near
+        bent = _bent(finder, near) if bend else None
+        if _settled(near) or bent is not None:
+            return finder, near, bent
     finder = Finder(Views(low, sharp, scale, watch), _plane(low), watch)
-    found = _search(finder, starts, begin)
-    if large and found is not None and _settled(found):
+    found = finder.near(starts) if starts else None
+    bent = _bent(finder, found) if bend else None
+    if bent is None and not _settled(found) and begin.kind != "given" and not begin.strict:
+        anywhere = finder.anywhere(begin.nominals)
+        if found is None or (anywhere is not None and anywhere.loss < found.loss):
+            found = anywhere
+            bent = _bent(finder, found) if bend else None
+    if large and found is not None and (_settled(found) or bent is not None):
         closer = sampled(found.fit.matrix)
         near = closer.near([found.fit.matrix])
-        if _settled(near):
-            return closer, near
-    return finder, found
+        again = _bent(closer, near) if bend else None
+        if _settled(near) or again is not None:
+            return closer, near, again
+    return finder, found, bent
+
+
+def _bent(finder: Finder, found: Found | None) -> Transform | None:
+    """Return a transform with local displacements that matches where a plane one only comes close, or None."""
+    if found is None or _settled(found) or found.fit.share > BENT:
+        return None
+    bent, kinds = choose_local(finder, Transform(found.fit.matrix))
+    return bent if kinds and _matches(finder, bent) else None
 
 
 def _windows(low: Cube, sharp: Cube, matrix: NDArray[np.float64]) -> list[tuple[Window, Window]]:
@@ -270,16 +291,6 @@ def _matches(finder: Finder, transform: Transform) -> bool:
 
 def _settled(near: Found | None) -> bool:
     return near is not None and near.detail < FOUND and near.fit.share < GOOD**2
-
-
-def _search(finder: Finder, starts: list[NDArray[np.float64]], begin: Start) -> Found | None:
-    near = finder.near(starts) if starts else None
-    if _settled(near) or begin.kind == "given" or begin.strict:
-        return near
-    anywhere = finder.anywhere(begin.nominals)
-    if near is None or (anywhere is not None and anywhere.loss < near.loss):
-        return anywhere
-    return near
 
 
 def _stay(finder: Finder, matrix: NDArray[np.float64]) -> Found | None:

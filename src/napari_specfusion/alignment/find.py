@@ -35,6 +35,9 @@ FIRST, FOLLOWED = 24, 6
 SEARCHED, PIXELS = 6_000, 40_000
 # range of the PSF's standard deviation in cube pixels
 WIDTHS = (0.15, 1.5)
+# Share of the detail below which a tilt may be what is missing, and levels at which it is fitted. Tilts move detail by
+# several pixels at the corners; unrelated images leave more of it.
+TILTED, TILTS = 0.95, 3
 # steps of a fit while there are many candidates
 FEW = 8
 
@@ -189,8 +192,21 @@ class Finder:
                 return None
             matrix = fit.matrix
         assert fit is not None
-        level = self.level(1, matrix)
-        return Found(fit, detail_share(Level(level.cube, level.guide, level.cube.inner), Transform(matrix)))
+        found = self._judged(fit)
+        if CLEAR < found.detail < TILTED:
+            # seen from another side, the images tilt against each other
+            for number in self.levels[-TILTS:]:
+                tilted = self._fit(number, fit.matrix, "projective")
+                if tilted is None:
+                    return found
+                fit = tilted
+            judged = self._judged(fit)
+            found = judged if judged.loss < found.loss else found
+        return found
+
+    def _judged(self, fit: Fit) -> Found:
+        level = self.level(1, fit.matrix)
+        return Found(fit, detail_share(Level(level.cube, level.guide, level.cube.inner), Transform(fit.matrix)))
 
     def _fit(self, number: int, matrix: NDArray[np.float64], model: str) -> Fit | None:
         level = self.level(number, matrix, SEARCHED)

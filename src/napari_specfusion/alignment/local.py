@@ -42,6 +42,17 @@ class Smooth:
         one_down, one_across = sparse.eye_array(rows), sparse.eye_array(columns)
         return sparse.csr_array(sparse.kron(down, one_across) + sparse.kron(one_down, across))
 
+    def start(self, transform: Transform, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Return the coefficients ``(2, p)`` of the transform's own field, which may be coarser."""
+        field = Field.flat(shape, self.spacing)
+        if transform.field is None:
+            return np.zeros((2, field.control[0].size))
+        y, x = (
+            first + self.spacing * np.arange(n) for first, n in zip(field.origin, field.control.shape[1:], strict=True)
+        )
+        down, right = transform.field.at(*np.meshgrid(y, x, indexing="ij"))
+        return np.stack([down.ravel(), right.ravel()])
+
     def added(self, transform: Transform, values: NDArray[np.float64], shape: tuple[int, int]) -> Transform:
         """Return the transform with the field of the coefficients ``(2, p)`` in place of its own."""
         field = Field.flat(shape, self.spacing)
@@ -68,6 +79,10 @@ class Lines:
         first = np.diff(np.eye(shape[0]), axis=0)
         return sparse.csr_array(first.T @ first + 0.01 * np.eye(shape[0]))
 
+    def start(self, transform: Transform, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Return the transform's own shifts ``(2, h)``."""
+        return np.zeros((2, shape[0])) if transform.lines is None else transform.lines.T.copy()
+
     def added(self, transform: Transform, values: NDArray[np.float64], shape: tuple[int, int]) -> Transform:
         """Return the transform with the shifts ``(2, h)`` of the lines in place of its own."""
         return Transform(transform.matrix, transform.field, values.T.copy())
@@ -88,7 +103,7 @@ def fit_local(
     levels
         Views of the pair, the coarsest first.
     transform
-        What is added to; its matrix is kept.
+        What is added to; its matrix is kept, and its own displacements of this kind are where the fit starts.
     kind
         Which displacements.
     shape
@@ -98,12 +113,11 @@ def fit_local(
     check
         Called before each step; may raise to stop.
     """
-    values: NDArray[np.float64] | None = None
+    values = kind.start(transform, shape)
     penalty = kind.roughness(shape)
     for level in levels:
         y, x = level.positions
         basis = kind.basis(y, x, shape)
-        values = np.zeros((2, basis.shape[1])) if values is None else values
 
         def at(trial: NDArray[np.float64], level: Level = level) -> Match | None:
             return match(level, *kind.added(transform, trial, shape).to_guide(*level.positions))
@@ -137,7 +151,7 @@ def fit_local(
             values, now, damping = trial, then, damping / 5
             if float(np.abs(step).max()) < CONVERGED * pixel:
                 break
-    return transform if values is None else kind.added(transform, values, shape)
+    return kind.added(transform, values, shape)
 
 
 def _cost(now: Match, flat: NDArray[np.float64], rough: sparse.csr_array) -> float:
@@ -149,18 +163,20 @@ def _normal_equations(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the Gauss-Newton matrix ``(2 p, 2 p)`` and the gradient ``(2 p,)`` of half the squared residual."""
     inside = basis[np.flatnonzero(now.inside)]
-    down, right = level.guide.slopes(now.y, now.x).astype(np.float64)
-    size = 2 * inside.shape[1]
-    normal, slope = np.zeros((size, size)), np.zeros(size)
+    slopes = level.guide.slopes(now.y, now.x).astype(np.float64) * (now.weight / now.contrast[:, None])
+    count = inside.shape[1]
+    normal = np.zeros((2 * count, 2 * count))
+    parts = slice(0, count), slice(count, 2 * count)
+    for one, other in ((0, 0), (0, 1), (1, 1)):
+        # all bands at once
+        both = np.sum(slopes[one] * slopes[other], axis=0)
+        block = (inside.T @ (sparse.diags_array(both) @ inside)).toarray()
+        normal[parts[one], parts[other]] = block
+        normal[parts[other], parts[one]] = block.T
     for band in range(len(now.left)):
-        scale = now.weight / now.contrast[band]
-        lines = sparse.hstack(
-            [sparse.diags_array(down[band] * scale) @ inside, sparse.diags_array(right[band] * scale) @ inside],
-            format="csr",
-        )
-        explained = lines.T @ now.basis
-        normal += (lines.T @ lines).toarray() - explained @ explained.T
-        slope += lines.T @ now.left[band]
+        explained = np.concatenate([inside.T @ (lines[band][:, None] * now.basis) for lines in slopes])
+        normal -= explained @ explained.T
+    slope = np.concatenate([inside.T @ np.sum(lines * now.left, axis=0) for lines in slopes])
     return normal, slope
 
 
