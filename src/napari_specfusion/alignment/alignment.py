@@ -267,7 +267,8 @@ class Alignment:
             parts.append(f"turned by {self.rotation:.2f} degrees")
         if abs(self.scale - 1) > 5e-5:
             parts.append(f"scaled by {self.scale:.4f}")
-        parts.append(f"moved by ({self.shift[0]:+.1f}, {self.shift[1]:+.1f}) px")
+        if max(map(abs, self.shift)) >= 0.05 or not parts:
+            parts.append(f"moved by ({self.shift[0]:+.1f}, {self.shift[1]:+.1f}) px")
         if "smooth" in self.local and self.transform.field is not None:
             parts.append(f"bent by up to {self.transform.field.largest:.1f} px")
         if "lines" in self.local and self.transform.lines is not None:

@@ -48,7 +48,7 @@ def _shown(value: Any) -> str | None:
 app = App(
     name="napari-specfusion",
     help="Fuse a hyperspectral cube with a sharper image of the same scene.",
-    help_epilogue="Exit status: 0 success, 1 a negative answer (check, fit, bench cave), 2 an error, 130 Ctrl-C.",
+    help_epilogue="Exit status: 0 success, 1 a negative answer (align, check, fit, bench), 2 an error, 130 Ctrl-C.",
     version=lambda: version("napari-specfusion"),
     default_parameter=Parameter(negative=(), show_default=_shown),
     group_parameters="Options",
