@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.progress import Progress, ShouldStop
 
-__all__ = ["aligned", "check_trust", "make_scene"]
+__all__ = ["check_trust", "make_scene"]
 
 
 def make_scene(
@@ -46,20 +46,6 @@ def make_scene(
         except SceneError:
             pass
         raise
-
-
-def aligned(
-    scene: Scene,
-    *,
-    progress: Callable[[Progress], None] | None = None,
-    should_stop: ShouldStop | None = None,
-) -> Scene:
-    """Return a scene aligned, or as it is if its shift or its reference is known, or it is aligned already."""
-    if scene.alignment is not None or scene.shift is not None or scene.reference is not None:
-        return scene
-    found = make_scene(scene.hsi, scene.guide, scene.factor, progress=progress, should_stop=should_stop)
-    resampled = found.alignment is not None and found.alignment.placement == "resampled"
-    return found.replace(srf=scene.srf, psf=None if resampled else scene.psf)
 
 
 def check_trust(scene: Scene) -> None:

@@ -120,8 +120,8 @@ def fuse(
     ratio
         HR pixels per LR pixel; None derives it from the two images.
     align
-        Whether to bring the guide onto the cube's grid first, if it lies otherwise (see `align`). Scenes whose shift or
-        reference is known, aligned scenes and calibrated ones are taken as they are. False trusts equal corners.
+        Whether to bring the guide onto the cube's grid first, if it lies otherwise (see `align`), and to refuse an
+        alignment that cannot be trusted. False trusts equal corners. The two images of a scene lie on one grid already.
     wavelengths
         Band centres of `hsi` in nm ``(bands,)``, if it has none.
     tile
@@ -362,7 +362,7 @@ def _as_scene(
     hsi: CubeLike | Scene | CalibratedScene, guide: CubeLike | None, ratio: Any, wavelengths: Any, watch: Watch | None
 ) -> CalibratedScene:
     """Return the pair as a scene, aligned if there is a `watch` to report that to."""
-    from napari_specfusion.alignment.scene import aligned, check_trust, make_scene
+    from napari_specfusion.alignment.scene import check_trust, make_scene
     from napari_specfusion.io import as_cube
 
     if isinstance(hsi, Scene | CalibratedScene):
@@ -370,16 +370,15 @@ def _as_scene(
             raise SceneError(
                 "A scene has its own guide, ratio and wavelengths; leave the arguments out, or change the scene."
             )
-        if isinstance(hsi, CalibratedScene) or watch is None:
-            return CalibratedScene.of(hsi)
-        scene = aligned(hsi, progress=watch.progress, should_stop=watch.should_stop)
-    else:
-        if guide is None:
-            raise SceneError("There is no guide; give the sharp image as the second argument, or a Scene as the first.")
-        low, sharp = as_cube(hsi, wavelengths=wavelengths), as_cube(guide)
-        if watch is None:
-            return CalibratedScene(Scene(low, sharp, ratio))
-        scene = make_scene(low, sharp, ratio, progress=watch.progress, should_stop=watch.should_stop)
+        if watch is not None:
+            check_trust(hsi if isinstance(hsi, Scene) else hsi.stated)
+        return CalibratedScene.of(hsi)
+    if guide is None:
+        raise SceneError("There is no guide; give the sharp image as the second argument, or a Scene as the first.")
+    low, sharp = as_cube(hsi, wavelengths=wavelengths), as_cube(guide)
+    if watch is None:
+        return CalibratedScene(Scene(low, sharp, ratio))
+    scene = make_scene(low, sharp, ratio, progress=watch.progress, should_stop=watch.should_stop)
     check_trust(scene)
     return CalibratedScene(scene)
 
