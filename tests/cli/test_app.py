@@ -155,7 +155,7 @@ def test_a_wrong_line_shows_the_usage(command: list[str], capsys: pytest.Capture
 
 
 def test_ctrl_c_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupted(*_: object) -> int:
+    def interrupted(*_: object, **options: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(check, "open_pair", interrupted)
