@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
-from imageio.v3 import imwrite
+from PIL import Image
 from qtpy.QtTest import QTest
 from scipy.ndimage import affine_transform
 
@@ -58,8 +58,8 @@ def draw_alignment() -> None:
     offset = middle - turn @ (middle + MOVE)
     turned = as_cube(np.stack([affine_transform(band, turn, offset, cval=np.nan) for band in sharp]))
     aligned = align(scene.hsi, turned, ratio=scene.factor)
-    imwrite(IMAGES / "unaligned.png", checkerboard(scene.hsi, turned, int(scene.factor)))
-    imwrite(IMAGES / "aligned.png", checkerboard(aligned.hsi, aligned.guide, int(aligned.factor)))
+    Image.fromarray(checkerboard(scene.hsi, turned, int(scene.factor))).save(IMAGES / "unaligned.png")
+    Image.fromarray(checkerboard(aligned.hsi, aligned.guide, int(aligned.factor))).save(IMAGES / "aligned.png")
 
 
 def checkerboard(cube: Cube, guide: Cube, ratio: int) -> NDArray[np.uint8]:

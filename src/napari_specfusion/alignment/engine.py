@@ -232,17 +232,22 @@ def _found(
     if starts and large:
         finder = sampled(starts[0])
         near = finder.near(starts)
-        bent = _bent(finder, near) if bend else None
-        if _settled(near) or bent is not None:
-            return finder, near, bent
+        if _settled(near):
+            return finder, near, None
     finder = Finder(Views(low, sharp, scale, watch), _plane(low), watch)
-    found = finder.near(starts) if starts else None
-    bent = _bent(finder, found) if bend else None
-    if bent is None and not _settled(found) and begin.kind != "given" and not begin.strict:
+    near = finder.near(starts) if starts else None
+    found, bent = near, None
+    if not _settled(near) and begin.kind != "given" and not begin.strict:
         anywhere = finder.anywhere(begin.nominals)
-        if found is None or (anywhere is not None and anywhere.loss < found.loss):
+        if near is None or (anywhere is not None and anywhere.loss < near.loss):
             found = anywhere
-            bent = _bent(finder, found) if bend else None
+    if bend and not _settled(found):
+        # last, because it takes long: what lies near the start may be bent, or what was found elsewhere
+        for place_ in (near, found):
+            bent = _bent(finder, place_)
+            if bent is not None:
+                found = place_
+                break
     if large and found is not None and (_settled(found) or bent is not None):
         closer = sampled(found.fit.matrix)
         near = closer.near([found.fit.matrix])
