@@ -41,6 +41,8 @@ GOOD, UNRELATED = 0.5, 0.8
 LARGE = 256
 # these windows: their side in cube pixels, how many along an axis, how far around them, and guide pixels at least
 SIDE, PER_AXIS, REACH, SMALLEST = 48, 5, 8, 16
+# share of the detail that a match may leave that no plane transform gives
+PLAIN_DETAIL = 0.1
 # share of the variance up to which images are tried to be bent onto each other
 BENT = 0.5
 # a scale that differs by more from the ratio of the sizes is another one
@@ -156,8 +158,8 @@ def align(
     before = _residual(finder, local[0]) if local and begin.kind != "given" else None
     verdict = verdict_of(after, detail, moved=far or begin.kind in ("none", "given"))
     notes = [Finding("warning", "georeference", note) for note in begin.notes]
-    if verdict == "good" and not settled:
-        # smooth images resemble each other anywhere: only detail tells
+    if verdict == "good" and (not settled or (bowed is not None and detail**2 > PLAIN_DETAIL)):
+        # smooth images resemble each other anywhere, and bent ones anyhow: only detail tells
         verdict = "doubtful"
     if far and begin.kind == "tags":
         verdict = "doubtful" if verdict == "good" else verdict
