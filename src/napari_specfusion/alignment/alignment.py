@@ -119,7 +119,7 @@ class Alignment:
     @property
     def scale(self) -> float:
         """Guide pixels per cube pixel in the middle of the cube, over the ratio."""
-        return math.sqrt(abs(float(np.linalg.det(self._linear())))) / float(self.ratio)
+        return self.transform.scale_of(self.cube_shape) / float(self.ratio)
 
     @property
     def shift(self) -> tuple[float, float]:

@@ -10,7 +10,6 @@ from napari_specfusion.alignment.alignment import Alignment
 from napari_specfusion.alignment.begin import fitting_ratio
 from napari_specfusion.alignment.engine import verdict_of
 from napari_specfusion.alignment.find import Finder
-from napari_specfusion.alignment.fit import detail_share, match
 from napari_specfusion.alignment.place import place
 from napari_specfusion.alignment.transform import Transform
 from napari_specfusion.alignment.views import Views
@@ -68,12 +67,8 @@ def align_by(
     fitting = fitting_ratio(low, sharp, given)
     wanted = given or fitting
     where = place(transform, *shapes, wanted, fits=fitting is not None)
-    middle = (shapes[0][0] - 1) / 2, (shapes[0][1] - 1) / 2
-    scale = math.sqrt(abs(_determinant(transform, middle)))
-    level = Finder(Views(low, sharp, scale, watch), shapes[0], watch).level(1, transform.matrix)
-    matched = match(level, *transform.to_guide(*level.positions))
-    after = 1.0 if matched is None else math.sqrt(matched.share)
-    detail = 1.0 if matched is None else math.sqrt(detail_share(level, transform))
+    finder = Finder(Views(low, sharp, transform.scale_of(shapes[0]), watch), shapes[0], watch)
+    after, detail = math.sqrt(finder.left_over(transform)), math.sqrt(finder.detail_left(transform))
     alignment = Alignment(
         where.transform,
         where.ratio,
@@ -86,8 +81,3 @@ def align_by(
         verdict=verdict_of(after, detail, moved=True),
     )
     return alignment.scene(low, sharp)
-
-
-def _determinant(transform: Transform, middle: tuple[float, float]) -> float:
-    linear = transform.jacobian(*middle)
-    return float(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])

@@ -175,7 +175,7 @@ def bend(level: Level, transform: Transform, bent: Transform | None = None) -> f
         return 0.0
     gain = first.share - (0.0 if second is None else second.share)
     slopes = level.guide.slopes(first.y, first.x) / first.contrast[:, None]
-    pixel = math.sqrt(abs(float(np.linalg.det(transform.jacobian(*(float(np.mean(c)) for c in level.positions))))))
+    pixel = transform.scale_at(*(float(np.mean(c)) for c in level.positions))
     # of the two axes, and of what the components do not explain by themselves
     per_pixel = sum(float(np.sum((lines - (lines @ first.basis) @ first.basis.T) ** 2)) for lines in slopes) / (
         2 * len(first.left)

@@ -16,7 +16,7 @@ from napari_specfusion.alignment.alignment import Alignment, Verdict
 from napari_specfusion.alignment.begin import Start, begin_at, fitting_ratio, near_parts
 from napari_specfusion.alignment.choose import Chosen, choose_local, choose_model
 from napari_specfusion.alignment.find import DOUBTFUL, FOUND, Finder, Found
-from napari_specfusion.alignment.fit import Fit, detail_share, fit_matrix, match
+from napari_specfusion.alignment.fit import Fit, detail_share, fit_matrix
 from napari_specfusion.alignment.model import MODELS
 from napari_specfusion.alignment.place import CALIBRATED, place
 from napari_specfusion.alignment.transform import Transform, homogeneous
@@ -113,14 +113,14 @@ def align(
     wanted = None if ratio is None else as_ratio(ratio)
     as_is = fitting_ratio(low, sharp, wanted)
     begin = begin_at(low, sharp, start, wanted, as_is)
-    top, left, part_low, part_sharp = near_parts(low, sharp, begin)
-    move_low, move_sharp = _moves(top, left)
+    first_low, first_sharp, part_low, part_sharp = near_parts(low, sharp, begin)
+    move_low, move_sharp = _moves(first_low, first_sharp)
     local = [np.linalg.inv(move_sharp) @ matrix @ move_low for matrix in begin.matrices]
 
     bent = None
     if begin.displaced is not None:
         onto = np.linalg.inv(move_sharp) @ begin.displaced.matrix
-        bent = Transform(onto, begin.displaced.field, begin.displaced.lines).cropped(*top)
+        bent = Transform(onto, begin.displaced.field, begin.displaced.lines).cropped(*first_low)
 
     scale = math.sqrt(abs(float(np.linalg.det(begin.nominals[0]))))
     finder, found, bowed = _found(part_low, part_sharp, scale, local, begin, watch, bend=model == "auto")
@@ -151,11 +151,8 @@ def align(
         transform = Transform(chosen.fit.matrix, bent.field, bent.lines)
     elif model == "auto" and settled:
         transform, kinds = choose_local(finder, transform)
-    level = finder.level(1, transform.matrix)
-    matched = match(level, *transform.to_guide(*level.positions))
-    after = 1.0 if matched is None else math.sqrt(matched.share)
-    detail = math.sqrt(detail_share(level, transform))
-    before = _residual(finder, local[0]) if local and begin.kind != "given" else None
+    after, detail = math.sqrt(finder.left_over(transform)), math.sqrt(finder.detail_left(transform))
+    before = math.sqrt(finder.left_over(Transform(local[0]))) if local and begin.kind != "given" else None
     verdict = verdict_of(after, detail, moved=far or begin.kind in ("none", "given"))
     notes = [Finding("warning", "georeference", note) for note in begin.notes]
     if verdict == "good" and (not settled or (bowed is not None and detail**2 > PLAIN_DETAIL)):
@@ -171,7 +168,7 @@ def align(
     whole = _moved_back(transform, move_low, move_sharp)
     shapes = _plane(low), _plane(sharp)
     fits = as_is is not None
-    if wanted is None and as_is is not None and abs(_scale(whole, shapes[0]) / float(as_is) - 1) > OTHER_SCALE:
+    if wanted is None and as_is is not None and abs(whole.scale_of(shapes[0]) / float(as_is) - 1) > OTHER_SCALE:
         # the sizes divide by chance
         as_is, fits = None, False
     where = place(whole, *shapes, as_is if fits else wanted, fits=fits)
@@ -245,11 +242,11 @@ def _found(
             found = anywhere
     if bend and not _settled(found):
         # last, because it takes long: what lies near the start may be bent, or what was found elsewhere
-        for place_ in (near, found):
-            bent = _bent(finder, place_)
-            if bent is not None:
-                found = place_
-                break
+        bent = _bent(finder, near)
+        if bent is not None:
+            found = near
+        elif found is not near:
+            bent = _bent(finder, found)
     if large and found is not None and (_settled(found) or bent is not None):
         closer = sampled(found.fit.matrix)
         near = closer.near([found.fit.matrix])
@@ -264,7 +261,8 @@ def _bent(finder: Finder, found: Found | None) -> Transform | None:
     if found is None or _settled(found) or found.fit.share > BENT:
         return None
     bent, kinds = choose_local(finder, Transform(found.fit.matrix))
-    return bent if kinds and _matches(finder, bent) else None
+    matches = bool(kinds) and finder.left_over(bent) < GOOD**2 and finder.detail_left(bent) < FOUND
+    return bent if matches else None
 
 
 def _windows(low: Cube, sharp: Cube, matrix: NDArray[np.float64]) -> list[tuple[Window, Window]]:
@@ -290,12 +288,6 @@ def _windows(low: Cube, sharp: Cube, matrix: NDArray[np.float64]) -> list[tuple[
     return windows
 
 
-def _matches(finder: Finder, transform: Transform) -> bool:
-    level = finder.level(1, transform.matrix)
-    matched = match(level, *transform.to_guide(*level.positions))
-    return matched is not None and matched.share < GOOD**2 and detail_share(level, transform) < FOUND
-
-
 def _settled(near: Found | None) -> bool:
     return near is not None and near.detail < FOUND and near.fit.share < GOOD**2
 
@@ -307,10 +299,7 @@ def _stay(finder: Finder, matrix: NDArray[np.float64]) -> Found | None:
     if fit is None:
         return None
     if np.abs(fit.matrix[:2, 2] - matrix[:2, 2]).max() > CALIBRATED * finder.views.scale:
-        matched = match(level, *homogeneous(matrix, *level.positions))
-        if matched is None:
-            return None
-        fit = Fit(matrix, matched.share, matched.count)
+        fit = Fit(matrix, finder.left_over(Transform(matrix)), fit.count)
     return Found(fit, detail_share(level, Transform(fit.matrix)))
 
 
@@ -344,12 +333,6 @@ def _simplest(
     return simplest
 
 
-def _residual(finder: Finder, matrix: NDArray[np.float64]) -> float | None:
-    level = finder.level(1, matrix)
-    matched = match(level, *homogeneous(matrix, *level.positions))
-    return None if matched is None else math.sqrt(matched.share)
-
-
 def verdict_of(after: float, detail: float, *, moved: bool) -> Verdict:
     """Return whether to trust a match; one that was searched for far away must agree in its detail, too."""
     if after > UNRELATED or (moved and detail**2 > DOUBTFUL):
@@ -372,11 +355,6 @@ def _certainty(fit: Fit) -> dict[str, float]:
     names = ("shift_y", "shift_x", "rotation", "scale", "stretch", "shear", "tilt_y", "tilt_x")
     per_size = {"rotation": math.degrees(1 / fit.frame.size), **dict.fromkeys(names[3:6], 1 / fit.frame.size)}
     return {name: float(error) * per_size.get(name, 1.0) for name, error in zip(names, fit.errors, strict=False)}
-
-
-def _scale(transform: Transform, shape: tuple[int, int]) -> float:
-    """Return the guide pixels per cube pixel in the middle of a cube."""
-    return math.sqrt(abs(float(np.linalg.det(transform.jacobian((shape[0] - 1) / 2, (shape[1] - 1) / 2)))))
 
 
 def _plane(cube: Cube) -> tuple[int, int]:

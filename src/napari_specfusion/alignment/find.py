@@ -92,10 +92,19 @@ class Finder:
 
     def level(self, number: int, matrix: NDArray[np.float64], pixels: int = PIXELS) -> Level:
         """Return the pair at a level, blurred for the scale of a matrix; about `pixels` of the cube's pixels."""
-        middle = (self.shape[0] - 1) / 2, (self.shape[1] - 1) / 2
-        scale = math.sqrt(abs(float(np.linalg.det(Transform(matrix).jacobian(*middle)))))
+        scale = Transform(matrix).scale_of(self.shape)
         cube = self.views.cube(number)
         return Level(cube, self.views.guide(number, scale), cube.inner & _sample(cube.measured.shape, pixels))
+
+    def left_over(self, transform: Transform, pixels: int = PIXELS) -> float:
+        """Return the share of the guide's variance that is left over at a transform; 1 without common ground."""
+        level = self.level(1, transform.matrix, pixels)
+        found = match(level, *transform.to_guide(*level.positions))
+        return 1.0 if found is None else found.share
+
+    def detail_left(self, transform: Transform) -> float:
+        """Return the share of the guide's fine detail that is left over at a transform."""
+        return detail_share(self.level(1, transform.matrix), transform)
 
     def near(self, starts: Iterable[NDArray[np.float64]]) -> Found | None:
         """Return the best matrix near one of several, or None where none has common ground."""
@@ -136,9 +145,7 @@ class Finder:
     def _left(self, transform: Transform, width: float) -> float:
         self.watch.check()
         self.views.width = width
-        level = self.level(1, transform.matrix, SEARCHED)
-        found = match(level, *transform.to_guide(*level.positions))
-        return 1.0 if found is None else found.share
+        return self.left_over(transform, SEARCHED)
 
     def anywhere(self, nominals: Sequence[NDArray[np.float64]]) -> Found | None:
         """Return the best matrix of all poses; `nominals` are linear parts ``(2, 2)`` to expect.

@@ -261,8 +261,7 @@ def fit_matrix(
 
 def _scale(level: Level, matrix: NDArray[np.float64]) -> float:
     y, x = level.positions
-    jacobian = Transform(matrix).jacobian(float(np.mean(y)), float(np.mean(x)))
-    return float(np.sqrt(abs(np.linalg.det(jacobian))))
+    return Transform(matrix).scale_at(float(np.mean(y)), float(np.mean(x)))
 
 
 def _normal_equations(

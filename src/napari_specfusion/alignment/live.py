@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.alignment.find import Finder
-from napari_specfusion.alignment.fit import match
-from napari_specfusion.alignment.transform import homogeneous
+from napari_specfusion.alignment.find import SEARCHED, Finder
+from napari_specfusion.alignment.transform import Transform
 from napari_specfusion.alignment.views import Views
 from napari_specfusion.io import as_cube
 from napari_specfusion.progress import Progress, ShouldStop, Watch
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from napari_specfusion.data.cube_like import CubeLike
 
 __all__ = ["Residual"]
-
-PIXELS = 6_000
 
 
 class Residual:
@@ -67,6 +64,4 @@ class Residual:
         matrix
             ``(3, 3)`` from cube to guide pixels, ``(y, x, 1)``. 1 where the images have too little common ground.
         """
-        level = self._finder.level(1, matrix, PIXELS)
-        found = match(level, *homogeneous(matrix, *level.positions))
-        return 1.0 if found is None else math.sqrt(found.share)
+        return math.sqrt(self._finder.left_over(Transform(matrix), SEARCHED))

@@ -129,6 +129,14 @@ class Transform:
         place = scaled[:2] / scaled[2]
         return np.asarray((self.matrix[:2, :2] - np.outer(place, self.matrix[2, :2])) / scaled[2])
 
+    def scale_at(self, y: float, x: float) -> float:
+        """Return the guide pixels per cube pixel at a cube position, the same area counted along both axes."""
+        return math.sqrt(abs(float(np.linalg.det(self.jacobian(y, x)))))
+
+    def scale_of(self, shape: tuple[int, int]) -> float:
+        """Return the guide pixels per cube pixel in the middle of a cube of `shape` (h, w) pixels."""
+        return self.scale_at((shape[0] - 1) / 2, (shape[1] - 1) / 2)
+
     def _displacements(self, y: Points, x: Points) -> list[tuple[Points, Points]]:
         extras = [] if self.field is None else [self.field.at(y, x)]
         if self.lines is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -61,8 +60,9 @@ def headline_of(alignment: Alignment | None, residual: float | None) -> tuple[Mo
 def _described(matrix: Matrix, low: tuple[int, int], guide: tuple[int, int]) -> Alignment:
     """Return what tells turn, scale and shift of a matrix."""
     transform = Transform(matrix)
-    scale = math.sqrt(abs(float(np.linalg.det(transform.jacobian((low[0] - 1) / 2, (low[1] - 1) / 2)))))
-    return Alignment(transform, Fraction(max(1, round(scale))), low, guide, (0, low[0], 0, low[1]), "resampled")
+    return Alignment(
+        transform, Fraction(max(1, round(transform.scale_of(low)))), low, guide, (0, low[0], 0, low[1]), "resampled"
+    )
 
 
 def _pairs_text(pairs: Matrix, matrix: Matrix) -> str:
