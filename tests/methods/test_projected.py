@@ -19,15 +19,16 @@ from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.fusion.resume_key import job_key
 from napari_specfusion.methods import projected
 from napari_specfusion.methods.classical import Bicubic, Glp, Gsa
+from napari_specfusion.methods.least_squares import Correction, Split
 from napari_specfusion.methods.projected import Projected
-from napari_specfusion.methods.subspace import Correction, Split, Subspace
+from napari_specfusion.methods.subspace import Subspace
 from napari_specfusion.quality.metrics import evaluate
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.sensor.sampling import Psf, Sampling
 from napari_specfusion.tiling.tiles import Footprint, Tile
 
 if TYPE_CHECKING:
-    from napari_specfusion.methods.subspace import LowResolution
+    from napari_specfusion.methods.least_squares import LowResolution
 
 
 class Uneven:

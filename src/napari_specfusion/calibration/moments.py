@@ -107,9 +107,15 @@ class PairMoments:
         weights = _regress(self.guide_covariance, self.cross, ridge, (ROUNDING * self.guide_mean) ** 2)
         return weights, self.cube_mean - weights @ self.guide_mean
 
-    def guide_from_cube(self, basis: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Regress the degraded guide on ``basis.T @ cube``: weights ``(G, p)`` and constants ``(G,)``."""
-        weights = _regress(basis.T @ self.covariance @ basis, (basis.T @ self.cross).T, 1e-10, 0.0)
+    def guide_from_cube(
+        self, basis: NDArray[np.float64], ridge: float = 0.0
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Regress the degraded guide on ``basis.T @ cube``: weights ``(G, p)`` and constants ``(G,)``.
+
+        `ridge` is a variance to add to that of each direction.
+        """
+        covariance = basis.T @ self.covariance @ basis + ridge * np.eye(basis.shape[1])
+        weights = _regress(covariance, (basis.T @ self.cross).T, 1e-10, 0.0)
         return weights, self.guide_mean - weights @ (basis.T @ self.cube_mean)
 
     def principal_directions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

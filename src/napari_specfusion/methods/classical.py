@@ -141,10 +141,10 @@ class Glp:
         return glp(calibrated)
 
 
-def glp(calibrated: CalibratedScene) -> LinearPredictor:
-    """Return the GLP predictor of a pair; with the guide in each band's geometry where that differs."""
+def glp(calibrated: CalibratedScene, *, by_band: bool = True) -> LinearPredictor:
+    """Return the GLP predictor of a pair; `by_band` with the guide in each band's geometry where that differs."""
     weights, constant = calibrated.moments.cube_from_guide()
-    bands = calibrated.bands
+    bands = calibrated.bands if by_band else None
     if bands:
         return _glp_by_band(calibrated, bands, weights)
     return LinearPredictor(

@@ -58,6 +58,11 @@ class GuideTerms:
             found[:, :, rows] = seen_differences([matrix[:, span] for matrix in cut], down_x, image)
         return cls(expansion, sampling, found)
 
+    @property
+    def reach(self) -> int:
+        """HR pixels around a pixel that its terms depend on."""
+        return self.expansion.step
+
     def coarse(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the terms ``(T G, rows, columns)`` as the cube sees them."""
         guides, height, width = self.differences.shape[1:]

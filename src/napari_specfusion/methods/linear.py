@@ -6,15 +6,15 @@ with ``up`` a cubic interpolation that respects the pair's shift and ``spread`` 
 decimation. `A`, `c` and `E` and the small images `R` and `Q` are computed once for the scene. The rest is local, so
 tiles agree with the whole image to rounding.
 
-Where the bands of the cube do not lie exactly on each other, `guide` stands for the guide's terms
-(`sensor.expansion`), which put it in the geometry of each band.
+In place of the guide there may be images that are made of it: its terms in the geometry of each band
+(`sensor.expansion`), where the bands do not lie exactly on each other, and what was learned from the pair.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,31 @@ from numpy.typing import NDArray
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
-    from napari_specfusion.methods.expanded import GuideTerms
     from napari_specfusion.sensor.sampling import Matrix, Sampling
-    from napari_specfusion.tiling.tiles import Tile
+    from napari_specfusion.tiling.tiles import Box, Tile
 
-__all__ = ["LinearPredictor", "seen_from"]
+__all__ = ["LinearPredictor", "Terms", "fill", "seen_from"]
+
+
+class Terms(Protocol):
+    """Images made of the guide that take its place: T for each band in another geometry, or learned ones."""
+
+    @property
+    def reach(self) -> int:
+        """HR pixels around a pixel that its terms depend on."""
+
+    def coarse(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return the terms ``(T, rows, columns)`` as the cube sees them."""
+
+    def coarse_sum(self, mixing: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the terms weighted by `mixing` ``(K, T)``, as the cube sees them: ``(K, h, w)``."""
+
+    def add_sharp(self, fused: torch.Tensor, guide: torch.Tensor, mixing: torch.Tensor, tile: Tile) -> None:
+        """Add the terms of `guide` ``(G, H, W)``, weighted by `mixing` ``(K, T)``, to `fused` ``(K, H, W)``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +72,8 @@ class LinearPredictor:
     basis, detail
         `E` ``(B, p)`` and `Q` ``(p, h, w)``, or None.
     terms
-        The guide's T terms, where the bands have their own geometry: `mixing` and `coarse_guide` are ``(B, T G)`` then.
+        T images made of the guide that take its place: `mixing` and `coarse_guide` are ``(B, T)`` then. None is the
+        guide itself.
     """
 
     sampling: Sampling
@@ -68,7 +87,7 @@ class LinearPredictor:
     coarse_constant: NDArray[np.float64] | None = None
     basis: NDArray[np.float64] | None = None
     detail: NDArray[np.floating[Any]] | None = None
-    terms: GuideTerms | None = None
+    terms: Terms | None = None
 
     @property
     def bands(self) -> int:
@@ -78,8 +97,10 @@ class LinearPredictor:
     @property
     def footprint(self) -> Footprint:
         """Cubic interpolation reaches two and a half LR pixels, moved by the shift; `detail` covers the whole image."""
-        halo = math.ceil(3 * float(self.sampling.ratio) + max(map(abs, self.sampling.shift)))
-        return Footprint(halo if self.terms is None else max(halo, self.terms.expansion.step))
+        # one LR pixel more where missing ones are filled from their neighbours
+        low = 3 if self.valid.all() else 4
+        halo = math.ceil(low * float(self.sampling.ratio) + max(map(abs, self.sampling.shift)))
+        return Footprint(halo if self.terms is None else max(halo, self.terms.reach))
 
     def seen(self, mixing: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the guide, or its terms, weighted by `mixing` ``(K, G)``, as the cube sees them: ``(K, h, w)``."""
@@ -113,7 +134,8 @@ class LinearPredictor:
         if self.coarse_mixing is not None:
             rest = torch.einsum("bc,cyx->byx", like(self.coarse_mixing), rest)
         if self.coarse_guide is not None:
-            rest = rest * like(self.valid[rows[:, None], columns])
+            known = self.valid[rows[:, None], columns] & _inside(coarse, self.valid.shape)
+            rest = fill(rest, like(known), lambda image: torch.nn.functional.pad(image, (1, 1, 1, 1)))
 
         up_y, up_x = (
             like(_block(self.sampling.cubic_matrix(size, min(count, int(size / self.sampling.ratio)), axis), *parts))
@@ -135,6 +157,34 @@ class LinearPredictor:
             spread = like(down_y).T @ like(self.detail[:, near_y, near_x]) @ like(down_x)
             fused += torch.einsum("bp,pyx->byx", like(self.basis), spread)
         return fused
+
+
+def fill(images: Any, known: Any, pad: Callable[[Any], Any]) -> Any:
+    """Return LR images ``(k, h, w)`` with unknown pixels replaced by the mean of their neighbours.
+
+    `known` ``(h, w)`` is 1 or 0. Where no neighbour is known, they are 0. Works on arrays and on tensors; `pad` adds a
+    pixel of zeros on each side.
+    """
+    if known.all():
+        return images
+    seen = images * known
+
+    def summed(image: Any) -> Any:
+        tall = pad(image)
+        tall = tall[..., :-2, :] + tall[..., 1:-1, :] + tall[..., 2:, :]
+        return tall[..., :-2] + tall[..., 1:-1] + tall[..., 2:]
+
+    count = summed(known[None])
+    return seen + (1 - known) * summed(seen) / (count + (count == 0))
+
+
+def _inside(box: Box, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which pixels of a box lie in an image of `shape`."""
+    y, x = (
+        (np.arange(start, stop) >= 0) & (np.arange(start, stop) < size)
+        for start, stop, size in zip((box.y0, box.x0), (box.y1, box.x1), shape, strict=True)
+    )
+    return np.outer(y, x)
 
 
 def seen_from(

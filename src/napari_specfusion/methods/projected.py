@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion import memory
+from napari_specfusion.methods.least_squares import Correction, LowResolution, Solver, Split, coefficients
 from napari_specfusion.methods.linear import seen_from
-from napari_specfusion.methods.subspace import Correction, LowResolution, Split, Subspace, coefficients
+from napari_specfusion.methods.subspace import Subspace
 from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tile_runner import predict_tiles, tile_grid
 from napari_specfusion.tiling.tiles import Footprint
@@ -100,7 +101,7 @@ class Projected:
         values = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
         start, kept = _first_pass(inner, calibrated, split.leading, device, values)
         system = LowResolution.on(covered, coefficients(covered, split.leading), start.astype(np.float32), scene.shape)
-        found = Correction.of(system, split, self.iterations, self.tolerance)
+        found = Correction.of(system, split, Solver(self.iterations, self.tolerance))
         return ProjectedPredictor(inner, found, sampling, scene.shape, kept)
 
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from napari_specfusion.methods.classical import Bicubic, Glp, Gsa
+from napari_specfusion.methods.detail import Detail
 from napari_specfusion.methods.subspace import Subspace
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_METHOD", "METHODS"]
 
 METHODS: Mapping[str, TrainingFree] = MappingProxyType(
-    {"bicubic": Bicubic(), "gsa": Gsa(), "glp": Glp(), "subspace": Subspace()}
+    {"bicubic": Bicubic(), "gsa": Gsa(), "glp": Glp(), "subspace": Subspace(), "detail": Detail()}
 )
 """Methods that need no weights, simplest first."""
 

@@ -10,9 +10,10 @@ import pytest
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
-from napari_specfusion.methods import subspace as module
+from napari_specfusion.methods import least_squares as module
 from napari_specfusion.methods.classical import glp
-from napari_specfusion.methods.subspace import Subspace, conjugate_gradients
+from napari_specfusion.methods.least_squares import conjugate_gradients
+from napari_specfusion.methods.subspace import Subspace
 from napari_specfusion.sensor.sampling import Psf, Sampling
 
 
@@ -114,7 +115,7 @@ def test_each_guide_band_counts_by_how_well_the_cube_explains_it():
     calibrated = CalibratedScene(scene)
     moments, base = calibrated.moments, glp(calibrated)
     leading = moments.principal_directions()[1][:, :4]
-    view = module._GuideView.of(moments, leading)
+    view = module._GuideView.of(moments, leading, 0.0)
     cube = module.coefficients(calibrated, leading)
     misfit = module.LowResolution.of(calibrated, base, cube, leading).misfit(view)
     assert misfit[2] > 20 * misfit[:2].max()

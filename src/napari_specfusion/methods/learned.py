@@ -1,0 +1,339 @@
+"""Detail regression: images that are learned from the pair as functions of its guide.
+
+The cube, without what GLP says of it, is regressed on many features of the guide (`methods.features`) as the cube sees
+them. Level is left to GLP: both sides lose their mean over the neighbouring pixels first, because relations of levels
+that hold for smooth areas do not hold at edges. A ridge that does not grow with the number of pixels lets little
+evidence change little.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_specfusion import memory
+from napari_specfusion.calibration.moments import sample_rows
+from napari_specfusion.methods.ridge import Halves, ridge_weights
+from napari_specfusion.sensor.sampling import apply_separable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from napari_specfusion.calibration.calibrated import CalibratedScene
+    from napari_specfusion.methods.features import Features
+    from napari_specfusion.methods.linear import Terms
+    from napari_specfusion.sensor.sampling import Matrix
+    from napari_specfusion.tiling.tiles import Tile
+
+__all__ = ["LearnedTerms", "learn"]
+
+# standard deviation in LR pixels of the mean that is subtracted to leave detail: four neighbours count a little
+MEAN_WIDTH = 0.35
+# LR pixels of a block along each axis, and frequencies at a time
+BLOCK_ROWS, BLOCK_COLUMNS, FREQUENCIES = 32, 512, 50
+# side in LR pixels of the blocks that are dealt out to two halves
+HALF = 8
+# LR columns whose rows of the blur matrix are multiplied together, as a dense block
+TOGETHER = 16
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedTerms:
+    """The guide, or its terms in each band's geometry, followed by p images that were learned from it.
+
+    Attributes
+    ----------
+    guide
+        The guide as the cube sees it ``(G, h, w)``.
+    terms
+        Its terms, or None where the guide itself comes first.
+    features, weights
+        The learned images are `weights` ``(K, p)`` times the features.
+    low
+        The learned images as the cube sees them ``(p, h, w)``.
+    sharp
+        The learned images ``(p, H, W)`` of a small scene; None computes them tile by tile.
+    """
+
+    guide: NDArray[np.float32]
+    terms: Terms | None
+    features: Features
+    weights: NDArray[np.float64]
+    low: NDArray[np.float32]
+    sharp: NDArray[np.float32] | None
+
+    @property
+    def reach(self) -> int:
+        """HR pixels around a pixel that its terms depend on."""
+        return 1 if self.terms is None else max(1, self.terms.reach)
+
+    def coarse(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return the terms ``(T G + p, rows, columns)`` as the cube sees them."""
+        chosen = rows[:, None], columns
+        first = (
+            np.nan_to_num(self.guide[:, chosen[0], chosen[1]])
+            if self.terms is None
+            else self.terms.coarse(rows, columns)
+        )
+        return np.concatenate([first, self.low[:, chosen[0], chosen[1]]])
+
+    def coarse_sum(self, mixing: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the terms weighted by `mixing` ``(k, T G + p)``, as the cube sees them: ``(k, h, w)``."""
+        own = mixing[:, : -len(self.low)]
+        if self.terms is None:
+            found = np.tensordot(own.astype(np.float32), np.nan_to_num(self.guide), axes=1)
+        else:
+            found = self.terms.coarse_sum(own)
+        for plane, weights in zip(self.low, mixing[:, -len(self.low) :].T.astype(np.float32), strict=True):
+            found += weights[:, None, None] * plane
+        return np.asarray(found)
+
+    def add_sharp(self, fused: torch.Tensor, guide: torch.Tensor, mixing: torch.Tensor, tile: Tile) -> None:
+        """Add the terms of `guide` ``(G, H, W)``, weighted by `mixing` ``(k, T G + p)``, to `fused` ``(k, H, W)``."""
+        import torch
+
+        own, learned = mixing[:, : -len(self.low)].contiguous(), mixing[:, -len(self.low) :]
+        if self.terms is None:
+            fused += torch.einsum("bg,gyx->byx", own, guide)
+        else:
+            self.terms.add_sharp(fused, guide, own, tile)
+        if self.sharp is None:
+            padded = torch.nn.functional.pad(guide[None], (1, 1, 1, 1), mode="replicate")[0]
+            weights = torch.as_tensor(self.weights, dtype=guide.dtype, device=guide.device) @ learned.T
+            add_features(fused, self.features, padded, weights, *tile.read.slices)
+        else:
+            rows, columns = (
+                np.arange(part.start, part.stop).clip(0, size - 1)
+                for part, size in zip(tile.read.slices, self.sharp.shape[1:], strict=True)
+            )
+            images = torch.as_tensor(self.sharp[:, rows[:, None], columns], dtype=guide.dtype, device=guide.device)
+            fused += torch.einsum("bp,pyx->byx", learned, images)
+
+
+def learn(
+    calibrated: CalibratedScene,
+    features: Features,
+    rest: NDArray[np.float32],
+    terms: Terms | None,
+    device: str = "cpu",
+) -> LearnedTerms:
+    """Learn images from a pair.
+
+    Parameters
+    ----------
+    calibrated
+        The pair.
+    features
+        Functions of its guide.
+    rest
+        ``(p, h, w)``: the cube's coefficients without what GLP says of them.
+    terms
+        The guide's terms that GLP used, or None.
+    device
+        Where to compute.
+
+    Returns
+    -------
+    LearnedTerms
+        The images that `rest` says are missing from the GLP result.
+
+    Raises
+    ------
+    Cancelled
+        If the watch of the pair stops it.
+    """
+    weights = _regress(calibrated, features, rest, device)
+    low, sharp = _apply(calibrated, features, weights, device)
+    return LearnedTerms(np.asarray(calibrated.guide.values), terms, features, weights, low, sharp)
+
+
+def _regress(
+    calibrated: CalibratedScene, features: Features, rest: NDArray[np.float32], device: str
+) -> NDArray[np.float64]:
+    """Return the weights ``(K, p)`` that predict the detail of `rest` from that of the features."""
+    import torch
+
+    _, height, width = rest.shape
+    valid = calibrated.valid
+    halves = Halves.empty(features.count, len(rest))
+    parts = [
+        (slice(top, min(top + BLOCK_ROWS, sample.stop)), slice(left, min(left + BLOCK_COLUMNS, width)))
+        for sample in sample_rows(height, width, len(rest))
+        for top in range(sample.start, sample.stop, BLOCK_ROWS)
+        for left in range(0, width, BLOCK_COLUMNS)
+    ]
+    for number, (rows, columns) in enumerate(parts):
+        calibrated.watch.tell(number, len(parts), "Learning from the pair")
+        tall, wide = _wider(rows, height), _wider(columns, width)
+        inner_y, inner_x = _within(rows, tall), _within(columns, wide)
+        usable = torch.as_tensor(valid[tall, wide], device=device)
+        chosen = usable[inner_y, inner_x]
+        if not chosen.any():
+            continue
+        seen = _seen(calibrated, features, tall, wide, device)
+        left = torch.as_tensor(rest[:, tall, wide], device=device)
+        detail, wanted = (_detail(image, usable)[:, inner_y, inner_x][:, chosen] for image in (seen, left))
+        calibrated.watch.check()
+        # blocks of a checkerboard: neighbouring pixels say nearly the same
+        board = np.add.outer(np.arange(rows.start, rows.stop) // HALF, np.arange(columns.start, columns.stop) // HALF)
+        half = torch.as_tensor(board % 2, device=device)[chosen]
+        for which in (0, 1):
+            halves.add(which, detail[:, half == which], wanted[:, half == which])
+    return ridge_weights(features, halves)
+
+
+def _seen(calibrated: CalibratedScene, features: Features, rows: slice, columns: slice, device: str) -> torch.Tensor:
+    """Return the features ``(K, rows, columns)`` of a block as the cube sees them."""
+    import torch
+
+    scene, sampling = calibrated.scene, calibrated.sampling
+    (_, *low), (_, *sharp) = scene.hsi.shape, scene.guide.shape
+    down = [sampling.blur_matrix(low[axis], sharp[axis], axis)[part] for axis, part in enumerate((rows, columns))]
+    tall, wide = (_span(matrix) for matrix in down)
+    y, x = (torch.as_tensor(c, dtype=torch.float32, device=device) for c in features.coordinates(tall, wide))
+    inputs = features.inputs(_padded(calibrated, tall, wide, device), y, x)
+    down_y = torch.as_tensor(down[0][:, tall].toarray(), dtype=torch.float32, device=device)
+    pieces = []
+    for start in range(0, down[1].shape[0], TOGETHER):
+        piece = down[1][start : start + TOGETHER]
+        near = _span(piece)
+        dense = np.ascontiguousarray(piece[:, near].toarray().T, dtype=np.float32)
+        pieces.append((slice(start, start + TOGETHER), _within(near, wide), torch.as_tensor(dense, device=device)))
+    found = torch.empty((features.count, rows.stop - rows.start, columns.stop - columns.start), device=device)
+    for part, block in features.blocks(inputs.flatten(1), FREQUENCIES):
+        calibrated.watch.check()
+        shorter = torch.matmul(down_y, block.view(len(block), *inputs.shape[1:]))
+        for kept, inner, factor in pieces:
+            found[part, :, kept] = shorter[:, :, inner] @ factor
+    return found
+
+
+def _apply(
+    calibrated: CalibratedScene, features: Features, weights: NDArray[np.float64], device: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return the learned images as the cube sees them ``(p, h, w)``, and themselves ``(p, H, W)`` if they are small."""
+    import torch
+
+    scene, sampling = calibrated.scene, calibrated.sampling
+    (_, low_y, low_x), (_, sharp_y, sharp_x) = scene.hsi.shape, scene.guide.shape
+    planes = weights.shape[1]
+    down_y = sampling.blur_matrix(low_y, sharp_y, 0).astype(np.float32)
+    down_x = sampling.blur_matrix(low_x, sharp_x, 1).astype(np.float32)
+    factors = torch.as_tensor(weights, dtype=torch.float32, device=device)
+    low = np.empty((planes, low_y, low_x), np.float32)
+    keep = 4 * planes * sharp_y * sharp_x <= memory.LEARNED
+    sharp = np.empty((planes, sharp_y, sharp_x), np.float32) if keep else None
+    parts = [slice(0, low_y)] if keep else _cut(low_y, _strip_rows(planes * sharp_x * sampling.ratio))
+    for number, rows in enumerate(parts):
+        calibrated.watch.tell(number, len(parts), "Applying what was learned")
+        part = down_y[rows]
+        span = slice(0, sharp_y) if keep else _span(part)
+        images = torch.zeros((planes, span.stop - span.start, sharp_x), device=device)
+        padded = _padded(calibrated, span, slice(0, sharp_x), device)
+        add_features(images, features, padded, factors, span, slice(0, sharp_x), calibrated.watch.check)
+        found = images.cpu().numpy()
+        if sharp is not None:
+            sharp = found
+        low[:, rows] = apply_separable(part[:, span], down_x, found)
+    return low, sharp
+
+
+def add_features(
+    images: torch.Tensor,
+    features: Features,
+    padded: torch.Tensor,
+    weights: torch.Tensor,
+    rows: slice,
+    columns: slice,
+    check: Callable[[], None] | None = None,
+) -> None:
+    """Add weighted features of a guide to images.
+
+    Parameters
+    ----------
+    images
+        ``(k, H, W)``; changed in place.
+    features
+        The features.
+    padded
+        The guide ``(G, H + 2, W + 2)``.
+    weights
+        ``(K, k)``.
+    rows, columns
+        Where `images` lie in the whole image.
+    check
+        Called often; raises to stop.
+    """
+    import torch
+
+    y, x = (torch.as_tensor(c, dtype=images.dtype, device=images.device) for c in features.coordinates(rows, columns))
+    _, height, width = images.shape
+    step = max(1, memory.EXPANDED // (8 * FREQUENCIES * width * images.element_size()))
+    for start in range(0, height, step):
+        if check is not None:
+            check()
+        part = slice(start, min(start + step, height))
+        inputs = features.inputs(padded[:, part.start : part.stop + 2], y[part], x)
+        for chosen, block in features.blocks(inputs.flatten(1), FREQUENCIES):
+            images[:, part] += (weights[chosen].T @ block).view(len(images), -1, width)
+
+
+def _padded(calibrated: CalibratedScene, rows: slice, columns: slice, device: str) -> torch.Tensor:
+    """Return a part of the guide ``(G, H + 2, W + 2)`` with a pixel more on each side, missing values filled."""
+    import torch
+
+    guide = calibrated.scene.guide
+    index = [
+        np.arange(part.start - 1, part.stop + 1).clip(0, size - 1)
+        for part, size in zip((rows, columns), guide.shape[1:], strict=True)
+    ]
+    image = guide.read(*(slice(int(i[0]), int(i[-1]) + 1) for i in index)).astype(np.float32, copy=False)
+    image = image[:, (index[0] - index[0][0])[:, None], index[1] - index[1][0]]
+    if guide.may_miss:
+        image = np.where(np.isfinite(image), image, calibrated.guide.means.astype(np.float32)[:, None, None])
+    return torch.as_tensor(image, device=device)
+
+
+def _detail(images: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
+    """Return `images` ``(k, h, w)`` minus their mean over `usable` pixels nearby."""
+    near = math.exp(-0.5 / MEAN_WIDTH**2)
+
+    def summed(planes: torch.Tensor) -> torch.Tensor:
+        across = planes.clone()
+        across[..., 1:] += near * planes[..., :-1]
+        across[..., :-1] += near * planes[..., 1:]
+        both = across.clone()
+        both[..., 1:, :] += near * across[..., :-1, :]
+        both[..., :-1, :] += near * across[..., 1:, :]
+        return both
+
+    weight = usable.to(images.dtype)
+    return images - summed(images * weight) / summed(weight).clamp_min(1e-6)
+
+
+def _cut(count: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _wider(part: slice, size: int) -> slice:
+    """Return `part` of `size` pixels with one more on each side."""
+    return slice(max(0, part.start - 1), min(part.stop + 1, size))
+
+
+def _within(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def _span(matrix: Matrix) -> slice:
+    """Return the columns of a sparse matrix from the first to the last that is used."""
+    return slice(int(matrix.indices.min()), int(matrix.indices.max()) + 1)
+
+
+def _strip_rows(values_per_row: float) -> int:
+    return max(8, int(memory.STRIP / (4 * values_per_row)))
