@@ -13,6 +13,7 @@ from napari_specfusion import sample_scene
 from napari_specfusion.__main__ import main as command
 from napari_specfusion.bench import cave
 from napari_specfusion.bench.candidates import Contender
+from napari_specfusion.bench.scoring import bench_scene
 from napari_specfusion.errors import ModelError, OutputError, ReadError, SceneError
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import Residual
@@ -44,7 +45,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_methods_are_scored_blind() -> None:
-    scores = list(cave.bench_scene(sample_scene(64, 4), "still life", [BICUBIC, GLP], "lso"))
+    scores = list(bench_scene(sample_scene(64, 4), "still life", [BICUBIC, GLP], "lso"))
     assert [(score.scene, score.method, score.ratio) for score in scores] == [
         ("still life", "bicubic", 4),
         ("still life", "glp", 4),
@@ -56,7 +57,7 @@ def test_methods_are_scored_blind() -> None:
 
 def test_one_that_fails_is_recorded_and_the_others_go_on() -> None:
     wrong = Contender("wrong", create_model("lso-s", 31, 3, 8), "")
-    failed, glp = cave.bench_scene(sample_scene(64, 4), "still life", [wrong, GLP])
+    failed, glp = bench_scene(sample_scene(64, 4), "still life", [wrong, GLP])
     assert failed.psnr is None
     assert "ratio is 4" in failed.failure
     assert glp.psnr and not glp.failure

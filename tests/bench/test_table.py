@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from napari_specfusion.bench.table import Score, Setting, markdown, prepare_folder, save_table, section
+from napari_specfusion.bench.report import Score, prepare_folder
+from napari_specfusion.bench.table import Setting, markdown, save_table, section
 from napari_specfusion.errors import OutputError
 
 if TYPE_CHECKING:
