@@ -12,7 +12,7 @@ from napari_specfusion.bench.report import by_method
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from napari_specfusion.bench.report import Score
+    from napari_specfusion.bench.report import Score, ScoreT
 
     Panel = Callable[[Any], None] | None
     """Draws on the axes it is given; None for an empty place."""
@@ -105,7 +105,7 @@ def draw_scenes(axes: Any, scores: Sequence[Score], title: str, published: Mappi
     axes.set_axisbelow(True)
 
 
-def points_of(scores: Sequence[Score], quality: Callable[[Sequence[Score]], float | None]) -> list[Point]:
+def points_of(scores: Sequence[ScoreT], quality: Callable[[Sequence[ScoreT]], float | None]) -> list[Point]:
     """Return a point for each method that has a quality, a function of its scores."""
     points = []
     for label, found in by_method(scores).items():

@@ -20,6 +20,7 @@ __all__ = [
     "Column",
     "Run",
     "Score",
+    "ScoreT",
     "by_method",
     "grid",
     "mean",
