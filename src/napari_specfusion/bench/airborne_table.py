@@ -8,7 +8,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from napari_specfusion.bench.cube_list import LEAST_CORRELATION, PERCENTILE
+from napari_specfusion.bench.cube_list import LEAST_CORRELATION, LEAST_MEAN, PERCENTILE
 from napari_specfusion.bench.picture import TIMES, draw, draw_times, points_of
 from napari_specfusion.bench.report import (
     COLUMNS,
@@ -49,9 +49,10 @@ NOTES = (
     "are not clipped.",
     "The PSF is a Gaussian with a standard deviation of half a cube pixel, in the middle of its cell. At the border it "
     "counts only pixels inside the image.",
-    f"A band is taken for noise, and left out, if it correlates by less than {LEAST_CORRELATION:g} with both bands "
-    "beside it. The noise of the sensor stays in the other bands: no method can restore it, and some score better by "
-    "keeping less of it.",
+    f"A band is left out as noise if it correlates by less than {LEAST_CORRELATION:g} with both bands beside it, and "
+    f"as dark if its mean is below {LEAST_MEAN:g}. The sensor's noise in the others is part of the reference, and no "
+    "method can restore it.",
+    "Wavelengths that the list of cubes spreads evenly are near the true ones at best; only the guide depends on them.",
     r"\* The training data of the weights name this sensor.",
 )
 

@@ -36,6 +36,8 @@ OWN = ("sensor", "skip", "wavelengths")
 PERCENTILE = 99.9
 # a band that correlates less than this with both of its neighbours is noise
 LEAST_CORRELATION = 0.8
+# a band with a mean below this share of the scale is dark: water vapour, where ERGAS divides by next to nothing
+LEAST_MEAN = 0.002
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,15 +144,23 @@ def _open(path: Path, options: Mapping[str, Any], listed: Path) -> SharpCube:
 def _prepared(cube: Cube, sensor: str, assumed: bool) -> SharpCube:
     values = cube.read().astype(np.float32, copy=False)
     dropped = _useless(values, cube.good)
-    kept = np.setdiff1d(np.arange(cube.bands), np.concatenate([*dropped.values(), []]))
+    kept = _others(cube.bands, dropped)
     if len(kept) < 2:
         raise ReadError(f"{cube.name} holds {len(kept)} bands with an image; leave it out with skip = true.")
     scale = float(np.nanpercentile(values[kept], PERCENTILE))
     if not scale > 0:
         raise ReadError(f"{cube.name} holds no positive values; leave it out with skip = true.")
+    dropped["dark"] = kept[np.abs(np.nanmean(values[kept], axis=(1, 2))) < LEAST_MEAN * scale]
+    kept = _others(cube.bands, dropped)
+    if len(kept) < 2:
+        raise ReadError(f"{cube.name} is dark in all but {len(kept)} bands; leave it out with skip = true.")
     scaled = cube.replace(scale=np.divide(cube.scale, scale), offset=np.divide(cube.offset, scale)).select(kept)
     reasons = {reason: tuple(int(band) for band in bands) for reason, bands in dropped.items() if len(bands)}
     return SharpCube(scaled, sensor, cube.bands, reasons, assumed)
+
+
+def _others(bands: int, dropped: Mapping[str, NDArray[np.intp]]) -> NDArray[np.intp]:
+    return np.setdiff1d(np.arange(bands), np.concatenate(list(dropped.values())))
 
 
 def _useless(values: NDArray[np.float32], good: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:

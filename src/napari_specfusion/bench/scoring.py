@@ -128,7 +128,7 @@ def noise_text(noise: Sequence[float] | None) -> str:
 def print_score(score: Score) -> None:
     """Print one line, below `HEAD`."""
     values = (
-        "     -" if value is None else f"{value:{width}.{digits}f}"
+        "-".rjust(width) if value is None else f"{value:{width}.{digits}f}"
         for value, width, digits in (
             (score.psnr, 6, 2),
             (score.sam, 6, 2),
