@@ -54,14 +54,14 @@ def rows(table: str) -> dict[tuple[str, str], list[str]]:
 def test_each_sensor_counts_the_same() -> None:
     table = rows(section(SCORES))
     assert table["all (3)", "subspace"][0] == "**36.00**"
-    assert table["all (3)", "bicubic"][3:] == ["-10.50", "-11.00", "1.5"]
+    assert table["all (3)", "bicubic"][3:] == ["-10.50", "-11.00", "1.50"]
     assert table["A (2)", "subspace"][3:5] == ["-", "-"]
     assert table["A (2)", "bicubic"][0] == "31.00"
 
 
 def test_weights_that_fit_one_sensor_have_no_mean_over_all_but_a_gain() -> None:
     table = rows(section(SCORES))
-    assert table["all (3)", r"net \*"][:5] == ["-", "-", "-", "**+1.50**", "**+1.00**"]
+    assert table["all (3)", r"net \*"][:5] == ["-", "-", "-", "+1.50", "+1.00"]
     assert table["A (2)", r"net \*"][0] == "**42.50**"
     assert ("B (1)", r"net \*") not in table
 

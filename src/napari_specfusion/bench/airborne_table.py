@@ -37,9 +37,9 @@ BASE, PLAIN = "subspace", "bicubic"
 MEANS = tuple(column for column in COLUMNS if column.key in ("psnr", "sam", "ergas"))
 SHOWN = (
     *MEANS,
-    Column("gain", f"gain over {BASE} [dB]", "{:+.2f}".format, 1),
-    Column("least", "least gain [dB]", "{:+.2f}".format, 1),
-    *(column for column in COLUMNS if column.key == "seconds"),
+    Column("gain", f"gain over {BASE} [dB]", "{:+.2f}".format),
+    Column("least", "least gain [dB]", "{:+.2f}".format),
+    Column("seconds", "time [s]", "{:.2f}".format),
 )
 NOTES = (
     "In *all*, each sensor counts the same, however many scenes it has; the least gain is that of a scene.",
