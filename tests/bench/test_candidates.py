@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from napari_specfusion import sample_scene
-from napari_specfusion.bench.candidates import contenders, network_cost, open_model
+from napari_specfusion.bench.candidates import (
+    contenders,
+    fitting_contenders,
+    network_cost,
+    open_model,
+    open_weights,
+)
 from napari_specfusion.errors import CheckpointError, ModelError
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.methods.registry import METHODS
@@ -84,6 +90,22 @@ def test_weights_that_fit_nothing_are_named(pairs: dict[int, Scene], tmp_path: P
         contenders(["glp"], [bare], pairs)
     with pytest.raises(CheckpointError, match="no weight file"):
         contenders(["glp"], [tmp_path / "missing.safetensors"], pairs)
+
+
+def test_one_pair_has_the_weights_that_fit_it(pairs: dict[int, Scene], tmp_path: Path) -> None:
+    files = [
+        trained(tmp_path / "four.safetensors"),
+        trained(tmp_path / "eight.safetensors", 8),
+        trained(tmp_path / "few.safetensors", bands=20),
+    ]
+    weights = open_weights(["glp", "lso-s"], files)
+    assert list(weights) == ["four", "eight", "few"]
+    found = fitting_contenders(["glp", "lso-s"], weights, pairs[4], minutes=0.5)
+    assert [(c.name, c.made_for, c.minutes) for c in found] == [
+        ("glp", None, None),
+        ("four", 4, None),
+        ("lso-s", 4, 0.5),
+    ]
 
 
 def test_files_of_one_name_are_told_apart(pairs: dict[int, Scene], tmp_path: Path) -> None:

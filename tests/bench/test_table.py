@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from napari_specfusion.bench.table import Score, Setting, markdown, prepare_folder, save_table, section
+from napari_specfusion.bench.report import Score
+from napari_specfusion.bench.table import Setting, markdown, save_table, section
 from napari_specfusion.errors import OutputError
 
 if TYPE_CHECKING:
@@ -109,19 +110,6 @@ def test_without_matplotlib_there_is_no_picture(tmp_path: Path, monkeypatch: pyt
     written = save_table(tmp_path, SCORES, SETTING)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in written)
     assert len(written) == 2
-
-
-def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot be written to .* give another folder"):
-        prepare_folder(tmp_path / "file")
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match="give another folder"):
-        prepare_folder(tmp_path)
 
 
 def test_a_full_disk_leaves_the_older_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,7 @@ def test_an_error_is_one_line_and_leaves_nothing(
         ["bench", "nothing"],
         ["bench", "cave", "--data", "x", "--ratio", "1"],
         ["bench", "cave", "--data", "x", "--method", "magic"],
+        ["bench", "airborne", "--data", "x", "--noise", "35"],
     ],
 )
 def test_a_wrong_line_shows_the_usage(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,7 +182,7 @@ def test_fit_writes_weights_that_fuse_takes(worth: bool, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize(
-    "command", [*face.COMMANDS, *(f"bench {name}" for name in ("cave", "align", "network", "envi", "io"))]
+    "command", [*face.COMMANDS, *(f"bench {name}" for name in ("cave", "airborne", "align", "network", "envi", "io"))]
 )
 def test_help_explains_every_argument(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0

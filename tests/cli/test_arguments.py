@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from napari_specfusion import fit, fuse, open_cube, reflectance, train
+from napari_specfusion.bench.airborne import bench_airborne
 from napari_specfusion.bench.align import bench_align
 from napari_specfusion.bench.cave import bench_cave
 from napari_specfusion.bench.files import bench_files, rows
@@ -29,6 +30,7 @@ LINES: list[tuple[str, tuple[Callable[..., Any], ...]]] = [
     ("convert x y.hdr", (open_cube, save_cube)),
     ("reflectance x --out y.hdr", (reflectance, save_cube)),
     ("bench cave --data x", (bench_cave,)),
+    ("bench airborne --data x", (bench_airborne,)),
     ("bench align --data x", (bench_align,)),
     ("bench network", (bench_network,)),
     ("bench envi", (rows,)),
@@ -110,3 +112,10 @@ def test_lists_take_several_values() -> None:
     assert parsed("bench cave --data x --cross --ratio 4")["cross"] == ()
     assert parsed("evaluate truth one two --ratio 4")["estimate"] == (Path("one"), Path("two"))
     assert parsed("reflectance x --out y.hdr --times 1 2.5")["times"] == (1.0, 2.5)
+
+
+def test_noise_is_off_or_a_pair() -> None:
+    values = parsed("bench airborne --data x --noise off 35/40.5 --guide rgb pan --list cubes.toml")
+    assert values["noises"] == (None, (35.0, 40.5))
+    assert values["guides"] == ("rgb", "pan")
+    assert values["listed"] == Path("cubes.toml")

@@ -59,6 +59,16 @@ def test_a_box_averages_cells():
     np.testing.assert_allclose(scene.hsi.read(), expected, atol=1e-6)
 
 
+def test_the_border_may_end_without_the_opposite_one():
+    image = np.zeros((1, 16, 16), np.float32)
+    image[:, :, 12:] = 1
+    options = {"srf": np.ones((1, 1)), "protocol": Psf(2.0)}
+    around, ended = (simulate(image, 4, wrap=wrap, **options).hsi.read() for wrap in (True, False))
+    assert around[0, 1, 0] > 0.01
+    assert ended[0, 1, 0] == 0
+    np.testing.assert_allclose(ended[0].max(axis=0), ended[0].min(axis=0), atol=1e-6)
+
+
 def test_a_simulated_pair_knows_everything():
     cube = reference(50)
     scene = simulate(cube, 4, srf="rgb", shift=(0.5, -1.0))

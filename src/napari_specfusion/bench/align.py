@@ -20,7 +20,7 @@ from scipy.ndimage import binary_erosion
 from napari_specfusion.alignment import Alignment, align
 from napari_specfusion.alignment.place import place
 from napari_specfusion.bench.draws import KINDS, Draw, Pair, draw, make_pair
-from napari_specfusion.bench.table import grid, prepare_folder
+from napari_specfusion.bench.report import grid, prepare_folder
 from napari_specfusion.errors import AlignmentError, SceneError
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.io.atomic import replacing

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.scene import Scene
 
-__all__ = ["CROSS_FROM", "FITTED", "Contender", "NetworkCost", "contenders", "network_cost", "open_model"]
+__all__ = [
+    "CROSS_FROM",
+    "FITTED",
+    "Contender",
+    "NetworkCost",
+    "contenders",
+    "fitting_contenders",
+    "network_cost",
+    "open_model",
+    "open_weights",
+]
 
 FITTED = DEFAULT_NETWORK
 # weights for this ratio also run at other ratios
@@ -108,9 +118,7 @@ def contenders(
     CheckpointError
         If a file cannot be opened.
     """
-    chosen = [*METHODS, *list_weights()] if names is None else list(dict.fromkeys(names))
-    weights = {name: (name, shipped_weights(name)) for name in chosen if name in list_weights()}
-    weights |= {name: (str(file), load_weights(file)) for name, file in _short_names(files).items()}
+    chosen, weights = _chosen(names), open_weights(names, files)
     table: dict[int, list[Contender]] = {ratio: [] for ratio in pairs}
     for found in table.values():
         found.extend(Contender(name, name, name) for name in chosen if name in METHODS)
@@ -133,6 +141,46 @@ def contenders(
         for ratio, found in table.items():
             found.append(Contender(FITTED, FITTED, "", ratio, minutes))
     return table
+
+
+def open_weights(names: Sequence[str] | None, files: Sequence[str | Path]) -> dict[str, tuple[str, Any]]:
+    """Return name, source and model of the weights among `names` (None takes all) and in `files`.
+
+    Raises
+    ------
+    CheckpointError
+        If a file cannot be opened.
+    """
+    weights = {name: (name, shipped_weights(name)) for name in _chosen(names) if name in list_weights()}
+    return weights | {name: (str(file), load_weights(file)) for name, file in _short_names(files).items()}
+
+
+def fitting_contenders(
+    names: Sequence[str] | None,
+    weights: Mapping[str, tuple[str, Any]],
+    pair: Scene,
+    *,
+    minutes: float = FIT_MINUTES,
+) -> list[Contender]:
+    """Return the contenders for one pair; weights that do not fit it are left out.
+
+    Parameters
+    ----------
+    names, minutes
+        As in `contenders`.
+    weights
+        Those of `open_weights`.
+    pair
+        A pair of the same sensors, of any size.
+    """
+    ratio, chosen = int(pair.factor), _chosen(names)
+    found = [Contender(name, name, name) for name in chosen if name in METHODS]
+    for name, (source, model) in weights.items():
+        if _ratio_of(model) == ratio and not _misfit(name, model, pair):
+            found.append(Contender(name, model, source, ratio))
+    if FITTED in chosen:
+        found.append(Contender(FITTED, FITTED, "", ratio, minutes))
+    return found
 
 
 def open_model(source: str, ratio: int) -> Any:
@@ -165,6 +213,10 @@ def network_cost(model: Any) -> NetworkCost | None:
             residual.on(guide, torch.zeros(1, len(residual.basis), side, side))
     parameters = sum(values.numel() for values in module.parameters())
     return NetworkCost(parameters, counter.get_total_flops() / 2 / side**2)
+
+
+def _chosen(names: Sequence[str] | None) -> list[str]:
+    return [*METHODS, *list_weights()] if names is None else list(dict.fromkeys(names))
 
 
 def _module_of(model: Any) -> Any:

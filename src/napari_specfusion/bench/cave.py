@@ -6,54 +6,34 @@ Made for the CAVE scenes (31 bands, 400-700 nm), one file each in a folder; any 
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.bench.candidates import Contender, contenders, network_cost, open_model
+from napari_specfusion.bench.candidates import Contender, contenders, open_model
 from napari_specfusion.bench.isolated import peak_memory, run_apart
-from napari_specfusion.bench.table import Score, Setting, prepare_folder, save_table, section
+from napari_specfusion.bench.report import prepare_folder
+from napari_specfusion.bench.scoring import HEAD, Benchmark, bench_scene, blind, noise_text, print_score, this_run
+from napari_specfusion.bench.table import Setting, save_table, section
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
-from napari_specfusion.device import pick_device
-from napari_specfusion.errors import Cancelled, ModelError, SceneError, SpecFusionError
+from napari_specfusion.errors import ModelError, SceneError
 from napari_specfusion.fusion.engine import fuse
-from napari_specfusion.quality.metrics import evaluate
 from napari_specfusion.simulation.pair import PROTOCOLS, simulate
 from napari_specfusion.simulation.sharp_cubes import WHITE, open_sharp_cubes
 from napari_specfusion.training.fitting import FIT_MINUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from napari_specfusion.quality.metrics import Quality
+    from napari_specfusion.bench.report import Score
 
-__all__ = ["CROSS", "RATIOS", "Benchmark", "bench_cave", "bench_memory", "bench_scene"]
+__all__ = ["CROSS", "RATIOS", "bench_cave", "bench_memory"]
 
 RATIOS, CROSS = (4, 8), (8, 16, 32)
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """The result of a benchmark.
-
-    Attributes
-    ----------
-    scores
-        One for each method, scene, ratio and protocol.
-    files
-        The tables that were written and, if matplotlib is installed, the plot.
-    """
-
-    scores: list[Score]
-    files: list[Path]
 
 
 def bench_cave(
@@ -114,14 +94,14 @@ def bench_cave(
     small = {ratio: simulate(_corner(cubes[0], ratio), ratio, srf=srf) for ratio in everywhere}
     table = contenders(methods, weights, small, cross=cross, minutes=minutes)
     folder = prepare_folder(out)
-    setting = _setting(srf, noise)
+    setting = Setting(**vars(this_run()), response=Path(srf).stem, noise=noise_text(noise))
     scores: list[Score] = []
     files: list[Path] = []
     grown: dict[tuple[str, int], float | None] = {}
     for protocol in protocols:
         for ratio in everywhere:
             print(f"\nx{ratio}, protocol {protocol}, blind" + (f", noise {setting.noise} dB" if noise else ""))
-            print(f"{'scene':<24} {'method':<24} {'PSNR':>6} {'SAM':>6} {'ERGAS':>6} {'SSIM':>7} {'s':>6}", flush=True)
+            print(HEAD, flush=True)
             found: list[Score] = []
             for cube in cubes:
                 scene = simulate(cube, ratio, srf=srf, protocol=protocol, noise=noise)
@@ -132,59 +112,11 @@ def bench_cave(
                     if memory and key not in grown:
                         grown[key] = None if score.failure else _try_memory(scene, contender)
                     found.append(dataclasses.replace(score, memory=grown.get(key)))
-                    _print_score(found[-1])
+                    print_score(found[-1])
             print("\n" + section(found, published=protocol == "lso" and noise is None), flush=True)
             scores += found
             files = save_table(folder, scores, setting)
     return Benchmark(scores, files)
-
-
-def bench_scene(scene: Scene, name: str, methods: Iterable[Contender], protocol: str = "") -> Iterator[Score]:
-    """Fuse a simulated pair with each method, blind, and score the result.
-
-    Parameters
-    ----------
-    scene
-        A pair with its reference; its PSF, shift and SRF are hidden from the methods.
-    name
-                Name of the scene.
-    methods
-        Methods to fuse with; one that fails is recorded, and the others continue.
-    protocol
-        Protocol that simulated the pair.
-
-    Yields
-    ------
-    Score
-        Without the memory, which `bench_memory` measures.
-    """
-    assert scene.reference is not None
-    pair = _blind(scene)
-    for contender in methods:
-        quality, failure = None, ""
-        start = time.perf_counter()
-        try:
-            model = contender.ready(pair)
-            fused = fuse(pair, model=model)
-            seconds = time.perf_counter() - start
-            quality = evaluate(scene.reference, fused, scene.factor)
-        except Cancelled:
-            raise
-        except SpecFusionError as error:
-            failure = str(error)
-        cost = None if failure else network_cost(model)
-        yield Score(
-            protocol,
-            int(scene.factor),
-            name,
-            contender.name,
-            contender.made_for,
-            **{key: _known(quality, key) for key in ("psnr", "sam", "ergas", "ssim")},
-            seconds=None if failure else seconds,
-            parameters=cost.parameters if cost else None,
-            operations=cost.operations if cost else None,
-            failure=failure,
-        )
 
 
 def bench_memory(scene: Scene, contender: Contender) -> float:
@@ -218,7 +150,7 @@ def _measure(task: dict[str, Any]) -> dict[str, float]:
         pair = Scene(hsi, Cube.from_array(stored["guide"]), task["ratio"])
     model = open_model(task["source"], task["ratio"])
     # loads every library that fusing needs
-    fuse(_blind(sample_scene(32, 4)))
+    fuse(blind(sample_scene(32, 4)))
     before = peak_memory()
     fuse(pair, model=model)
     # the kernel's count may fall by a few pages
@@ -235,10 +167,6 @@ def _try_memory(scene: Scene, contender: Contender) -> float | None:
         return None
 
 
-def _blind(scene: Scene) -> Scene:
-    return scene.replace(psf=None, shift=None, srf=None, reference=None)
-
-
 def _corner(cube: Cube, ratio: int) -> Cube:
     """Return a corner of a cube, large enough to simulate a small pair."""
     if min(cube.shape[1:]) < ratio:
@@ -248,36 +176,3 @@ def _corner(cube: Cube, ratio: int) -> Cube:
         )
     side = slice(0, 4 * ratio)
     return cube.crop(side, side)
-
-
-def _known(quality: Quality | None, key: str) -> float | None:
-    value = math.nan if quality is None else float(getattr(quality, key))
-    return None if math.isnan(value) else value
-
-
-def _setting(response: str, noise: Sequence[float] | None) -> Setting:
-    import torch
-
-    # without the build tag after the plus sign
-    return Setting(
-        version("napari-specfusion"),
-        torch.__version__.partition("+")[0],
-        torch.get_num_threads(),
-        pick_device("auto", "float32"),
-        Path(response).stem,
-        "" if noise is None else " and ".join(f"{level:g}" for level in noise),
-    )
-
-
-def _print_score(score: Score) -> None:
-    values = (
-        "     -" if value is None else f"{value:{width}.{digits}f}"
-        for value, width, digits in (
-            (score.psnr, 6, 2),
-            (score.sam, 6, 2),
-            (score.ergas, 6, 2),
-            (score.ssim, 7, 4),
-            (score.seconds, 6, 1),
-        )
-    )
-    print(f"{score.scene:<24} {score.label:<24} {' '.join(values)} {score.failure}".rstrip(), flush=True)

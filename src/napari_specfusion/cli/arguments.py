@@ -12,6 +12,7 @@ __all__ = [
     "POSITIVE",
     "Align",
     "Name",
+    "Noise",
     "Positive",
     "PositiveOrNone",
     "Ratio",
@@ -49,6 +50,18 @@ def _as_tile(kind: Any, tokens: Sequence[Token]) -> int | Literal["auto"] | None
         raise ValueError(f"{text!r} is not a tile; write a number of pixels, auto or whole.") from None
 
 
+def _as_noise(kind: Any, tokens: Sequence[Token]) -> tuple[float, float] | None:
+    """Return the SNR of cube and guide, written as 35/40; None for ``off``."""
+    text = tokens[0].value
+    if text == "off":
+        return None
+    try:
+        cube, guide = map(float, text.split("/"))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a noise; write the SNR of cube and guide in dB as 35/40, or off.") from None
+    return cube, guide
+
+
 def _check_positive(kind: Any, value: Any) -> None:
     values = value if isinstance(value, tuple) else (value,)
     if not all(number is None or 0 < number < math.inf for number in values):
@@ -65,6 +78,10 @@ RatioOrNone = Annotated[
     Fraction | None, Parameter(converter=_as_ratio, n_tokens=1, accepts_keys=False, metavar="RATIO")
 ]
 Name = Annotated[str, Parameter(metavar="NAME")]
+Noise = Annotated[
+    tuple[float, float] | None,
+    Parameter(converter=_as_noise, n_tokens=1, accepts_keys=False),
+]
 WholeRatio = Annotated[int, Parameter(validator=_check_whole_ratio)]
 Tile = Annotated[
     int | Literal["auto"] | None,

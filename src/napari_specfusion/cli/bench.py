@@ -7,19 +7,21 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from napari_specfusion.bench.airborne import bench_airborne
 from napari_specfusion.bench.align import bench_align
 from napari_specfusion.bench.candidates import FITTED
 from napari_specfusion.bench.cave import bench_cave
 from napari_specfusion.bench.draws import KINDS
 from napari_specfusion.bench.files import INTERLEAVES, bench_files, bench_open, rows
 from napari_specfusion.bench.network import RELEASED, bench_network
-from napari_specfusion.cli.arguments import POSITIVE, Name, Positive, WholeRatio, default
+from napari_specfusion.bench.scoring import Benchmark
+from napari_specfusion.cli.arguments import POSITIVE, Name, Noise, Positive, WholeRatio, default
 from napari_specfusion.cli.figure import NO_PICTURE
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.simulation.pair import PROTOCOLS
 from napari_specfusion.weights.shipped import list_weights
 
-__all__ = ["align", "app", "cave", "envi", "io", "network"]
+__all__ = ["airborne", "align", "app", "cave", "envi", "io", "network"]
 
 app = App(name="bench", help="Measure speed and quality.", group_parameters="Options")
 
@@ -96,13 +98,68 @@ def cave(
         white=white,
         memory=memory,
     )
-    print("\nwritten: " + ", ".join(map(str, done.files)))
-    if not any(path.suffix == ".png" for path in done.files):
-        print(NO_PICTURE)
-    return int(any(score.failure for score in done.scores))
+    return _ended(done)
 
 
 @app.command(sort_key=1)
+def airborne(
+    *,
+    data: Path,
+    out: Path = Path(default(bench_airborne, "out")),
+    listed: Annotated[Path | None, Parameter(name="--list", metavar="FILE")] = default(bench_airborne, "listed"),
+    ratios: Annotated[tuple[WholeRatio, ...], LIST, Parameter(name="--ratio", metavar="RATIO...")] = default(
+        bench_airborne, "ratios"
+    ),
+    guides: Annotated[tuple[str, ...], LIST, Parameter(name="--guide", metavar="NAME...")] = default(
+        bench_airborne, "guides"
+    ),
+    noises: Annotated[tuple[Noise, ...], LIST, Parameter(name="--noise", metavar="off|CUBE/GUIDE...")] = default(
+        bench_airborne, "noises"
+    ),
+    methods: Annotated[tuple[str, ...] | None, LIST, METHOD] = default(bench_airborne, "methods"),
+    weights: Annotated[tuple[Path, ...], LIST, Parameter(metavar="FILE...")] = default(bench_airborne, "weights"),
+    minutes: Positive = default(bench_airborne, "minutes"),
+) -> int:
+    """Score the methods on degraded sharp cubes of airborne and satellite sensors.
+
+    Takes any cubes with wavelengths. The exit status is 1 if a method failed on a scene.
+
+    Parameters
+    ----------
+    data
+        Folder of sharp cubes.
+    out
+        Folder for table.md, table.csv and table.png.
+    listed
+        TOML file with sensors and wavelengths of the cubes. Without it, cubes.toml in the folder, if there is one.
+    ratios
+        Guide pixels per cube pixel.
+    guides
+        Spectral responses of the guide's camera: names (rgb, rgbn, pan) or CSV files.
+    noises
+        Noise to add to cube and guide, as SNR in dB such as 35/40, or off.
+    methods
+        What to compare; lso-s is fitted to each scene. Without it, all but lso-s.
+    weights
+        More weight files; each runs on the cubes that it fits.
+    minutes
+        Time to fit lso-s to each scene, in minutes.
+    """
+    done = bench_airborne(
+        data,
+        out,
+        listed=listed,
+        ratios=ratios,
+        guides=guides,
+        noises=noises,
+        methods=methods,
+        weights=weights,
+        minutes=minutes,
+    )
+    return _ended(done)
+
+
+@app.command(sort_key=2)
 def align(
     *,
     data: Path,
@@ -143,7 +200,7 @@ def align(
     return int(any(trial.wrong for trial in trials))
 
 
-@app.command(sort_key=2)
+@app.command(sort_key=3)
 def network(
     *,
     name: Annotated[tuple[str, ...], LIST, Parameter(metavar="NAME...")] = ("lso", "lso-s"),
@@ -189,7 +246,7 @@ def network(
     return 0
 
 
-@app.command(sort_key=3)
+@app.command(sort_key=4)
 def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side")) -> int:
     """Measure how fast a large ENVI file opens.
 
@@ -207,7 +264,7 @@ def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side
     return 0
 
 
-@app.command(sort_key=4)
+@app.command(sort_key=5)
 def io(
     *,
     bands: int = default(rows, "bands"),
@@ -238,3 +295,11 @@ def io(
             print(f"{found.pop('interleave')}, {found.pop('gigabytes'):.1f} GB, {os.cpu_count()} cores{load}")
             print("\n".join(f"  {key:<18} {value:10.3f}" for key, value in found.items()), flush=True)
     return 0
+
+
+def _ended(done: Benchmark) -> int:
+    """Tell what was written, and return the exit status."""
+    print("\nwritten: " + ", ".join(map(str, done.files)))
+    if not any(path.suffix == ".png" for path in done.files):
+        print(NO_PICTURE)
+    return int(any(score.failure for score in done.scores))

@@ -63,6 +63,7 @@ def simulate(
     shift: tuple[float, float] | None = None,
     noise: tuple[float, float] | None = None,
     seed: int = 0,
+    wrap: bool = True,
 ) -> Scene:
     """Simulate a pair with a known reference from a sharp cube (Wald's protocol).
 
@@ -85,6 +86,9 @@ def simulate(
         Signal-to-noise ratios (cube, guide) in dB of white Gaussian noise to add; the power is the image's mean square.
     seed
         Seeds the noise.
+    wrap
+        Whether the PSF goes on at the opposite border, as in the published protocols. Otherwise it counts only pixels
+        inside the image there.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def simulate(
     # Satellite products leave the water vapour bands without data.
     response = response.without(np.asarray(np.isnan(values).all(axis=(1, 2))))
     sampling = Sampling(factor, psf, (moved, moved) if shift is None else shift)
-    coarse = sampling.degrade(values, (int(height / factor), int(width / factor)), wrap=True)
+    coarse = sampling.degrade(values, (int(height / factor), int(width / factor)), wrap=wrap)
     guide = response.apply(values)
     if noise is not None:
         rng = np.random.default_rng(seed)

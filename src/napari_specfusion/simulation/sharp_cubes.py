@@ -13,7 +13,7 @@ from napari_specfusion.io import find_reader, open_cube
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
 
-__all__ = ["WHITE", "open_sharp_cubes"]
+__all__ = ["WHITE", "cube_files", "open_sharp_cubes"]
 
 WHITE = 65535.0
 """Stored integer for reflectance 1 in files that do not state it: the largest 16-bit value."""
@@ -42,10 +42,15 @@ def open_sharp_cubes(folder: str | Path, white: float = WHITE) -> list[Cube]:
     ReadError
         If the folder holds no cube.
     """
-    files = [path for path in sorted(Path(folder).glob("*")) if find_reader(path) is not None]
+    files = cube_files(folder)
     if not files:
         raise ReadError(f"{folder} holds no cube; give the folder with the sharp cubes.")
     return [_reflectance(open_cube(file), white).replace(name=file.stem) for file in files]
+
+
+def cube_files(folder: str | Path) -> list[Path]:
+    """Return what `open_cube` may open in a folder, sorted by name; files that are not cubes are skipped."""
+    return [path for path in sorted(Path(folder).glob("*")) if find_reader(path) is not None]
 
 
 def _reflectance(cube: Cube, white: float) -> Cube:
