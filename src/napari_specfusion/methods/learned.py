@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion import memory
 from napari_specfusion.calibration.moments import sample_rows
-from napari_specfusion.methods.ridge import Halves, ridge_weights
+from napari_specfusion.methods.ridge import Halves, Ridge
 from napari_specfusion.sensor.sampling import apply_separable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_specfusion.sensor.sampling import Matrix
     from napari_specfusion.tiling.tiles import Tile
 
-__all__ = ["LearnedTerms", "learn"]
+__all__ = ["LearnedTerms", "learned_terms", "regress"]
 
 # standard deviation in LR pixels of the mean that is subtracted to leave detail: four neighbours count a little
 MEAN_WIDTH = 0.35
@@ -116,14 +116,42 @@ class LearnedTerms:
             fused += torch.einsum("bp,pyx->byx", learned, images)
 
 
-def learn(
+def learned_terms(
     calibrated: CalibratedScene,
     features: Features,
-    rest: NDArray[np.float32],
+    weights: NDArray[np.float64],
     terms: Terms | None,
     device: str = "cpu",
 ) -> LearnedTerms:
-    """Learn images from a pair.
+    """Return the guide's terms with the images that `weights` ``(K, p)`` make of its features.
+
+    Parameters
+    ----------
+    calibrated
+        The pair.
+    features, weights
+        Functions of its guide, and the outcome of `regress`.
+    terms
+        The guide's terms that come first, or None for the guide.
+    device
+        Where to compute.
+
+    Raises
+    ------
+    Cancelled
+        If the watch of the pair stops it.
+    """
+    low, sharp = _apply(calibrated, features, weights, device)
+    return LearnedTerms(np.asarray(calibrated.guide.values), terms, features, weights, low, sharp)
+
+
+def regress(
+    calibrated: CalibratedScene,
+    features: Features,
+    wanted: Callable[[slice, slice], NDArray[np.float32]],
+    device: str = "cpu",
+) -> Ridge:
+    """Regress the detail of images on that of the features.
 
     Parameters
     ----------
@@ -131,40 +159,24 @@ def learn(
         The pair.
     features
         Functions of its guide.
-    rest
-        ``(p, h, w)``: the cube's coefficients without what GLP says of them.
-    terms
-        The guide's terms that GLP used, or None.
+    wanted
+        Gives the images ``(p, rows, columns)`` in some rows and columns of the cube.
     device
         Where to compute.
-
-    Returns
-    -------
-    LearnedTerms
-        The images that `rest` says are missing from the GLP result.
 
     Raises
     ------
     Cancelled
         If the watch of the pair stops it.
     """
-    weights = _regress(calibrated, features, rest, device)
-    low, sharp = _apply(calibrated, features, weights, device)
-    return LearnedTerms(np.asarray(calibrated.guide.values), terms, features, weights, low, sharp)
-
-
-def _regress(
-    calibrated: CalibratedScene, features: Features, rest: NDArray[np.float32], device: str
-) -> NDArray[np.float64]:
-    """Return the weights ``(K, p)`` that predict the detail of `rest` from that of the features."""
     import torch
 
-    _, height, width = rest.shape
     valid = calibrated.valid
-    halves = Halves.empty(features.count, len(rest))
+    height, width = valid.shape
+    halves: Halves | None = None
     parts = [
         (slice(top, min(top + BLOCK_ROWS, sample.stop)), slice(left, min(left + BLOCK_COLUMNS, width)))
-        for sample in sample_rows(height, width, len(rest))
+        for sample in sample_rows(height, width, calibrated.stated.hsi.bands)
         for top in range(sample.start, sample.stop, BLOCK_ROWS)
         for left in range(0, width, BLOCK_COLUMNS)
     ]
@@ -177,15 +189,18 @@ def _regress(
         if not chosen.any():
             continue
         seen = _seen(calibrated, features, tall, wide, device)
-        left = torch.as_tensor(rest[:, tall, wide], device=device)
-        detail, wanted = (_detail(image, usable)[:, inner_y, inner_x][:, chosen] for image in (seen, left))
+        images = torch.as_tensor(wanted(tall, wide), device=device)
+        given, asked = (_detail(image, usable)[:, inner_y, inner_x][:, chosen] for image in (seen, images))
+        halves = halves or Halves.empty(len(given), len(asked))
         calibrated.watch.check()
         # blocks of a checkerboard: neighbouring pixels say nearly the same
         board = np.add.outer(np.arange(rows.start, rows.stop) // HALF, np.arange(columns.start, columns.stop) // HALF)
         half = torch.as_tensor(board % 2, device=device)[chosen]
         for which in (0, 1):
-            halves.add(which, detail[:, half == which], wanted[:, half == which])
-    return ridge_weights(features, halves)
+            halves.add(which, given[:, half == which], asked[:, half == which])
+    # a calibrated pair has valid pixels
+    assert halves is not None
+    return Ridge.of(features, halves)
 
 
 def _seen(calibrated: CalibratedScene, features: Features, rows: slice, columns: slice, device: str) -> torch.Tensor:

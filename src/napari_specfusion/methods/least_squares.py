@@ -42,6 +42,8 @@ __all__ = ["Correction", "LowResolution", "Solver", "Split", "coefficients"]
 # MU_OF_NOISE, on the 20 CAVE training scenes at x4, x4 with noise and x8.
 MODEL_ERROR = 6e-3
 MIN_MU = 0.003
+# LR pixels of a pair for which the response's ridge is halved
+FEW_PIXELS = 2000
 MAX_LM = 4.0
 # how mu, the weight of GLP, grows with the cube's noise and with the share of the guide that the cube leaves
 # unexplained; the second was chosen on real pairs degraded once more
@@ -60,12 +62,18 @@ class Solver:
         Relative residual at which the steps stop.
     response_ridge
         Ridge of the regression of the guide on the subspace, in units of the variance that calibration and
-        interpolation add to that of a band.
+        interpolation add to that of a band; less for small pairs.
     """
 
     iterations: int = 100
     tolerance: float = 1e-4
     response_ridge: float = 0.0
+
+    def ridge(self, moments: PairMoments) -> float:
+        """Return the ridge as a variance."""
+        # with 100 LR pixels (M3), 30 would cost 0.3 dB, 1.4 costs nothing
+        share = moments.count / (moments.count + FEW_PIXELS)
+        return share * self.response_ridge * MODEL_ERROR**2 * float(np.trace(moments.covariance)) / moments.bands
 
     def solve(
         self,
@@ -171,7 +179,7 @@ class Correction:
     def of(cls, system: LowResolution, split: Split, solver: Solver) -> Correction:
         """Weight the terms by the noise of the pair, and solve."""
         moments, leading = system.moments, split.leading
-        ridge = solver.response_ridge * MODEL_ERROR**2 * float(np.trace(moments.covariance)) / moments.bands
+        ridge = solver.ridge(moments)
         view = _GuideView.of(moments, leading, ridge)
         misfit = system.misfit(view)
         lm = np.minimum(MAX_LM, (split.noise + split.slack) / (misfit / 2 + split.slack / 4))

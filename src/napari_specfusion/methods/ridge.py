@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.methods.features import Features
 
-__all__ = ["Halves", "ridge_weights"]
+__all__ = ["Halves", "Ridge"]
 
 # The ridge of each kind of feature as a share of its power over REFERENCE_PIXELS LR pixels: it does not grow with the
 # number of pixels, so that little evidence changes little. Chosen on CAVE training scenes.
@@ -67,22 +67,39 @@ class Halves:
         self.counts[half] += features.shape[1]
 
 
-def ridge_weights(features: Features, halves: Halves) -> NDArray[np.float64]:
-    """Return the weights ``(K, p)`` of the features.
+@dataclass(frozen=True, eq=False)
+class Ridge:
+    """The outcome of a regression.
 
-    Each of the p images gets the ridge under which the halves predict each other best, or none of the features if they
-    cannot.
+    Attributes
+    ----------
+    weights
+        ``(K, p)``, of the features.
+    left
+        Squares ``(p,)`` that remain of each image where one half of the pair predicts the other.
     """
-    gram, cross = halves.gram.sum(axis=0), halves.cross.sum(axis=0)
-    ridge = _ridge(features, np.diag(gram) / max(sum(halves.counts), 1))
-    left = np.stack([_left(halves, ridge * strength) for strength in STRENGTHS])
-    best = np.argmin(left, axis=0)
-    weights = np.zeros_like(cross)
-    for number, strength in enumerate(STRENGTHS):
-        chosen = (best == number) & (left[number] < halves.square.sum(axis=0))
-        if chosen.any():
-            weights[:, chosen] = np.linalg.solve(gram + np.diag(ridge * strength), cross[:, chosen])
-    return np.asarray(weights)
+
+    weights: NDArray[np.float64]
+    left: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, features: Features, halves: Halves) -> Ridge:
+        """Regress p images on the features.
+
+        Each image gets the ridge under which the halves predict each other best, or none of the features if they
+        cannot.
+        """
+        gram, cross = halves.gram.sum(axis=0), halves.cross.sum(axis=0)
+        ridge = _ridge(features, np.diag(gram) / max(sum(halves.counts), 1))
+        # without any feature, the whole remains
+        left = np.stack([*(_left(halves, ridge * strength) for strength in STRENGTHS), halves.square.sum(axis=0)])
+        best = np.argmin(left, axis=0)
+        weights = np.zeros_like(cross)
+        for number, strength in enumerate(STRENGTHS):
+            chosen = best == number
+            if chosen.any():
+                weights[:, chosen] = np.linalg.solve(gram + np.diag(ridge * strength), cross[:, chosen])
+        return cls(weights, left.min(axis=0))
 
 
 def _ridge(features: Features, power: NDArray[np.float64]) -> NDArray[np.float64]:

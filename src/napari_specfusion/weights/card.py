@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 
 __all__ = ["BASES", "Kind", "ModelCard", "card_from_metadata", "card_to_metadata"]
 
-BASES = ("bicubic", "subspace")
+BASES = ("bicubic", "subspace", "detail")
 """Methods whose result a trained network may correct."""
 
 Kind = Literal["network", "trained", "fitted"]
