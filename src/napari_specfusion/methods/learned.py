@@ -37,7 +37,7 @@ __all__ = ["LearnedTerms", "learned_terms", "regress"]
 MEAN_WIDTH = 0.35
 # LR pixels of a block along each axis, and frequencies at a time
 BLOCK_ROWS, BLOCK_COLUMNS, FREQUENCIES = 32, 512, 50
-# side in LR pixels of the blocks that are dealt out to two halves
+# side in LR pixels of the blocks that are dealt out to two halves, at most; at least four along each side of the cube
 HALF = 8
 # LR columns whose rows of the blur matrix are multiplied together, as a dense block
 TOGETHER = 16
@@ -173,6 +173,7 @@ def regress(
 
     valid = calibrated.valid
     height, width = valid.shape
+    side = max(1, min(HALF, height // 4, width // 4))
     halves: Halves | None = None
     parts = [
         (slice(top, min(top + BLOCK_ROWS, sample.stop)), slice(left, min(left + BLOCK_COLUMNS, width)))
@@ -194,7 +195,7 @@ def regress(
         halves = halves or Halves.empty(len(given), len(asked))
         calibrated.watch.check()
         # blocks of a checkerboard: neighbouring pixels say nearly the same
-        board = np.add.outer(np.arange(rows.start, rows.stop) // HALF, np.arange(columns.start, columns.stop) // HALF)
+        board = np.add.outer(np.arange(rows.start, rows.stop) // side, np.arange(columns.start, columns.stop) // side)
         half = torch.as_tensor(board % 2, device=device)[chosen]
         for which in (0, 1):
             halves.add(which, given[:, half == which], asked[:, half == which])

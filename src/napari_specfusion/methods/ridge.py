@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ REFERENCE_PIXELS = 16_384
 # How much stronger the ridge may become where one half of the pair says that it should. Never weaker: pixels of the
 # cube ask for too weak a ridge, since the sharp image has more contrast than they.
 STRENGTHS = (1.0, 8.0, 64.0)
+# share that remains at which the weights are taken whole, and at which they are not taken at all
+TRUSTED, UNTRUSTED = 0.6, 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,20 +89,29 @@ class Ridge:
     def of(cls, features: Features, halves: Halves) -> Ridge:
         """Regress p images on the features.
 
-        Each image gets the ridge under which the halves predict each other best, or none of the features if they
-        cannot.
+        Each image gets the ridge under which the halves predict each other best. Where they predict each other badly,
+        its weights are reduced, to 0 if they cannot: what little they seem to explain is chance.
         """
         gram, cross = halves.gram.sum(axis=0), halves.cross.sum(axis=0)
         ridge = _ridge(features, np.diag(gram) / max(sum(halves.counts), 1))
-        # without any feature, the whole remains
-        left = np.stack([*(_left(halves, ridge * strength) for strength in STRENGTHS), halves.square.sum(axis=0)])
-        best = np.argmin(left, axis=0)
+        left = np.stack([_left(halves, ridge * strength) for strength in STRENGTHS])
+        best, square = np.argmin(left, axis=0), halves.square.sum(axis=0)
+        share = left.min(axis=0) / np.maximum(square, np.finfo(float).tiny)
+        trust = _trust(share, sum(halves.counts))
         weights = np.zeros_like(cross)
         for number, strength in enumerate(STRENGTHS):
-            chosen = best == number
+            chosen = (best == number) & (trust > 0)
             if chosen.any():
-                weights[:, chosen] = np.linalg.solve(gram + np.diag(ridge * strength), cross[:, chosen])
-        return cls(weights, left.min(axis=0))
+                solved = np.linalg.solve(gram + np.diag(ridge * strength), cross[:, chosen])
+                weights[:, chosen] = trust[chosen] * solved
+        return cls(weights, (1 - trust) * square + trust * left.min(axis=0))
+
+
+def _trust(share: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the share of the weights to take where one half leaves `share` of the other, of `count` pixels in all."""
+    # two standard errors of a variance
+    worst = share + 2 * math.sqrt(2 / max(count, 1))
+    return np.asarray(np.clip((UNTRUSTED - worst) / (UNTRUSTED - TRUSTED), 0, 1))
 
 
 def _ridge(features: Features, power: NDArray[np.float64]) -> NDArray[np.float64]:
