@@ -11,7 +11,8 @@ import torch
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.simulation.pair import PROTOCOLS, simulate
-from napari_specfusion.training.pairs import Example, Examples
+from napari_specfusion.training.bases import Bases
+from napari_specfusion.training.pairs import Example, Examples, Making
 
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
@@ -25,7 +26,7 @@ def reference() -> Cube:
 
 
 def test_the_base_is_what_fuse_gives_blind(reference: Cube) -> None:
-    example = Example.of(reference, 4, "lso", "rgb", "subspace")
+    example = Example.of(reference, Making(4, "lso"), Bases("subspace"))
     pair = simulate(reference, 4).replace(psf=None, shift=None, srf=None, reference=None)
     np.testing.assert_allclose(example.base.numpy(), fuse(pair, model="subspace", tile=None).read(), atol=1e-6)
 
@@ -62,7 +63,7 @@ def test_turned_crops_sample_like_the_sensor(reference: Cube) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_bicubic_crops_equal_those_of_the_whole_image(reference: Cube, protocol: str) -> None:
-    whole = Example.of(reference, 4, protocol, "rgb", "bicubic")
+    whole = Example.of(reference, Making(4, protocol), Bases("bicubic"))
     examples = Examples([whole], 4, "bicubic")
     batch = examples.batch(np.random.default_rng(2), 600, 32)
     truth, base = whole.truth.numpy(), whole.base.numpy()
@@ -88,3 +89,25 @@ def test_a_quarter_of_the_crops_comes_from_one_scale_down(reference: Cube) -> No
     levels = {name: set(image.flatten().tolist()) for name, image in (("whole", whole.truth), ("small", small.truth))}
     found = [next(name for name, seen in levels.items() if float(crop[0, 0, 0]) in seen) for crop in batch.truth]
     assert 0.15 < found.count("small") / len(found) < 0.35
+
+
+def test_noise_is_added_in_pairs_of_their_own(reference: Cube) -> None:
+    examples = Examples.of([reference], 4, base="bicubic", protocols=("lso",), noise=(30.0, 35.0))
+    clean, noisy = examples.pairs
+    torch.testing.assert_close(clean.truth, noisy.truth)
+    for what, decibel in (("guide", 35), ("base", 30)):
+        image, other = getattr(clean, what), getattr(noisy, what)
+        level = float((other - image).square().mean() / image.square().mean())
+        # enlarging averages the noise of the cube
+        assert 10 ** (-decibel / 10) / 3 < level < 1.1 * 10 ** (-decibel / 10)
+
+
+def test_brightness_changes_from_crop_to_crop(reference: Cube) -> None:
+    plain = Examples.of([reference], 4, base="subspace", protocols=("lso",))
+    brighter = Examples.of([reference], 4, base="subspace", protocols=("lso",), gain=1.5)
+    one, other = (examples.batch(np.random.default_rng(4), 20, 16) for examples in (plain, brighter))
+    gains = [float(b.mean() / a.mean()) for a, b in zip(one.truth, other.truth, strict=True)]
+    assert 1 / 1.5 <= min(gains) < 0.9
+    assert 1.1 < max(gains) <= 1.5
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a * torch.tensor(gains)[:, None, None, None], b)

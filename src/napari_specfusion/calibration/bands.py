@@ -44,8 +44,8 @@ DISPLACEMENT = 3
 # Least share of a band's unexplained detail that its geometry must explain on pixels left out, and least share of its
 # detail that the guide must explain. Set by hand after a look at CAVE training scenes, not searched for.
 MIN_GAIN, MIN_EXPLAINED = 0.03, 0.5
-# Most that a displacement may be uncertain by, at the edge too, in LR pixels. On small airborne cubes (20 to 25 pixels a
-# side) errors of 0.05 and more cost GLP and subspace up to 3 dB.
+# Most that a displacement may be uncertain by, at the edge too, in LR pixels. On airborne cubes of 20 to 25 pixels a
+# side errors of 0.05 and more cost GLP and subspace up to 3 dB.
 MAX_ERROR = 0.03
 
 

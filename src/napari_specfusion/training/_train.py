@@ -115,6 +115,9 @@ def train(
             protocols=options.protocols,
             base=options.base,
             both_scales=both_scales,
+            noise=options.noise,
+            gain=options.gain or 1.0,
+            folder=folder.bases,
             device=place,
         )
 
@@ -172,6 +175,7 @@ def train(
             progress(trainer.progress())
             reported = time.perf_counter()
     assert trainer.best is not None
+    folder.forget_bases()
     folder.plot(trainer.log, trainer.base_psnr)
     return trained(trainer.best)
 

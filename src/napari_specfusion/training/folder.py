@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingFolder"]
 
-STATE, WEIGHTS, LOG, PLOT = "state.pt", "weights.safetensors", "log.csv", "log.png"
+STATE, WEIGHTS, LOG, PLOT, BASES = "state.pt", "weights.safetensors", "log.csv", "log.png", "bases"
 _WHOLE = "The last state is intact: train again to resume from it."
 
 
@@ -35,6 +35,15 @@ class TrainingFolder:
     def weights(self) -> Path:
         """Path of the weight file."""
         return self.path / WEIGHTS
+
+    @property
+    def bases(self) -> Path:
+        """Folder of the base's results on the training pairs."""
+        return self.path / BASES
+
+    def forget_bases(self) -> None:
+        """Remove them: a training that is complete needs them no more."""
+        shutil.rmtree(self.bases, ignore_errors=True)
 
     def check_space(self, size: int) -> None:
         """Check that there is space for another state of `size` bytes."""

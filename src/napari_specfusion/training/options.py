@@ -31,7 +31,7 @@ class TrainingOptions:
     ratio
         Guide pixels per cube pixel.
     base
-        Method whose result the network corrects: ``"subspace"``, or ``"bicubic"`` as published.
+        Method whose result the network corrects: ``"detail"``, ``"subspace"``, or ``"bicubic"`` as published.
     protocols
         Protocols that simulate the training pairs.
     loss
@@ -47,6 +47,10 @@ class TrainingOptions:
         Crops in each step.
     patch
         Side of a crop in pixels; a multiple of the ratio.
+    noise
+        Every pair is also made with this noise: SNR of cube and guide in dB. None makes them without noise only.
+    gain
+        Brightness changes at random by this factor at most; None leaves it.
     rate
         Highest learning rate; it warms up, then falls along a cosine.
     seed
@@ -57,7 +61,7 @@ class TrainingOptions:
 
     model: str = DEFAULT_NETWORK
     ratio: int = 4
-    base: str = "subspace"
+    base: str = "detail"
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
     loss: str = "l1"
     both_scales: bool = True
@@ -65,6 +69,8 @@ class TrainingOptions:
     steps: int = 4000
     batch: int = 8
     patch: int = 64
+    noise: tuple[float, float] | None = None
+    gain: float | None = None
     rate: float = RATE
     seed: int = 0
     validate_every: int = 250
@@ -82,6 +88,8 @@ class TrainingOptions:
         unknown = set(self.protocols) - set(PROTOCOLS)
         if unknown or not self.protocols:
             raise ModelError(f"The protocols are {self.protocols}; choose from {', '.join(PROTOCOLS)}.")
+        if self.gain is not None and not 1 <= self.gain < math.inf:
+            raise ModelError(f"The gain is {self.gain}; it must be at least 1.")
         if not 0 < self.rate < 1:
             raise ModelError(f"The learning rate is {self.rate}; it must lie between 0 and 1.")
 

@@ -7,17 +7,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import ModelError, SceneError
-from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.sensor.sampling import Sampling
 from napari_specfusion.simulation.pair import PROTOCOLS, simulate
 from napari_specfusion.simulation.reduced import reduced
-from napari_specfusion.tiling.tile_runner import predict_whole
+from napari_specfusion.training.bases import Bases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.sensor.srf import Srf
 
-__all__ = ["SMALL_SHARE", "Batch", "Example", "Examples", "check_one_sensor"]
+__all__ = ["SMALL_SHARE", "Batch", "Example", "Examples", "Making", "check_one_sensor"]
 
 SMALL_SHARE = 0.25
 
@@ -40,6 +39,20 @@ class Batch(NamedTuple):
     guide: torch.Tensor
     base: torch.Tensor
     truth: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a pair is simulated: ratio, protocol, response of the guide's camera, and noise (see `simulate`)."""
+
+    ratio: int
+    protocol: str
+    srf: Srf | str | Path = "rgb"
+    noise: tuple[float, float] | None = None
+
+    def pair(self, sharp: Cube) -> Scene:
+        """Simulate a pair."""
+        return simulate(sharp, self.ratio, srf=self.srf, protocol=self.protocol, noise=self.noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +66,7 @@ class Example:
     base: torch.Tensor
 
     @classmethod
-    def of(cls, sharp: Cube, ratio: int, protocol: str, srf: Any, base: str, device: str = "cpu") -> Example:
+    def of(cls, sharp: Cube, made: Making, bases: Bases, device: str = "cpu") -> Example:
         """Simulate a pair from a sharp cube and run the base on it, without the known PSF, shift and SRF.
 
         Raises
@@ -61,29 +74,17 @@ class Example:
         SceneError
             If the sharp cube holds values that are not finite.
         """
-        import torch
-
-        scene = simulate(sharp, ratio, srf=srf, protocol=protocol)
+        scene = made.pair(sharp)
         assert scene.reference is not None
-        truth = scene.reference.read().astype(np.float32)
-        bad = int(np.count_nonzero(~np.isfinite(truth)))
+        bad = int(np.count_nonzero(~np.isfinite(scene.reference.read())))
         if bad:
             raise SceneError(
                 f"{sharp.name} holds {bad} values that are not finite; crop it, or leave it out of the training."
             )
-        pair = scene.replace(psf=None, shift=None, srf=None, reference=None)
-        return cls(
-            sharp.name,
-            protocol,
-            torch.as_tensor(scene.guide.read().astype(np.float32)).to(device),
-            torch.as_tensor(truth).to(device),
-            base_of(pair, base).to(device),
-        )
+        return cls._on(sharp.name, made, scene, _blind(scene), bases, device)
 
     @classmethod
-    def one_scale_down(
-        cls, sharp: Cube, ratio: int, protocol: str, srf: Any, base: str, device: str = "cpu"
-    ) -> Example:
+    def one_scale_down(cls, sharp: Cube, made: Making, bases: Bases, device: str = "cpu") -> Example:
         """Simulate a pair, degrade it once more, and run the base on the result; the truth is the pair's cube.
 
         Raises
@@ -91,27 +92,21 @@ class Example:
         SceneError
             If the cube is too small.
         """
+        small = reduced(CalibratedScene(_blind(made.pair(sharp))))
+        return cls._on(sharp.name, made, small, small.replace(reference=None), bases, device)
+
+    @classmethod
+    def _on(cls, name: str, made: Making, scene: Scene, pair: Scene, bases: Bases, device: str) -> Example:
+        """Run the base on `pair`; guide and truth are those of `scene`."""
         import torch
 
-        pair = simulate(sharp, ratio, srf=srf, protocol=protocol).replace(
-            psf=None, shift=None, srf=None, reference=None
-        )
-        small = reduced(CalibratedScene(pair))
-        assert small.reference is not None
-        return cls(
-            sharp.name,
-            protocol,
-            torch.as_tensor(small.guide.read().astype(np.float32)).to(device),
-            torch.as_tensor(small.reference.read().astype(np.float32)).to(device),
-            base_of(small.replace(reference=None), base).to(device),
-        )
+        assert scene.reference is not None
+        guide, truth = (torch.as_tensor(c.read().astype(np.float32)) for c in (scene.guide, scene.reference))
+        return cls(name, made.protocol, guide.to(device), truth.to(device), bases.of(pair).to(device))
 
 
-def base_of(scene: Scene, method: str) -> torch.Tensor:
-    """Return the result ``(B, H, W)`` of a method on a small scene."""
-    import torch
-
-    return torch.as_tensor(predict_whole(METHODS[method].prepare(CalibratedScene(scene)), scene))
+def _blind(scene: Scene) -> Scene:
+    return scene.replace(psf=None, shift=None, srf=None, reference=None)
 
 
 def check_one_sensor(cubes: Sequence[Cube]) -> None:
@@ -153,12 +148,15 @@ class Examples:
         The method whose result the network corrects. ``"bicubic"`` is computed again for every crop, after its
         rotation: its result depends on the side of the cells where the LR pixels lie, and rotating it would move them
         to another side.
+    gain
+        Brightness changes at random from crop to crop, by this factor at most.
     """
 
     pairs: Sequence[Example]
     ratio: int
     base: str
     small: Sequence[Example] = ()
+    gain: float = 1.0
 
     @classmethod
     def of(
@@ -170,9 +168,14 @@ class Examples:
         protocols: Sequence[str] = tuple(PROTOCOLS),
         base: str = "subspace",
         both_scales: bool = False,
+        noise: tuple[float, float] | None = None,
+        gain: float = 1.0,
+        folder: Path | None = None,
         device: str = "cpu",
     ) -> Examples:
-        """Simulate a pair from every sharp cube with every protocol.
+        """Simulate a pair from every sharp cube with every protocol, and another one with `noise` if it is given.
+
+        Results of the base are kept in `folder`.
 
         Raises
         ------
@@ -182,19 +185,25 @@ class Examples:
             If one is not finite or cannot be simulated.
         """
         check_one_sensor(cubes)
-        made = [Example.of(cube, ratio, name, srf, base, device) for cube in cubes for name in protocols]
+        levels = (None,) if noise is None else (None, noise)
+        makings = [Making(ratio, name, srf, level) for name in protocols for level in levels]
+        bases = Bases(base, folder)
+        made = [Example.of(cube, making, bases, device) for cube in cubes for making in makings]
         small: list[Example] = []
-        for cube, name in product(cubes if both_scales else (), protocols):
+        for cube, making in product(cubes if both_scales else (), makings):
             # a pair may be too small to degrade again
             with suppress(SceneError):
-                small.append(Example.one_scale_down(cube, ratio, name, srf, base, device))
-        return cls(made, ratio, base, small)
+                small.append(Example.one_scale_down(cube, making, bases, device))
+        return cls(made, ratio, base, small, gain)
 
     def batch(self, rng: np.random.Generator, count: int, side: int) -> Batch:
         """Return `count` random crops of `side` pixels, rotated by multiples of 90 degrees and mirrored at random."""
         import torch
 
         crops = [self._crop(rng, side) for _ in range(count)]
+        if self.gain != 1:
+            gains = self.gain ** rng.uniform(-1, 1, count)
+            crops = [tuple(image * gain for image in crop) for crop, gain in zip(crops, gains.tolist(), strict=True)]
         return Batch(*(torch.stack(images) for images in zip(*crops, strict=True)))
 
     def _crop(self, rng: np.random.Generator, side: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
