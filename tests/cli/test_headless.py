@@ -11,6 +11,7 @@ from PIL import Image
 from napari_specfusion import open_cube
 from napari_specfusion.cli import headless
 from napari_specfusion.errors import OutputError
+from napari_specfusion.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ def test_the_headless_demo_makes_table_picture_and_cube(tmp_path: Path) -> None:
     result = headless.run_headless(tmp_path / "out", size=192, minutes=0.05, stream=report)
 
     names = list(result.qualities)
-    assert set(names) == {"bicubic", "gsa", "glp", "subspace", "lso-s-cave-x4", "lso-s fitted"}
+    assert set(names) == {*METHODS, "lso-s-cave-x4", "lso-s fitted"}
     assert names[-1] == "lso-s fitted"
     assert f"{names[-2]} was chosen" in report.getvalue()
     assert all(name in report.getvalue() for name in result.qualities)
@@ -47,7 +48,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_work(tmp_path: Path)
 def test_a_scene_too_small_to_learn_from_does_without_the_network(tmp_path: Path) -> None:
     report = io.StringIO()
     result = headless.run_headless(tmp_path, size=64, stream=report)
-    assert list(result.qualities)[-1] == "subspace"
+    assert list(result.qualities)[-1] == "detail"
     assert "lso-s is left out" in report.getvalue()
 
 

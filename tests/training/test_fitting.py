@@ -9,6 +9,7 @@ import pytest
 
 from napari_specfusion.errors import Cancelled, ModelError, SceneError
 from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.methods.registry import DEFAULT_METHOD
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.training import fitting
 from napari_specfusion.training.fitting import fit
@@ -105,4 +106,4 @@ def test_it_gains_on_a_panchromatic_guide(scene: Scene) -> None:
     def error(model: object) -> float:
         return float(np.mean((fuse(scene, model=model).read() - reference) ** 2))
 
-    assert error(fitted) < error("subspace")
+    assert error(fitted) < error(DEFAULT_METHOD)

@@ -150,7 +150,7 @@ def _measure(task: dict[str, Any]) -> dict[str, float]:
         pair = Scene(hsi, Cube.from_array(stored["guide"]), task["ratio"])
     model = open_model(task["source"], task["ratio"])
     # loads every library that fusing needs
-    fuse(blind(sample_scene(32, 4)))
+    fuse(blind(sample_scene(32, 4)), model="subspace")
     before = peak_memory()
     fuse(pair, model=model)
     # the kernel's count may fall by a few pages

@@ -48,7 +48,8 @@ class CubePass:
 class CalibratedScene:
     """A scene with its sampling and its moments, each computed once, when it is first needed.
 
-    Methods are prepared with it. A fusion reads the pair twice at most: in one pass here, and in the tiles. Calibration
+    Methods are prepared with it. A fusion reads the pair twice at most, in one pass here and in the tiles; the
+    detail regression reads the guide once more. Calibration
     and moments read bounded samples in addition. A pair of up to 256 MB is read once and kept.
 
     Parameters

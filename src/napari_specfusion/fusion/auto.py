@@ -35,8 +35,9 @@ __all__ = ["Choice", "choose"]
 SIDE = 256
 # pixels per side below which a trial misleads: on 16 x 16 pixels of EnMAP it favours GLP, which is 4 dB worse there
 SMALLEST = 24
-# dB by which a method must beat a simpler one, and a learned one those without weights
-MARGIN, LEARNED_MARGIN = 0.02, 0.1
+# dB by which another method without weights must beat `detail`, and weights may lag behind it: the trial has few
+# pixels to learn from, and networks are at a scale that they were hardly trained for.
+MARGIN, LEARNED_MARGIN = 0.5, -0.1
 # a spectral angle counts as worse only beyond this factor; from there on it counts like PSNR, in dB
 EQUAL_ANGLE = 1.1
 # cap on a band's PSNR in dB: that of a constant band can be infinite
@@ -77,10 +78,9 @@ def choose(
 ) -> Choice:
     """Try methods on the scene at reduced resolution and choose the best.
 
-    Both images are degraded once more with the pair's own sampling; the original cube is then the reference. The
-    highest PSNR wins. A method must beat the simpler ones before it by 0.02 dB; a learned one must beat them and
-    `subspace` by 0.1 dB. Spectral angles that differ by more than a tenth count as well, but a learned method with a
-    lower PSNR than `subspace` is never chosen.
+    Both images are degraded once more with the pair's own sampling; the original cube is then the reference. What has
+    been right comes first: `detail`, or weights that were trained for the pair's sensor if they are no worse there
+    than `detail`. Another method must beat it clearly. Spectral angles that differ by more than a tenth count as well.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def choose(
     Returns
     -------
     Choice
-        A model for `fuse`: `subspace`, untried, if the cube is too small or no method could be tried.
+        A model for `fuse`: `detail`, untried, if the cube is too small or no method could be tried.
 
     Raises
     ------
@@ -182,24 +182,14 @@ def _peak(cube: Cube) -> float:
 
 
 def _best(scores: Mapping[str, Quality]) -> str:
-    """Return the name of the method to use; simpler ones come first."""
-    # a learned method must not have a lower PSNR, whatever its angle
-    least = _level(scores[DEFAULT_METHOD]) if DEFAULT_METHOD in scores else -math.inf
-    names = sorted(
-        (n for n in scores if n in METHODS or _level(scores[n]) >= least),
-        key=lambda name: name not in METHODS,
-    )
-    best = names[0]
-    for name in names[1:]:
-        rivals = [best]
-        if name not in METHODS and DEFAULT_METHOD in scores:
-            rivals.append(DEFAULT_METHOD)
-        if all(
-            _advantage(scores[name], scores[rival])
-            > (LEARNED_MARGIN if name not in METHODS and rival in METHODS else MARGIN)
-            for rival in rivals
-        ):
-            best = name
+    """Return the name of the method to use."""
+    best, gain = (DEFAULT_METHOD, 0.0) if DEFAULT_METHOD in scores else (next(iter(scores)), 0.0)
+    standard = scores[best]
+    for name in scores:
+        # the surplus over what it must reach
+        surplus = _advantage(scores[name], standard) - (MARGIN if name in METHODS else LEARNED_MARGIN)
+        if name != DEFAULT_METHOD and surplus > gain:
+            best, gain = name, surplus
     return best
 
 

@@ -33,7 +33,6 @@ from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, FusionError, ModelError, OutputError, SceneError
 from napari_specfusion.fusion.result import MemoryStore, Result, ResultStore, check_output
 from napari_specfusion.fusion.resume_key import job_key
-from napari_specfusion.methods.registry import DEFAULT_METHOD
 from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.tiling.tile_reader import TileReader, Window
 from napari_specfusion.tiling.tile_runner import TilePredictor, tile_grid
@@ -93,7 +92,7 @@ def fuse(
     hsi: CubeLike | Scene | CalibratedScene,
     guide: CubeLike | None = None,
     *,
-    model: ModelLike = DEFAULT_METHOD,
+    model: ModelLike = "auto",
     ratio: Fraction | int | float | None = None,
     align: bool = True,
     wavelengths: ArrayLike | None = None,

@@ -58,7 +58,7 @@ class Detail:
     summary = (
         "Learns the cube's detail from many features of the guide, then fits both images. The best without training."
     )
-    reference = "random features after Rahimi and Recht 2007; FUSE, Wei et al. 2015"
+    reference = "after Rahimi and Recht 2007"
     mixed_precision = False
 
     def prepare(

@@ -37,5 +37,5 @@ METHODS: Mapping[str, TrainingFree] = MappingProxyType(
 )
 """Methods that need no weights, simplest first."""
 
-DEFAULT_METHOD = "subspace"
+DEFAULT_METHOD = "detail"
 """The method with the best results overall when nothing is known about a scene."""

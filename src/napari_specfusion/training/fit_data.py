@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import ModelError, SceneError
-from napari_specfusion.methods.subspace import Subspace
+from napari_specfusion.methods.registry import DEFAULT_METHOD, METHODS
 from napari_specfusion.networks.residual import Residual
 from napari_specfusion.simulation.reduced import reduced
 from napari_specfusion.tiling.tile_runner import predict_whole
@@ -68,7 +68,7 @@ class FitData:
         if height < PATCH or width * (1 - HELD_OUT) < PATCH:
             raise SceneError(
                 f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to degrade by "
-                f"{ratio} once more and train on; use the subspace method."
+                f"{ratio} once more and train on; use a method without weights."
             )
         basis = calibrated.moments.principal_directions()[1][:, : min(DIRECTIONS, scene.hsi.bands)]
         truth, guide = small.reference.read(), small.guide.read()
@@ -76,7 +76,7 @@ class FitData:
         live = present.any(axis=(1, 2))
         finite = present[live].all(axis=0) & np.isfinite(guide).all(axis=0)
         truth, guide = np.nan_to_num(truth), np.nan_to_num(guide)
-        base = torch.as_tensor(predict_whole(Subspace().prepare(CalibratedScene(small)), small))
+        base = torch.as_tensor(predict_whole(METHODS[DEFAULT_METHOD].prepare(CalibratedScene(small)), small))
         project = torch.as_tensor(np.ascontiguousarray(basis.T), dtype=torch.float32)
         return cls(
             basis,
@@ -168,7 +168,7 @@ class Windows:
 
         scene, sampling = calibrated.scene, calibrated.sampling
         ratio = int(scene.factor)
-        predictor = Subspace().prepare(calibrated)
+        predictor = METHODS[DEFAULT_METHOD].prepare(calibrated)
         shape = padded_shape(scene.shape, scene.factor)
         # whole cells inside the image, with the reach of the PSF around them
         border = math.ceil((sampling.psf.radius + max(map(abs, sampling.shift))) / ratio) + 1

@@ -19,6 +19,7 @@ import numpy as np
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, ModelError
+from napari_specfusion.methods.registry import DEFAULT_METHOD
 from napari_specfusion.networks.registry import DEFAULT_NETWORK, create_model
 from napari_specfusion.networks.residual import start_at_zero
 from napari_specfusion.progress import Progress, Watch
@@ -97,7 +98,7 @@ def fit(
     device: str = "auto",
     seed: int = 0,
 ) -> Fitted:
-    """Fit a network to `scene`, to correct the result of the `subspace` method.
+    """Fit a network to `scene`, to correct the result of the default method, `detail`.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def fit(
     -------
     Fitted
         A method for ``fuse(..., model=...)``. If the network is no better on the held-out part, it is dropped, `fuse`
-        returns the subspace result, and the message says so.
+        returns that method's result, and the message says so.
 
     Raises
     ------
@@ -202,7 +203,7 @@ def fit(
             base_score,
             base_score,
             f"The network changed the held-out part by {gain:+.2f} dB after {step} steps, too little to keep it: "
-            "the subspace result is used.",
+            f"the {DEFAULT_METHOD} result is used.",
             model,
         )
     message = f"The network gains {gain:.2f} dB on the held-out part after {step} steps."

@@ -47,7 +47,7 @@ class ModelCard:
     window
         Side in HR pixels of the windows for a network with global operations; None for a local one.
     base
-        Method whose result the network corrects: ``"subspace"`` or ``"bicubic"``.
+        Method whose result the network corrects: ``"detail"``, ``"subspace"`` or ``"bicubic"``.
     wavelengths
         Band centres in nm.
     response

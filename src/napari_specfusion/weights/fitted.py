@@ -1,4 +1,4 @@
-"""A network fitted on one scene: it predicts, in the spectral subspace, the residual of the `subspace` result."""
+"""A network fitted on one scene: it predicts, in the spectral subspace, the residual of another method's result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_specfusion.errors import ModelError
-from napari_specfusion.methods.subspace import Subspace
+from napari_specfusion.methods.registry import DEFAULT_METHOD, METHODS
 from napari_specfusion.networks.registry import DEFAULT_NETWORK
 from napari_specfusion.networks.residual import Residual, ResidualPredictor
 from napari_specfusion.weights.card import ModelCard
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_specfusion.calibration.calibrated import CalibratedScene
-    from napari_specfusion.methods.linear import LinearPredictor
+    from napari_specfusion.tiling.contract import Predictor
 
 __all__ = ["Fitted"]
 
@@ -37,6 +37,10 @@ class Fitted:
         PSNR in dB of base and result on the part of the low-resolution scene that was held out.
     message
         The outcome of the fit, in words.
+    model
+        The network's name.
+    base
+        Name of the method whose result it corrects.
     """
 
     residual: Residual | None
@@ -45,6 +49,7 @@ class Fitted:
     score: float
     message: str
     model: str = DEFAULT_NETWORK
+    base: str = DEFAULT_METHOD
 
     mixed_precision = False
 
@@ -65,11 +70,11 @@ class Fitted:
     def of(cls, residual: Residual, card: ModelCard) -> Fitted:
         """Return the fitted network of a weight file."""
         base_score, score = (card.scores.get(key, math.nan) for key in ("base_psnr", "psnr"))
-        return cls(residual, card.strength, base_score, score, card.message, card.network)
+        return cls(residual, card.strength, base_score, score, card.message, card.network, card.base)
 
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
-    ) -> LinearPredictor | ResidualPredictor:
+    ) -> Predictor:
         """Prepare the base for the scene and put the network on top.
 
         Raises
@@ -78,7 +83,7 @@ class Fitted:
             If the scene has other bands than the one it was fitted on.
         """
         scene = calibrated.stated
-        base = Subspace().prepare(calibrated, device=device, dtype=dtype)
+        base = METHODS[self.base].prepare(calibrated, device=device, dtype=dtype)
         if self.residual is None:
             return base
         bands, guides = len(self.residual.basis), len(self.residual.guide_centre)
@@ -104,7 +109,7 @@ class Fitted:
         card = ModelCard(
             kind="fitted",
             network=self.model,
-            base="subspace",
+            base=self.base,
             scores={"psnr": self.score, "base_psnr": self.base_score},
             strength=self.strength,
             message=self.message,
