@@ -63,13 +63,13 @@ def watched(pair: Scene) -> tuple[Scene, Counted, Counted]:
 def searches(monkeypatch: pytest.MonkeyPatch) -> list[Scene]:
     """Return the scenes whose PSF and shift were searched."""
     done: list[Scene] = []
-    search = estimate._search
+    search = estimate.search
 
     def noting(scene: Scene, *rest: Any) -> Any:
         done.append(scene)
         return search(scene, *rest)
 
-    monkeypatch.setattr(estimate, "_search", noting)
+    monkeypatch.setattr(estimate, "search", noting)
     return done
 
 

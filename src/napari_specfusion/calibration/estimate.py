@@ -8,7 +8,7 @@ shows whether the two images belong together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, nnls
+from scipy.optimize import nnls
 
 from napari_specfusion.calibration.noise import cube_noise, guide_noise
+from napari_specfusion.calibration.search import search
 from napari_specfusion.data.scene import Finding
 from napari_specfusion.data.summary import html_summary, psf_text, text_summary
 from napari_specfusion.errors import CalibrationError
@@ -29,40 +30,17 @@ from napari_specfusion.sensor.srf import Srf
 if TYPE_CHECKING:
     from napari_specfusion.calibration.bands import BandGeometry
     from napari_specfusion.calibration.moments import PairMoments
+    from napari_specfusion.calibration.search import Residual
     from napari_specfusion.data.scene import Scene
 
 __all__ = ["Calibration", "Match", "calibration_of"]
 
 Verdict = Literal["good", "doubtful", "unrelated"]
-Residual = Callable[[Sampling], float]
 
 COMPONENTS = 15
 # side of the search window for PSF and shift in LR pixels, and at most how many HR pixels it may cover
 WINDOW, SMALLEST_WINDOW, SHARP_WINDOW = 160, 32, 1280
-# candidates of the coarse scan reach this many LR pixels each way
-REACH = 1.5
 GOOD, UNRELATED = 0.5, 0.8
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """A shape of PSF to try.
-
-    `psf` makes a PSF from a size and a ratio, both in HR pixels; the size to start from and its range are in LR pixels.
-    """
-
-    psf: Callable[[float, float], Psf]
-    size: float
-    smallest: float
-    largest: float
-
-
-SHAPES = (
-    _Shape(lambda sigma, _: Psf(sigma), 0.5, 0.15, 1.5),
-    _Shape(lambda width, _: Psf.box(width), 1.0, 0.3, 3.0),
-    # a Gaussian truncated to the LR pixel's own cell
-    _Shape(lambda sigma, ratio: Psf(sigma, ratio), 0.4, 0.1, 1.5),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +178,7 @@ class Match:
         neutral = residual_of(
             Sampling(scene.factor, scene.psf or Psf(float(scene.factor) / 2), scene.shift or (0.0, 0.0))
         )
-        sampling, residual, at_border = _search(scene, residual_of)
+        sampling, residual, at_border = search(scene, residual_of)
         return cls(sampling, residual, max(neutral, residual), at_border, guide_noise(window.guide.read()))
 
 
@@ -219,66 +197,6 @@ def calibration_of(scene: Scene, match: Match, moments: PairMoments, bands: Band
         match.at_border,
         bands,
     )
-
-
-def _search(scene: Scene, residual_of: Residual) -> tuple[Sampling, float, bool]:
-    """Return the sampling with the smallest residual, that residual, and whether its shift lies at the search border.
-
-    A coarse scan of shifts comes first, then a simplex search for each PSF shape.
-    """
-    ratio = float(scene.factor)
-    step = max(ratio / 4, 1.0)
-    count = math.ceil(REACH * ratio / step)
-    limit = (count + 1) * step
-
-    start = scene.shift
-    if start is None:
-        probe = scene.psf or Psf(ratio / 2)
-        moves = [(i * step, j * step) for i in range(-count, count + 1) for j in range(-count, count + 1)]
-        start = min(moves, key=lambda move: residual_of(Sampling(scene.factor, probe, move)))
-    shapes = SHAPES if scene.psf is None else SHAPES[:1]
-    residual, sampling = min((_refine(scene, residual_of, start, limit, shape) for shape in shapes), key=itemgetter(0))
-    at_border = scene.shift is None and max(map(abs, sampling.shift)) > limit - 1.01 * step
-    return sampling, residual, at_border
-
-
-def _refine(
-    scene: Scene, residual_of: Residual, start: tuple[float, float], limit: float, shape: _Shape
-) -> tuple[float, Sampling]:
-    """Refine the shift and the size of a PSF of one shape where `scene` does not state them."""
-    # everything in LR pixels, so that one tolerance fits all
-    ratio = float(scene.factor)
-    free = np.array([scene.shift is None, scene.shift is None, scene.psf is None])
-    origin = np.array([start[0] / ratio, start[1] / ratio, shape.size])
-    spread = np.diag([0.15, 0.15, 0.4 * shape.size])[free][:, free]
-    bounds = np.array([(-limit / ratio, limit / ratio)] * 2 + [(shape.smallest, shape.largest)])[free]
-
-    def sampling_at(part: NDArray[np.float64]) -> Sampling:
-        point = origin.copy()
-        point[free] = part
-        y, x, size = (point * ratio).tolist()
-        return Sampling(
-            scene.factor, scene.psf or shape.psf(size, ratio), (y, x) if scene.shift is None else scene.shift
-        )
-
-    def cost(part: NDArray[np.float64]) -> float:
-        return math.log(max(residual_of(sampling_at(part)), 1e-12))
-
-    if not free.any():
-        return math.exp(cost(origin[free])), sampling_at(origin[free])
-    found = minimize(
-        cost,
-        origin[free],
-        method="Nelder-Mead",
-        bounds=bounds.tolist(),
-        options={
-            "initial_simplex": origin[free] + np.vstack([np.zeros(len(spread)), spread]),
-            "xatol": 2e-3,
-            "fatol": 1e-3,
-            "maxfev": 250,
-        },
-    )
-    return math.exp(float(found.fun)), sampling_at(np.asarray(found.x, dtype=np.float64))
 
 
 def _window(scene: Scene, watch: Watch) -> Scene:

@@ -37,7 +37,7 @@ SIDE = 256
 SMALLEST = 24
 # dB by which another method without weights must beat `detail`, and weights may lag behind it: the trial has few
 # pixels to learn from, and networks are at a scale that they were hardly trained for.
-MARGIN, LEARNED_MARGIN = 0.5, -0.1
+MARGIN, LEARNED_MARGIN = 1.0, -0.1
 # a spectral angle counts as worse only beyond this factor; from there on it counts like PSNR, in dB
 EQUAL_ANGLE = 1.1
 # cap on a band's PSNR in dB: that of a constant band can be infinite

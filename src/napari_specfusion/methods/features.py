@@ -226,7 +226,10 @@ def _waves(angle: torch.Tensor) -> torch.Tensor:
     """Return cosine and sine ``(2 F, N)`` of angles ``(F, N)``, those of one frequency beside each other."""
     import torch
 
-    return torch.stack([angle.cos(), angle.sin()], 1).flatten(0, 1)
+    waves = torch.empty((len(angle), 2, angle.shape[1]), dtype=angle.dtype, device=angle.device)
+    torch.cos(angle, out=waves[:, 0])
+    torch.sin(angle, out=waves[:, 1])
+    return waves.flatten(0, 1)
 
 
 def _like(array: NDArray[np.float64], tensor: torch.Tensor) -> torch.Tensor:

@@ -322,15 +322,16 @@ def _detail(images: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
 
     def summed(planes: torch.Tensor) -> torch.Tensor:
         across = planes.clone()
-        across[..., 1:] += near * planes[..., :-1]
-        across[..., :-1] += near * planes[..., 1:]
+        across[..., 1:].add_(planes[..., :-1], alpha=near)
+        across[..., :-1].add_(planes[..., 1:], alpha=near)
         both = across.clone()
-        both[..., 1:, :] += near * across[..., :-1, :]
-        both[..., :-1, :] += near * across[..., 1:, :]
+        both[..., 1:, :].add_(across[..., :-1, :], alpha=near)
+        both[..., :-1, :].add_(across[..., 1:, :], alpha=near)
         return both
 
     weight = usable.to(images.dtype)
-    return images - summed(images * weight) / summed(weight).clamp_min(1e-6)
+    seen = images if bool(usable.all()) else images * weight
+    return images - summed(seen).div_(summed(weight).clamp_min(1e-6))
 
 
 def _cut(count: int, step: int) -> list[slice]:
