@@ -70,12 +70,13 @@ def test_a_training_has_the_options_of_the_dataclass() -> None:
 def test_every_option_of_a_training_can_be_typed() -> None:
     line = (
         "train --data x --out y --model lso --ratio 8 --base bicubic --protocol lso --loss l1+sam --one-scale "
-        "--directions 5 --steps 10 --batch 2 --patch 32 --rate 1e-2 --seed 7 --validate-every 3 --validation a b "
+        "--directions 5 --steps 10 --batch 2 --patch 32 --rate 1e-2 --seed 7 --validate-every 3 --noise 30 40 "
+        "--gain 1.2 --validation a b "
         "--srf pan --start w.safetensors --white 255 --device cpu --compile"
     )
     values = parsed(line)
     assert vars(values.pop("options")) == vars(
-        TrainingOptions("lso", 8, "bicubic", ("lso",), "l1+sam", False, 5, 10, 2, 32, 1e-2, 7, 3)
+        TrainingOptions("lso", 8, "bicubic", ("lso",), "l1+sam", False, 5, 10, 2, 32, 1e-2, 7, 3, (30.0, 40.0), 1.2)
     )
     assert values == {
         "data": Path("x"),

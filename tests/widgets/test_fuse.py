@@ -212,7 +212,7 @@ def test_a_network_is_fitted_on_the_scene(
     fuse = dock("Fuse")
     ready(qtbot, fuse)
     pick(fuse, "fit")
-    fuse.minutes_spin.setValue(0.1)
+    fuse.minutes_spin.setValue(0.3)
     fuse.start()
     qtbot.waitUntil(lambda: "Fitting" in fuse.status.text(), timeout=TIMEOUT)
     qtbot.waitUntil(lambda: fuse._run is None, timeout=3 * TIMEOUT)

@@ -47,16 +47,16 @@ class TrainingOptions:
         Crops in each step.
     patch
         Side of a crop in pixels; a multiple of the ratio.
-    noise
-        Every pair is also made with this noise: SNR of cube and guide in dB. None makes them without noise only.
-    gain
-        Brightness changes at random by this factor at most; None leaves it.
     rate
         Highest learning rate; it warms up, then falls along a cosine.
     seed
         Seed of the weights and the crops.
     validate_every
         Steps between two validations.
+    noise
+        Every pair is also made with this noise: SNR of cube and guide in dB. None makes them without noise only.
+    gain
+        Brightness changes at random by this factor at most; None leaves it.
     """
 
     model: str = DEFAULT_NETWORK
@@ -69,11 +69,11 @@ class TrainingOptions:
     steps: int = 4000
     batch: int = 8
     patch: int = 64
-    noise: tuple[float, float] | None = None
-    gain: float | None = None
     rate: float = RATE
     seed: int = 0
     validate_every: int = 250
+    noise: tuple[float, float] | None = None
+    gain: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("directions", "steps", "batch", "patch", "validate_every"):
