@@ -20,7 +20,7 @@ from napari_specfusion.quality.metrics import evaluate
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.training import TrainingOptions, TrainingProgress, train
 from napari_specfusion.training import trainer as trainer_module
-from napari_specfusion.training.options import FINAL_RATE
+from napari_specfusion.training.options import FINAL_RATE, LOSSES
 from napari_specfusion.weights.load import load_weights
 
 if TYPE_CHECKING:
@@ -243,11 +243,21 @@ def test_scenes_for_validation_must_be_some(scenes: list[Cube], tmp_path: Path, 
         {"protocols": ()},
         {"rate": 0.0},
         {"batch": -1},
+        {"gain": 0.5},
     ],
 )
 def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(ModelError):
         TrainingOptions(**wrong)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_is_relative_to_the_base(scenes: list[Cube], tmp_path: Path, loss: str) -> None:
+    train(scenes, tmp_path, dataclasses.replace(SHORT, loss=loss, steps=2), validation=1)
+    (row,) = csv.DictReader((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines())
+    # an untrained network leaves the base: 1, and 1 or 0.1 for what is added
+    expected = {"l1": 1.0, "l1+l2": 2.0, "l1+sam": 1.1}[loss]
+    assert float(row["loss"]) == pytest.approx(expected, rel=0.4)
 
 
 def test_a_training_that_runs_away_is_stopped(

@@ -15,6 +15,7 @@ __all__ = ["VALIDATION_SCENES", "TrainingOptions", "TrainingProgress"]
 VALIDATION_SCENES = 2
 """Default number of scenes that are held out for validation."""
 
+LOSSES = ("l1", "l1+l2", "l1+sam")
 RATE = 1e-3
 FINAL_RATE = 0.02
 WARM_UP = 100
@@ -35,7 +36,8 @@ class TrainingOptions:
     protocols
         Protocols that simulate the training pairs.
     loss
-        ``"l1"``, or ``"l1+sam"``, which adds the spectral angle.
+        ``"l1"``; ``"l1+l2"``, which adds the squared error, so that the few pixels with large errors count more; or
+        ``"l1+sam"``, which adds the spectral angle.
     both_scales
         Also train on the pairs at reduced resolution, which make up a quarter of the crops. Ignored with base
         ``"bicubic"``.
@@ -83,8 +85,8 @@ class TrainingOptions:
             raise ModelError(f"The patch is {self.patch} pixels; it must be a multiple of the ratio {self.ratio}.")
         if self.base not in BASES:
             raise ModelError(f"The base is {self.base!r}; choose one of {', '.join(BASES)}.")
-        if self.loss not in ("l1", "l1+sam"):
-            raise ModelError(f"The loss is {self.loss!r}; choose l1 or l1+sam.")
+        if self.loss not in LOSSES:
+            raise ModelError(f"The loss is {self.loss!r}; choose one of {', '.join(LOSSES)}.")
         unknown = set(self.protocols) - set(PROTOCOLS)
         if unknown or not self.protocols:
             raise ModelError(f"The protocols are {self.protocols}; choose from {', '.join(PROTOCOLS)}.")

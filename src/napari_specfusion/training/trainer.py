@@ -68,7 +68,7 @@ class Trainer:
         self.options, self.train_set, self.val_set, self.device = options, train_set, val_set, device
         torch.manual_seed(options.seed)
         rng = np.random.default_rng([options.seed, 2**32 - 1])
-        self.residual, self.unit = _numbers(train_set.batch(rng, NUMBERS_CROPS, options.patch), options)
+        self.residual, self.unit, self.power = _numbers(train_set.batch(rng, NUMBERS_CROPS, options.patch), options)
         if start is not None:
             numbers = start.residual
             if (len(numbers.basis), len(numbers.guide_centre)) != (len(self.unit), len(train_set.pairs[0].guide)):
@@ -123,6 +123,8 @@ class Trainer:
             fused = replace(self.residual, module=self.called).on(batch.guide, batch.base)
         error = (fused.float() - batch.truth).abs() / self.unit
         loss = error.mean()
+        if options.loss == "l1+l2":
+            loss = loss + (fused.float() - batch.truth).square().mean() / self.power
         if options.loss == "l1+sam":
             loss = loss + ANGLE_WEIGHT * _angle(fused.float(), batch.truth) / _angle(batch.base, batch.truth)
         self.optimiser.zero_grad(set_to_none=True)
@@ -239,8 +241,8 @@ class Trainer:
         self.best = None if best is None else Best(score=best["grade"], **{k: best[k] for k in best if k != "grade"})
 
 
-def _numbers(batch: Batch, options: TrainingOptions) -> tuple[Residual, torch.Tensor]:
-    """Return a `Residual` without its network, and the mean error of the base ``(B, 1, 1)``."""
+def _numbers(batch: Batch, options: TrainingOptions) -> tuple[Residual, torch.Tensor, float]:
+    """Return a `Residual` without its network, and the base's mean error ``(B, 1, 1)`` and mean squared error."""
     guide, base, truth = (image.double().transpose(0, 1).flatten(1).cpu().numpy() for image in batch)
     error = truth - base
     basis = np.linalg.eigh(np.cov(base))[1][:, ::-1][:, : options.directions].copy()
@@ -255,7 +257,7 @@ def _numbers(batch: Batch, options: TrainingOptions) -> tuple[Residual, torch.Te
         (1.5 * size).clip(TINY),
     )
     unit = np.abs(error).mean(axis=1).clip(TINY).astype(np.float32)[:, None, None]
-    return residual, batch.truth.new_tensor(unit)
+    return residual, batch.truth.new_tensor(unit), max(float(np.mean(error**2)), TINY**2)
 
 
 def _angle(fused: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
