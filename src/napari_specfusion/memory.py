@@ -60,6 +60,8 @@ KEPT_PAIR = 256_000_000
 TILE = 256_000_000
 # terms of the guide in the geometry of each band, a few rows of a tile at a time
 EXPANDED = 16_000_000
+# features of a block of the guide that are computed at a time
+FEATURES = 64_000_000
 # images that the detail regression learned, kept so that tiles need not compute them
 LEARNED = 128_000_000
 # windows of a global network that are kept for the next tile

@@ -82,8 +82,8 @@ def test_the_sums_do_not_depend_on_the_blocks(pair, monkeypatch):
     _, found, _ = learned(calibrated)
     from napari_specfusion.methods import learned as module
 
-    monkeypatch.setattr(module, "BLOCK_ROWS", 8)
-    monkeypatch.setattr(module, "BLOCK_COLUMNS", 24)
+    monkeypatch.setattr(module, "BLOCK_HEIGHT", 32)
+    monkeypatch.setattr(module, "BLOCK_WIDTH", 96)
     monkeypatch.setattr(module, "TOGETHER", 5)
     _, again, _ = learned(calibrated)
     np.testing.assert_allclose(again.weights, found.weights, rtol=1e-2, atol=1e-3 * np.abs(found.weights).max())

@@ -35,8 +35,8 @@ __all__ = ["LearnedTerms", "learned_terms", "regress"]
 
 # standard deviation in LR pixels of the mean that is subtracted to leave detail: four neighbours count a little
 MEAN_WIDTH = 0.35
-# LR pixels of a block along each axis, and frequencies at a time
-BLOCK_ROWS, BLOCK_COLUMNS, FREQUENCIES = 32, 512, 50
+# HR pixels of a block along each axis, at least MIN_SIDE LR pixels, and frequencies at a time, at most
+BLOCK_HEIGHT, BLOCK_WIDTH, MIN_SIDE, FREQUENCIES = 256, 1024, 8, 50
 # side in LR pixels of the blocks that are dealt out to two halves, at most; at least four along each side of the cube
 HALF = 8
 # LR columns whose rows of the blur matrix are multiplied together, as a dense block
@@ -174,12 +174,14 @@ def regress(
     valid = calibrated.valid
     height, width = valid.shape
     side = max(1, min(HALF, height // 4, width // 4))
+    ratio = calibrated.stated.factor
+    step_y, step_x = (max(MIN_SIDE, int(size / ratio)) for size in (BLOCK_HEIGHT, BLOCK_WIDTH))
     halves: Halves | None = None
     parts = [
-        (slice(top, min(top + BLOCK_ROWS, sample.stop)), slice(left, min(left + BLOCK_COLUMNS, width)))
+        (slice(top, min(top + step_y, sample.stop)), slice(left, min(left + step_x, width)))
         for sample in sample_rows(height, width, calibrated.stated.hsi.bands)
-        for top in range(sample.start, sample.stop, BLOCK_ROWS)
-        for left in range(0, width, BLOCK_COLUMNS)
+        for top in range(sample.start, sample.stop, step_y)
+        for left in range(0, width, step_x)
     ]
     for number, (rows, columns) in enumerate(parts):
         calibrated.watch.tell(number, len(parts), "Learning from the pair")
@@ -222,7 +224,9 @@ def _seen(calibrated: CalibratedScene, features: Features, rows: slice, columns:
         dense = np.ascontiguousarray(piece[:, near].toarray().T, dtype=np.float32)
         pieces.append((slice(start, start + TOGETHER), _within(near, wide), torch.as_tensor(dense, device=device)))
     found = torch.empty((features.count, rows.stop - rows.start, columns.stop - columns.start), device=device)
-    for part, block in features.blocks(inputs.flatten(1), FREQUENCIES):
+    pixels = inputs.shape[1] * inputs.shape[2]
+    size = max(1, min(FREQUENCIES, memory.FEATURES // (8 * pixels)))
+    for part, block in features.blocks(inputs.flatten(1), size):
         calibrated.watch.check()
         shorter = torch.matmul(down_y, block.view(len(block), *inputs.shape[1:]))
         for kept, inner, factor in pieces:

@@ -64,9 +64,10 @@ class Halves:
 
     def add(self, half: int, features: torch.Tensor, wanted: torch.Tensor) -> None:
         """Add N pixels to a half: `features` ``(K, N)`` and `wanted` ``(p, N)``."""
-        self.gram[half] += (features @ features.T).double().cpu().numpy()
-        self.cross[half] += (features @ wanted.T).double().cpu().numpy()
-        self.square[half] += wanted.double().square().sum(1).cpu().numpy()
+        # in double precision on the processor, since not every device has it
+        self.gram[half] += (features @ features.T).cpu().double().numpy()
+        self.cross[half] += (features @ wanted.T).cpu().double().numpy()
+        self.square[half] += wanted.cpu().double().square().sum(1).numpy()
         self.counts[half] += features.shape[1]
 
 
