@@ -112,9 +112,9 @@ JUST, NOT_QUITE = 0.01, -0.01
         # what has been right stays unless another method is clearly better
         ({"glp": quality(40 + MARGIN + NOT_QUITE), "detail": quality(40.0)}, "detail"),
         ({"glp": quality(40 + MARGIN + JUST), "detail": quality(40.0)}, "glp"),
-        ({"glp": quality(41.1), "subspace": quality(41.2), "detail": quality(40.0)}, "subspace"),
+        ({"glp": quality(42.1), "subspace": quality(42.2), "detail": quality(40.0)}, "subspace"),
         # a clearly smaller angle counts, too, and against a gain in PSNR
-        ({"glp": quality(40.0, 1.0), "detail": quality(40.0, 1.3)}, "glp"),
+        ({"glp": quality(41.0, 1.0), "detail": quality(40.0, 1.3)}, "glp"),
         ({"glp": quality(40.0, 1.0), "detail": quality(42.0, 1.3)}, "detail"),
         # weights for the sensor need not be better
         ({"net": quality(40 + LEARNED_MARGIN + JUST), "detail": quality(40.0)}, "net"),
