@@ -36,7 +36,7 @@ def psnr(fused, reference):
     return 10 * np.log10(reference.max() ** 2 / np.mean((fused - reference) ** 2))
 
 
-@pytest.mark.parametrize("name", ["gsa", "glp", "subspace"])
+@pytest.mark.parametrize("name", ["gsa", "glp", "subspace", "detail"])
 def test_the_bands_keep_their_geometry(displaced, predict, name):
     reference = displaced.reference.read()
     aware, blind = CalibratedScene(displaced), CalibratedScene(displaced)
@@ -46,7 +46,7 @@ def test_the_bands_keep_their_geometry(displaced, predict, name):
     assert with_it > without + 1
 
 
-@pytest.mark.parametrize("name", ["gsa", "glp", "subspace"])
+@pytest.mark.parametrize("name", ["gsa", "glp", "subspace", "detail"])
 @pytest.mark.parametrize("core", [16, 48])
 def test_tiles_agree_with_the_whole(displaced, predict, name, core):
     predictor = METHODS[name].prepare(CalibratedScene(displaced))
@@ -55,7 +55,7 @@ def test_tiles_agree_with_the_whole(displaced, predict, name, core):
     np.testing.assert_allclose(predict(predictor, displaced, core), whole, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["gsa", "glp", "subspace"])
+@pytest.mark.parametrize("name", ["gsa", "glp", "subspace", "detail"])
 def test_a_few_rows_at_a_time(displaced, predict, name, monkeypatch):
     predictor = METHODS[name].prepare(CalibratedScene(displaced))
     whole = predict(predictor, displaced)
