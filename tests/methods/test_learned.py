@@ -12,6 +12,7 @@ from napari_specfusion import memory
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
+from napari_specfusion.methods.classical import glp
 from napari_specfusion.methods.features import Draws, Features
 from napari_specfusion.methods.learned import learned_terms, regress
 from napari_specfusion.samples.scene import sample_reference
@@ -37,7 +38,7 @@ def learned(calibrated, cube=None):
     values = calibrated.scene.hsi.read().astype(np.float32) if cube is None else cube
     features = Features.of(calibrated.moments, calibrated.scene.guide.shape[1:], DRAWS)
     found = regress(calibrated, features, lambda rows, columns: values[:, rows, columns])
-    return features, found, learned_terms(calibrated, features, found.weights, None)
+    return features, found, learned_terms(calibrated, features, found.weights, glp(calibrated))
 
 
 def test_it_learns_what_no_linear_function_says(pair):
@@ -63,7 +64,7 @@ def test_kept_images_equal_those_of_tiles(pair, monkeypatch):
     calibrated, _ = pair
     features, found, kept = learned(calibrated)
     monkeypatch.setattr(memory, "LEARNED", 0)
-    again = learned_terms(calibrated, features, found.weights, None)
+    again = learned_terms(calibrated, features, found.weights, glp(calibrated))
     assert again.sharp is None
     np.testing.assert_allclose(again.low, kept.low, atol=1e-5)
     box = Box(20, 75, 45, 160)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from operator import attrgetter
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from napari_specfusion.bench.report import (
     Score,
     by_method,
     grid,
+    grouped,
     mean,
     rows_of,
     save_report,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AirborneScore", "markdown", "save_table", "section"]
 
+# what scores are grouped by
+SENSOR, PART = attrgetter("sensor"), attrgetter("part")
 # gains are over BASE in the table, over PLAIN in the picture
 BASE, PLAIN = "subspace", "bicubic"
 MEANS = tuple(column for column in COLUMNS if column.key in ("psnr", "sam", "ergas"))
@@ -87,7 +91,7 @@ class AirborneScore(Score):
 def section(scores: Sequence[AirborneScore]) -> str:
     """Return the means for each method over all sensors and for each one, of one part, as a Markdown table."""
     base = {score.scene: score.psnr for score in scores if score.method == BASE and score.psnr is not None}
-    groups = {"all": list(scores)} | _by_sensor(scores)
+    groups = {"all": list(scores)} | grouped(scores, SENSOR)
     rows = []
     for sensor, found in groups.items() if len(groups) > 2 else list(groups.items())[1:]:
         count = len({score.scene for score in found})
@@ -103,10 +107,10 @@ def markdown(scores: Sequence[AirborneScore], run: Run, cubes: Sequence[SharpCub
         "# Benchmark on airborne and satellite cubes",
         f"{len(cubes)} scenes of {len(sensors)} sensors ({', '.join(sensors)}), blind. {run}.",
     ]
-    for title, found in _parts(scores).items():
+    for title, found in grouped(scores, PART).items():
         parts += [f"## {title}", section(found)]
     parts += ["## Scene by scene", "PSNR [dB] / SAM [deg] / ERGAS / SSIM"]
-    for title, found in _parts(scores).items():
+    for title, found in grouped(scores, PART).items():
         parts += [f"### {title}", scene_table(found)]
     parts += ["## Cubes", _cube_table(cubes)]
     failures = [f"- {s.part}, {s.scene}, {s.label}: {s.failure}" for s in scores if s.failure]
@@ -138,10 +142,10 @@ def _means(
     own: Sequence[AirborneScore], everyone: Sequence[AirborneScore], base: Mapping[str, float]
 ) -> dict[str, float | None]:
     """Return the means of a method, in which each sensor counts the same; None where it did not run on every scene."""
-    grouped = _by_sensor(own)
+    sensors = grouped(own, SENSOR)
     complete = {score.scene for score in own} == {score.scene for score in everyone}
     values: dict[str, float | None] = {
-        column.key: mean(mean(getattr(s, column.key) for s in found) for found in grouped.values())
+        column.key: mean(mean(getattr(s, column.key) for s in found) for found in sensors.values())
         if complete
         else None
         for column in SHOWN
@@ -149,7 +153,7 @@ def _means(
     }
     gains = [
         [score.psnr - base[score.scene] for score in found if score.psnr is not None and score.scene in base]
-        for found in grouped.values()
+        for found in sensors.values()
         if own[0].method != BASE
     ]
     known = [found for found in gains if found]
@@ -160,20 +164,6 @@ def _means(
 
 def _starred(label: str, own: Iterable[AirborneScore]) -> str:
     return label + (r" \*" if any(score.trained_on_sensor for score in own) else "")
-
-
-def _by_sensor(scores: Iterable[AirborneScore]) -> dict[str, list[AirborneScore]]:
-    found: dict[str, list[AirborneScore]] = {}
-    for score in scores:
-        found.setdefault(score.sensor, []).append(score)
-    return found
-
-
-def _parts(scores: Iterable[AirborneScore]) -> dict[str, list[AirborneScore]]:
-    found: dict[str, list[AirborneScore]] = {}
-    for score in scores:
-        found.setdefault(score.part, []).append(score)
-    return found
 
 
 def _cube_table(cubes: Iterable[SharpCube]) -> str:
@@ -197,7 +187,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 def _picture(scores: Sequence[AirborneScore]) -> bytes | None:
     """Draw quality against time, a row for each ratio and noise, a column for each guide."""
-    parts = _parts(scores)
+    parts = grouped(scores, PART)
     guides = dict.fromkeys(score.guide for score in scores)
     rows = dict.fromkeys((score.ratio, score.noise) for score in scores)
     found = {(part[0].ratio, part[0].noise, part[0].guide): _panel(part) for part in parts.values()}
@@ -213,7 +203,7 @@ def _panel(scores: Sequence[AirborneScore]) -> Panel:
         over = base if base else dict.fromkeys((score.scene for score in own), 0.0)
         return mean(
             mean(None if s.psnr is None else s.psnr - over.get(s.scene, 0.0) for s in found)
-            for found in _by_sensor(own).values()
+            for found in grouped(own, SENSOR).values()
         )
 
     said = f"mean gain over {PLAIN} [dB]" if base else "mean PSNR [dB]"

@@ -16,13 +16,13 @@ import numpy as np
 from napari_specfusion.bench.candidates import Contender, contenders, open_model
 from napari_specfusion.bench.isolated import peak_memory, run_apart
 from napari_specfusion.bench.report import prepare_folder
-from napari_specfusion.bench.scoring import HEAD, Benchmark, bench_scene, blind, noise_text, print_score, this_run
+from napari_specfusion.bench.scoring import HEAD, Benchmark, bench_scene, noise_text, print_score, this_run
 from napari_specfusion.bench.table import Setting, save_table, section
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import ModelError, SceneError
 from napari_specfusion.fusion.engine import fuse
-from napari_specfusion.simulation.pair import PROTOCOLS, simulate
+from napari_specfusion.simulation.pair import PROTOCOLS, blind, simulate
 from napari_specfusion.simulation.sharp_cubes import WHITE, open_sharp_cubes
 from napari_specfusion.training.fitting import FIT_MINUTES
 

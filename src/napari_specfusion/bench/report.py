@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -23,6 +24,7 @@ __all__ = [
     "ScoreT",
     "by_method",
     "grid",
+    "grouped",
     "mean",
     "prepare_folder",
     "rows_of",
@@ -77,6 +79,7 @@ class Score:
         return self.method + (f", made for x{self.made_for}" if self.made_for not in (None, self.ratio) else "")
 
 
+KeyT = TypeVar("KeyT")
 ScoreT = TypeVar("ScoreT", bound=Score)
 
 
@@ -182,9 +185,14 @@ def scene_table(scores: Sequence[Score]) -> str:
 
 def by_method(scores: Iterable[ScoreT]) -> dict[str, list[ScoreT]]:
     """Return the scores of each method, by its label."""
-    found: dict[str, list[ScoreT]] = {}
+    return grouped(scores, attrgetter("label"))
+
+
+def grouped(scores: Iterable[ScoreT], key: Callable[[ScoreT], KeyT]) -> dict[KeyT, list[ScoreT]]:
+    """Return the scores by what `key` says of them, in the order of their first ones."""
+    found: dict[KeyT, list[ScoreT]] = {}
     for score in scores:
-        found.setdefault(score.label, []).append(score)
+        found.setdefault(key(score), []).append(score)
     return found
 
 

@@ -16,6 +16,7 @@ from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, SpecFusionError
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.quality.metrics import evaluate
+from napari_specfusion.simulation.pair import blind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.quality.metrics import Quality
 
-__all__ = ["HEAD", "Benchmark", "bench_scene", "blind", "noise_text", "print_score", "this_run"]
+__all__ = ["HEAD", "Benchmark", "bench_scene", "noise_text", "print_score", "this_run"]
 
 HEAD = f"{'scene':<24} {'method':<24} {'PSNR':>6} {'SAM':>6} {'ERGAS':>6} {'SSIM':>7} {'s':>6}"
 """The line above those of `print_score`."""
@@ -100,11 +101,6 @@ def bench_scene(
             operations=cost.operations if cost else None,
             failure=failure,
         )
-
-
-def blind(scene: Scene) -> Scene:
-    """Return a simulated pair without what is known of it."""
-    return scene.replace(psf=None, shift=None, srf=None, reference=None)
 
 
 def this_run() -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from napari_specfusion.bench.report import (
     Score,
     by_method,
     grid,
+    grouped,
     mean,
     rows_of,
     save_report,
@@ -164,7 +166,4 @@ def _comparable(protocol: str, setting: Setting) -> bool:
 
 def _sections(scores: Iterable[Score]) -> dict[tuple[str, int], list[Score]]:
     """Return the scores of each protocol and ratio."""
-    found: dict[tuple[str, int], list[Score]] = {}
-    for score in scores:
-        found.setdefault((score.protocol, score.ratio), []).append(score)
-    return found
+    return grouped(scores, attrgetter("protocol", "ratio"))

@@ -21,6 +21,7 @@ from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.registry import DEFAULT_NETWORK
 from napari_specfusion.quality.metrics import Quality, evaluate, format_table, quality_maps
 from napari_specfusion.samples.scene import sample_scene
+from napari_specfusion.simulation.pair import blind
 from napari_specfusion.weights.shipped import weights_for
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def run_headless(
 
     truth = sample_scene(size, RATIO)
     # what made the pair is known here; the methods must find it out
-    scene = CalibratedScene(truth.replace(psf=None, shift=None, srf=None, reference=None))
+    scene = CalibratedScene(blind(truth))
     print(f"Sample pair: {scene.stated.hsi}\n       and: {scene.stated.guide}\n", file=stream)
     _tell_calibration(truth, scene, stream)
 

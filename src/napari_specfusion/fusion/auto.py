@@ -37,7 +37,7 @@ SIDE = 256
 SMALLEST = 24
 # dB by which another method without weights must beat `detail`, and weights may lag behind it: the trial has few
 # pixels to learn from, and networks are at a scale that they were hardly trained for. On 40 airborne pairs others were
-# ahead of `detail` by up to 0.85 dB in the trial, and at full scale behind it by up to 2.4 dB on all of those.
+# ahead of `detail` by up to 0.85 dB in the trial; all of these were behind it at full scale, by 0.1 to 2.4 dB.
 MARGIN, LEARNED_MARGIN = 2.0, -0.1
 # a spectral angle counts as worse only beyond this factor; from there on it counts like PSNR, in dB
 EQUAL_ANGLE = 1.1

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion import memory
-from napari_specfusion.calibration.moments import sample_rows
+from napari_specfusion.calibration.moments import sample_rows, strips
 from napari_specfusion.methods.ridge import Halves, Ridge
 from napari_specfusion.sensor.sampling import apply_separable
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.methods.features import Features
-    from napari_specfusion.methods.linear import Terms
+    from napari_specfusion.methods.linear import LinearPredictor
     from napari_specfusion.sensor.sampling import Matrix
     from napari_specfusion.tiling.tiles import Tile
 
@@ -45,14 +45,12 @@ TOGETHER = 16
 
 @dataclass(frozen=True, eq=False)
 class LearnedTerms:
-    """The guide, or its terms in each band's geometry, followed by p images that were learned from it.
+    """The guide as GLP takes it, or its terms, followed by p images that were learned from it.
 
     Attributes
     ----------
-    guide
-        The guide as the cube sees it ``(G, h, w)``.
-    terms
-        Its terms, or None where the guide itself comes first.
+    base
+        The GLP predictor, whose T terms come first.
     features, weights
         The learned images are `weights` ``(K, p)`` times the features.
     low
@@ -61,8 +59,7 @@ class LearnedTerms:
         The learned images ``(p, H, W)`` of a small scene; None computes them tile by tile.
     """
 
-    guide: NDArray[np.float32]
-    terms: Terms | None
+    base: LinearPredictor
     features: Features
     weights: NDArray[np.float64]
     low: NDArray[np.float32]
@@ -71,38 +68,25 @@ class LearnedTerms:
     @property
     def reach(self) -> int:
         """HR pixels around a pixel that its terms depend on."""
-        return 1 if self.terms is None else max(1, self.terms.reach)
+        return 1 if self.base.terms is None else max(1, self.base.terms.reach)
 
     def coarse(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the terms ``(T G + p, rows, columns)`` as the cube sees them."""
-        chosen = rows[:, None], columns
-        first = (
-            np.nan_to_num(self.guide[:, chosen[0], chosen[1]])
-            if self.terms is None
-            else self.terms.coarse(rows, columns)
-        )
-        return np.concatenate([first, self.low[:, chosen[0], chosen[1]]])
+        """Return the terms ``(T + p, rows, columns)`` as the cube sees them."""
+        return np.concatenate([self.base.seen_at(rows, columns), self.low[:, rows[:, None], columns]])
 
     def coarse_sum(self, mixing: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the terms weighted by `mixing` ``(k, T G + p)``, as the cube sees them: ``(k, h, w)``."""
-        own = mixing[:, : -len(self.low)]
-        if self.terms is None:
-            found = np.tensordot(own.astype(np.float32), np.nan_to_num(self.guide), axes=1)
-        else:
-            found = self.terms.coarse_sum(own)
+        """Return the terms weighted by `mixing` ``(k, T + p)``, as the cube sees them: ``(k, h, w)``."""
+        found = self.base.seen(mixing[:, : -len(self.low)])
         for plane, weights in zip(self.low, mixing[:, -len(self.low) :].T.astype(np.float32), strict=True):
             found += weights[:, None, None] * plane
-        return np.asarray(found)
+        return found
 
     def add_sharp(self, fused: torch.Tensor, guide: torch.Tensor, mixing: torch.Tensor, tile: Tile) -> None:
-        """Add the terms of `guide` ``(G, H, W)``, weighted by `mixing` ``(k, T G + p)``, to `fused` ``(k, H, W)``."""
+        """Add the terms of `guide` ``(G, H, W)``, weighted by `mixing` ``(k, T + p)``, to `fused` ``(k, H, W)``."""
         import torch
 
         own, learned = mixing[:, : -len(self.low)].contiguous(), mixing[:, -len(self.low) :]
-        if self.terms is None:
-            fused += torch.einsum("bg,gyx->byx", own, guide)
-        else:
-            self.terms.add_sharp(fused, guide, own, tile)
+        self.base.add_sharp(fused, guide, own, tile)
         if self.sharp is None:
             padded = torch.nn.functional.pad(guide[None], (1, 1, 1, 1), mode="replicate")[0]
             weights = torch.as_tensor(self.weights, dtype=guide.dtype, device=guide.device) @ learned.T
@@ -120,10 +104,10 @@ def learned_terms(
     calibrated: CalibratedScene,
     features: Features,
     weights: NDArray[np.float64],
-    terms: Terms | None,
+    base: LinearPredictor,
     device: str = "cpu",
 ) -> LearnedTerms:
-    """Return the guide's terms with the images that `weights` ``(K, p)`` make of its features.
+    """Return the terms of a GLP predictor with the images that `weights` ``(K, p)`` make of its features.
 
     Parameters
     ----------
@@ -131,8 +115,8 @@ def learned_terms(
         The pair.
     features, weights
         Functions of its guide, and the outcome of `regress`.
-    terms
-        The guide's terms that come first, or None for the guide.
+    base
+        The predictor.
     device
         Where to compute.
 
@@ -142,7 +126,7 @@ def learned_terms(
         If the watch of the pair stops it.
     """
     low, sharp = _apply(calibrated, features, weights, device)
-    return LearnedTerms(np.asarray(calibrated.guide.values), terms, features, weights, low, sharp)
+    return LearnedTerms(base, features, weights, low, sharp)
 
 
 def regress(
@@ -248,8 +232,7 @@ def _apply(
     factors = torch.as_tensor(weights, dtype=torch.float32, device=device)
     low = np.empty((planes, low_y, low_x), np.float32)
     keep = 4 * planes * sharp_y * sharp_x <= memory.LEARNED
-    sharp = np.empty((planes, sharp_y, sharp_x), np.float32) if keep else None
-    parts = [slice(0, low_y)] if keep else _cut(low_y, _strip_rows(planes * sharp_x * sampling.ratio))
+    parts = [slice(0, low_y)] if keep else strips(low_y, planes * sharp_x * math.ceil(sampling.ratio))
     for number, rows in enumerate(parts):
         calibrated.watch.tell(number, len(parts), "Applying what was learned")
         part = down_y[rows]
@@ -258,10 +241,9 @@ def _apply(
         padded = _padded(calibrated, span, slice(0, sharp_x), device)
         add_features(images, features, padded, factors, span, slice(0, sharp_x), calibrated.watch.check)
         found = images.cpu().numpy()
-        if sharp is not None:
-            sharp = found
         low[:, rows] = apply_separable(part[:, span], down_x, found)
-    return low, sharp
+    # in one part, which is the whole
+    return low, found if keep else None
 
 
 def add_features(
@@ -338,10 +320,6 @@ def _detail(images: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
     return images - summed(seen).div_(summed(weight).clamp_min(1e-6))
 
 
-def _cut(count: int, step: int) -> list[slice]:
-    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
-
-
 def _wider(part: slice, size: int) -> slice:
     """Return `part` of `size` pixels with one more on each side."""
     return slice(max(0, part.start - 1), min(part.stop + 1, size))
@@ -354,7 +332,3 @@ def _within(part: slice, whole: slice) -> slice:
 def _span(matrix: Matrix) -> slice:
     """Return the columns of a sparse matrix from the first to the last that is used."""
     return slice(int(matrix.indices.min()), int(matrix.indices.max()) + 1)
-
-
-def _strip_rows(values_per_row: float) -> int:
-    return max(8, int(memory.STRIP / (4 * values_per_row)))

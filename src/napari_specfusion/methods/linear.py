@@ -108,6 +108,21 @@ class LinearPredictor:
             return self.terms.coarse_sum(mixing)
         return np.asarray(np.tensordot(mixing.astype(np.float32), np.nan_to_num(self.guide), axes=1))
 
+    def seen_at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return the guide, or its terms, as the cube sees them: ``(G, rows, columns)``."""
+        if self.terms is not None:
+            return self.terms.coarse(rows, columns)
+        return np.asarray(np.nan_to_num(self.guide[:, rows[:, None], columns]))
+
+    def add_sharp(self, fused: torch.Tensor, guide: torch.Tensor, mixing: torch.Tensor, tile: Tile) -> None:
+        """Add the guide, or its terms, weighted by `mixing` ``(K, G)``, to `fused` ``(K, H, W)``."""
+        import torch
+
+        if self.terms is not None:
+            self.terms.add_sharp(fused, guide, mixing, tile)
+        else:
+            fused += torch.einsum("bg,gyx->byx", mixing, guide)
+
     def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
         """Fuse one tile; see `Predictor.predict`."""
         import torch
@@ -123,12 +138,7 @@ class LinearPredictor:
         )
         rest = hsi
         if self.coarse_guide is not None:
-            seen = (
-                np.nan_to_num(self.guide[:, rows[:, None], columns])
-                if self.terms is None
-                else self.terms.coarse(rows, columns)
-            )
-            rest = hsi - torch.einsum("bg,gyx->byx", like(self.coarse_guide), like(seen))
+            rest = hsi - torch.einsum("bg,gyx->byx", like(self.coarse_guide), like(self.seen_at(rows, columns)))
         if self.coarse_constant is not None:
             rest = rest - like(self.coarse_constant)[:, None, None]
         if self.coarse_mixing is not None:
@@ -144,10 +154,7 @@ class LinearPredictor:
             )
         )
         fused = up_y @ rest @ up_x.T
-        if self.terms is None:
-            fused += torch.einsum("bg,gyx->byx", like(self.mixing), guide)
-        else:
-            self.terms.add_sharp(fused, guide, like(self.mixing), tile)
+        self.add_sharp(fused, guide, like(self.mixing), tile)
         fused += like(self.constant)[:, None, None]
         if self.basis is not None and self.detail is not None:
             (near_y, down_y), (near_x, down_x) = (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.cube_like import CubeLike
 
-__all__ = ["PROTOCOLS", "Protocol", "simulate"]
+__all__ = ["PROTOCOLS", "Protocol", "blind", "simulate"]
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,11 @@ def simulate(
         srf=response,
         reference=cube,
     )
+
+
+def blind(scene: Scene) -> Scene:
+    """Return a pair without what is known of how it was made, and without its reference."""
+    return scene.replace(psf=None, shift=None, srf=None, reference=None)
 
 
 def _noisy(image: NDArray[np.float32], decibel: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ import numpy as np
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import ModelError, SceneError
 from napari_specfusion.sensor.sampling import Sampling
-from napari_specfusion.simulation.pair import PROTOCOLS, simulate
+from napari_specfusion.simulation.pair import PROTOCOLS, blind, simulate
 from napari_specfusion.simulation.reduced import reduced
 from napari_specfusion.training.bases import Bases
 
@@ -81,7 +81,7 @@ class Example:
             raise SceneError(
                 f"{sharp.name} holds {bad} values that are not finite; crop it, or leave it out of the training."
             )
-        return cls._on(sharp.name, made, scene, _blind(scene), bases, device)
+        return cls._on(sharp.name, made, scene, blind(scene), bases, device)
 
     @classmethod
     def one_scale_down(cls, sharp: Cube, made: Making, bases: Bases, device: str = "cpu") -> Example:
@@ -92,7 +92,7 @@ class Example:
         SceneError
             If the cube is too small.
         """
-        small = reduced(CalibratedScene(_blind(made.pair(sharp))))
+        small = reduced(CalibratedScene(blind(made.pair(sharp))))
         return cls._on(sharp.name, made, small, small.replace(reference=None), bases, device)
 
     @classmethod
@@ -103,10 +103,6 @@ class Example:
         assert scene.reference is not None
         guide, truth = (torch.as_tensor(c.read().astype(np.float32)) for c in (scene.guide, scene.reference))
         return cls(name, made.protocol, guide.to(device), truth.to(device), bases.of(pair).to(device))
-
-
-def _blind(scene: Scene) -> Scene:
-    return scene.replace(psf=None, shift=None, srf=None, reference=None)
 
 
 def check_one_sensor(cubes: Sequence[Cube]) -> None:
