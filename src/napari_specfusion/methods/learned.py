@@ -39,7 +39,7 @@ MEAN_WIDTH = 0.35
 BLOCK_HEIGHT, BLOCK_WIDTH, MIN_SIDE, FREQUENCIES = 256, 1024, 8, 50
 # side in LR pixels of the blocks that are dealt out to two halves, at most; at least four along each side of the cube
 HALF = 8
-# LR columns whose rows of the blur matrix are multiplied together, as a dense block
+# LR rows or columns whose part of the blur matrix is multiplied as one dense block
 TOGETHER = 16
 
 
@@ -200,22 +200,30 @@ def _seen(calibrated: CalibratedScene, features: Features, rows: slice, columns:
     tall, wide = (_span(matrix) for matrix in down)
     y, x = (torch.as_tensor(c, dtype=torch.float32, device=device) for c in features.coordinates(tall, wide))
     inputs = features.inputs(_padded(calibrated, tall, wide, device), y, x)
-    down_y = torch.as_tensor(down[0][:, tall].toarray(), dtype=torch.float32, device=device)
-    pieces = []
-    for start in range(0, down[1].shape[0], TOGETHER):
-        piece = down[1][start : start + TOGETHER]
-        near = _span(piece)
-        dense = np.ascontiguousarray(piece[:, near].toarray().T, dtype=np.float32)
-        pieces.append((slice(start, start + TOGETHER), _within(near, wide), torch.as_tensor(dense, device=device)))
+    pieces_y, pieces_x = (_pieces(matrix, span, device) for matrix, span in zip(down, (tall, wide), strict=True))
     found = torch.empty((features.count, rows.stop - rows.start, columns.stop - columns.start), device=device)
     pixels = inputs.shape[1] * inputs.shape[2]
     size = max(1, min(FREQUENCIES, memory.FEATURES // (8 * pixels)))
     for part, block in features.blocks(inputs.flatten(1), size):
         calibrated.watch.check()
-        shorter = torch.matmul(down_y, block.view(len(block), *inputs.shape[1:]))
-        for kept, inner, factor in pieces:
-            found[part, :, kept] = shorter[:, :, inner] @ factor
+        images = block.view(len(block), *inputs.shape[1:])
+        shorter = torch.cat([torch.matmul(factor, images[:, inner]) for _, inner, factor in pieces_y], 1)
+        for kept, inner, factor in pieces_x:
+            found[part, :, kept] = shorter[:, :, inner] @ factor.T
     return found
+
+
+def _pieces(down: Matrix, span: slice, device: str) -> list[tuple[slice, slice, torch.Tensor]]:
+    """Cut a blur matrix into a few rows each, with the part of `span` that they read and their dense factor."""
+    import torch
+
+    pieces = []
+    for start in range(0, down.shape[0], TOGETHER):
+        piece = down[start : start + TOGETHER]
+        near = _span(piece)
+        dense = np.ascontiguousarray(piece[:, near].toarray(), dtype=np.float32)
+        pieces.append((slice(start, start + TOGETHER), _within(near, span), torch.as_tensor(dense, device=device)))
+    return pieces
 
 
 def _apply(
