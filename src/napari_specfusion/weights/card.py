@@ -14,7 +14,7 @@ __all__ = ["BASES", "Kind", "ModelCard", "card_from_metadata", "card_to_metadata
 BASES = ("bicubic", "subspace", "detail")
 """Methods whose result a trained network may correct."""
 
-Kind = Literal["network", "trained", "fitted"]
+Kind = Literal["network", "trained", "fitted", "any sensor"]
 
 # The key of the header that holds the card.
 KEY = "specfusion.card"
@@ -33,7 +33,8 @@ class ModelCard:
     Attributes
     ----------
     kind
-        ``"network"`` for a bare network, ``"trained"`` for a file of `train`, ``"fitted"`` for one of `fit`.
+        ``"network"`` for a bare network, ``"trained"`` for a file of `train`, ``"fitted"`` for one of `fit`, and
+        ``"any sensor"`` for one of `train_any_sensor`.
     network
         Name of the network; one of `list_networks`.
     bands, guide_bands
@@ -42,6 +43,8 @@ class ModelCard:
         Number of spectral directions that the network uses in place of the bands; 0 if it uses the bands.
     ratio
         HR pixels per LR pixel.
+    ratios
+        Lowest and highest ratio of a network that was trained for several.
     sizes
         Sizes of the network, such as its width.
     window
@@ -76,6 +79,7 @@ class ModelCard:
     guide_bands: int = 0
     directions: int = 0
     ratio: int | None = None
+    ratios: tuple[float, float] | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
     window: int | None = None
     base: str = ""
@@ -146,6 +150,8 @@ def _card(stored: Mapping[str, Any]) -> ModelCard:
     card = ModelCard(**{f.name: CHECKS[f.name](f.name, stored[f.name]) for f in fields(ModelCard) if f.name in stored})
     if card.kind != "network" and card.base not in BASES:
         raise ValueError(f"base is {reprlib.repr(card.base)}, not one of {', '.join(BASES)}")
+    if card.kind == "any sensor" and card.ratios is None:
+        raise ValueError("the ratios of a network for any sensor are missing")
     bands = card.bands or len(card.wavelengths) or len(card.response[0] if card.response else ())
     if {len(row) for row in card.response} - {bands} or len(card.wavelengths) not in (0, bands):
         raise ValueError("bands, wavelengths and response differ in their number of bands")
@@ -220,6 +226,7 @@ CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "guide_bands": _count,
     "directions": _count,
     "ratio": _optional_count,
+    "ratios": _range,
     "sizes": _values(_count),
     "window": _optional_count,
     "base": _text,

@@ -25,6 +25,8 @@ __all__ = ["SUFFIX", "WeightFile", "complete_card", "read_card", "read_weights",
 
 SUFFIX = ".safetensors"
 DEFAULT_RATIO = 4
+# kinds of files whose network gets spectral directions of its training scenes
+WITH_NUMBERS = ("trained", "fitted")
 _MODULE = "module."
 
 Numbers = Mapping[str, NDArray[np.float64]]
@@ -88,6 +90,9 @@ def write_weights(path: str | Path, module: torch.nn.Module, card: ModelCard, nu
 def complete_card(card: ModelCard, module: torch.nn.Module, numbers: Numbers) -> ModelCard:
     """Return a card with the values of the network and its numbers filled in."""
     network: Any = module
+    if card.kind == "any sensor":
+        # its bands and its ratio are those of planes
+        return replace(card, sizes=dict(network.sizes))
     return replace(
         card,
         bands=len(numbers["basis"]) if numbers else network.bands,
@@ -122,7 +127,7 @@ def read_weights(path: str | Path, ratio: int | Fraction | None = None) -> Weigh
         raise CheckpointError(f"There is no weight file {file}; check the path.")
     state, card = _read_safetensors(file) if file.suffix == SUFFIX else read_checkpoint(file)
     numbers: dict[str, NDArray[np.float64]] = {}
-    if card.kind != "network":
+    if card.kind in WITH_NUMBERS:
         missing = [name for name in NUMBERS if name not in state]
         if missing:
             raise CheckpointError(f"{file.name} does not hold {', '.join(missing)}; get the file again.")
@@ -137,7 +142,7 @@ def read_weights(path: str | Path, ratio: int | Fraction | None = None) -> Weigh
     name, module = _network(file.name, state, card, ratio)
     try:
         complete = complete_card(replace(card, network=name), module, numbers)
-        _check(complete, card, numbers)
+        _check(complete, card, module, numbers)
     except ValueError as error:
         raise CheckpointError(f"{file.name} contradicts itself ({error}); get the file again.") from error
     return WeightFile(complete, module, numbers)
@@ -157,7 +162,7 @@ def read_card(path: str | Path) -> ModelCard:
 
         with safe_open(file, "np") as stored:
             card = _card(file, stored.metadata())
-            if card.kind != "network" and not card.bands:
+            if card.kind in WITH_NUMBERS and not card.bands:
                 card = replace(card, bands=stored.get_slice("basis").get_shape()[0])
     except CheckpointError:
         raise
@@ -241,8 +246,14 @@ def _all_sizes(read: Mapping[str, int], card: ModelCard) -> dict[str, int]:
     return {**stated, **read}
 
 
-def _check(complete: ModelCard, stated: ModelCard, numbers: Numbers) -> None:
+def _check(complete: ModelCard, stated: ModelCard, module: Any, numbers: Numbers) -> None:
     """Check that the numbers match the network, and the card matches both."""
+    if stated.kind == "any sensor":
+        from napari_specfusion.networks.planes import CHANNELS
+
+        taken = module.bands + module.guide_bands
+        if (module.bands, taken) != (1, CHANNELS):
+            raise ValueError(f"the network takes {taken} images and returns {module.bands}, not {CHANNELS} and 1")
     if not numbers:
         return
     basis, others = numbers["basis"], [name for name in NUMBERS if name != "basis"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.networks.residual import Residual
+from napari_specfusion.weights.any_sensor import AnySensor
 from napari_specfusion.weights.files import read_weights
 from napari_specfusion.weights.fitted import Fitted
 from napari_specfusion.weights.trained import Trained
@@ -30,8 +31,8 @@ def load_weights(path: str | Path, ratio: Fraction | int | None = None) -> Any:
     Returns
     -------
     Method or torch.nn.Module
-        A model for ``fuse(..., model=...)``: a `Trained`, a `Fitted`, or the bare network, in evaluation mode and on
-        the CPU.
+        A model for ``fuse(..., model=...)``: a `Trained`, an `AnySensor`, a `Fitted`, or the bare network, in
+        evaluation mode and on the CPU.
 
     Raises
     ------
@@ -41,6 +42,8 @@ def load_weights(path: str | Path, ratio: Fraction | int | None = None) -> Any:
     found = read_weights(path, ratio)
     if found.card.kind == "network":
         return found.module
+    if found.card.kind == "any sensor":
+        return AnySensor(found.module, found.card, Path(path).stem)
     residual = Residual(found.module, **found.numbers)
     if found.card.kind == "fitted":
         return Fitted.of(residual, found.card)

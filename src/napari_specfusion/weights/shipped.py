@@ -8,6 +8,7 @@ from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
 from napari_specfusion.errors import ModelError
+from napari_specfusion.weights.any_sensor import AnySensor
 from napari_specfusion.weights.files import SUFFIX, read_card
 from napari_specfusion.weights.load import load_weights
 from napari_specfusion.weights.trained import Trained
@@ -27,7 +28,7 @@ def list_weights() -> list[str]:
 
 
 @cache
-def shipped_weights(name: str) -> Trained:
+def shipped_weights(name: str) -> Trained | AnySensor:
     """Open weights that come with the package.
 
     Parameters
@@ -43,7 +44,7 @@ def shipped_weights(name: str) -> Trained:
     _check(name)
     with as_file(FOLDER / f"{name}{SUFFIX}") as path:
         weights = load_weights(path)
-    assert isinstance(weights, Trained)
+    assert isinstance(weights, Trained | AnySensor)
     return dataclasses.replace(weights, name=name)
 
 
@@ -61,7 +62,7 @@ def shipped_card(name: str) -> ModelCard:
         return read_card(path)
 
 
-def weights_for(scene: Scene) -> list[Trained]:
+def weights_for(scene: Scene) -> list[Trained | AnySensor]:
     """Return the shipped weights that fit a scene: its bands, their wavelengths, and the ratio.
 
     The guide may come from another camera; it is adapted. No weights fit a cube without wavelengths.

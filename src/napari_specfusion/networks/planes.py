@@ -1,0 +1,295 @@
+"""A network for any sensor: it corrects one spectral coefficient at a time, in units that the pair itself gives.
+
+A cube is a sum of coefficient planes, each an image times a spectral direction of that cube. The network gets one plane
+of a base method's result, its regression on the guide, what that leaves over, and the brightness of the guide; all
+without their low frequencies, and in units of what the regression leaves over in the cube. It returns the plane's
+error in the same units. Neither the number of bands nor that of guide bands occurs, so one set of weights serves every
+sensor, and the sign and the size of a plane do not matter either.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from napari_specfusion.calibration.moments import sample_rows
+from napari_specfusion.tiling.tiles import Footprint
+
+if TYPE_CHECKING:
+    from napari_specfusion.calibration.calibrated import CalibratedScene
+    from napari_specfusion.calibration.moments import PairMoments
+    from napari_specfusion.tiling.contract import Predictor
+    from napari_specfusion.tiling.tiles import Tile
+
+__all__ = ["CHANNELS", "PlanePredictor", "PlaneView", "expected"]
+
+CHANNELS = 9
+"""Images that the network gets for a plane."""
+
+# planes that are corrected, at most, and LR pixels for each
+MOST_PLANES, PIXELS_PER_PLANE = 10, 8
+# standard deviations in HR pixels of the means that are subtracted; the last one is the ratio, between these limits
+NARROW, MIDDLE, WIDEST = 1.0, 2.0, 8.0
+# standard deviations at which the Gaussians end
+END = 3.0
+# noise in units, and share that is left over, at most
+MOST = 2.0
+TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneView:
+    """What a pair says of its planes, all measured on the cube's grid.
+
+    Matrices rather than variances, so that directions can be mixed afterwards, see `turned`.
+
+    Attributes
+    ----------
+    directions
+        Spectral directions ``(B, p)``, the leading ones of the cube.
+    onto_guide
+        Regression ``(p, G)`` of the coefficients on the guide.
+    brightness
+        Weights ``(G,)`` of the guide's bands in its brightness, whose detail has a root mean square of 1.
+    detail, left
+        Mean products ``(p, p)`` of the planes' detail, and of what the regression leaves over of it.
+    noise
+        The same ``(p, p)`` of the cube's noise.
+    shared
+        Mean products ``(p,)`` of the regression's detail with that of the brightness.
+    ratio
+        HR pixels per LR pixel.
+    """
+
+    directions: NDArray[np.float64]
+    onto_guide: NDArray[np.float64]
+    brightness: NDArray[np.float64]
+    detail: NDArray[np.float64]
+    left: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    shared: NDArray[np.float64]
+    ratio: float
+
+    @classmethod
+    def of(cls, calibrated: CalibratedScene, directions: NDArray[np.float64] | None = None) -> PlaneView:
+        """Measure a pair, on a sample of the cube's rows; without `directions` ``(B, p)``, along its leading ones.
+
+        Raises
+        ------
+        CalibrationError
+            If the pair cannot be calibrated.
+        """
+        moments = calibrated.moments
+        directions = _leading(moments) if directions is None else directions
+        count = directions.shape[1]
+        onto_guide = directions.T @ moments.cube_from_guide()[0]
+        spread = np.sqrt(np.diag(moments.guide_covariance))
+        brightness = 1 / np.maximum(spread, 1e-3 * spread.max() + TINY)
+        products = _products_of_detail(calibrated, directions, onto_guide, brightness)
+        plane, rest, light = slice(0, count), slice(count, 2 * count), 2 * count
+        contrast = math.sqrt(products[light, light]) + TINY
+        return cls(
+            directions,
+            onto_guide,
+            brightness / contrast,
+            detail=products[plane, plane],
+            left=products[rest, rest],
+            noise=np.diag(moments.noise_along(directions)),
+            shared=(products[plane, light] - products[rest, light]) / contrast,
+            ratio=float(calibrated.stated.factor),
+        )
+
+    @cached_property
+    def unit(self) -> NDArray[np.float64]:
+        """Root mean square ``(p,)`` of the detail that the regression leaves over: the unit of a plane's error."""
+        return np.asarray(np.sqrt(np.maximum(np.diag(self.left), 1e-12 * np.diag(self.detail) + TINY**2)))
+
+    @cached_property
+    def sign(self) -> NDArray[np.float64]:
+        """1 or -1 ``(p,)``: how each plane goes with the brightness."""
+        return np.where(self.shared < 0, -1.0, 1.0)
+
+    @cached_property
+    def facts(self) -> NDArray[np.float64]:
+        """Numbers ``(p, 3)`` for the network: ratio, noise in units, and share of the detail that is left over."""
+        noise = np.sqrt(np.diag(self.noise)) / self.unit
+        share = self.unit / np.sqrt(np.maximum(np.diag(self.detail), TINY**2))
+        ratio = np.full(len(noise), math.log2(self.ratio) / 2 - 1)
+        return np.stack([ratio, noise.clip(0, MOST), share.clip(0, MOST)], axis=1)
+
+    @property
+    def widest(self) -> float:
+        """Standard deviation in HR pixels of the widest mean."""
+        return min(max(MIDDLE, self.ratio), WIDEST)
+
+    @property
+    def reach(self) -> int:
+        """HR pixels around a pixel that the inputs depend on."""
+        return _radius(self.widest)
+
+    def turned(self, turn: NDArray[np.float64]) -> PlaneView:
+        """Return the view of other planes of the same subspace, with directions ``directions @ turn``."""
+        return replace(
+            self,
+            directions=self.directions @ turn,
+            onto_guide=turn.T @ self.onto_guide,
+            shared=turn.T @ self.shared,
+            **{name: turn.T @ getattr(self, name) @ turn for name in ("detail", "left", "noise")},
+        )
+
+    def inputs(self, guide: Tensor, planes: Tensor) -> Tensor:
+        """Return the network's inputs ``(p, CHANNELS, H, W)`` for `planes` ``(p, H, W)`` under ``(G, H, W)``."""
+        scale = guide.new_tensor(self.sign / self.unit)[:, None, None]
+        scaled = scale * planes
+        regressed = scale * torch.tensordot(guide.new_tensor(self.onto_guide), guide, dims=1)
+        bright = torch.tensordot(guide.new_tensor(self.brightness), guide, dims=1)[None]
+        plane, onto = (_without_mean(images, MIDDLE) for images in (scaled, regressed))
+        images = [
+            plane - onto,
+            plane,
+            onto,
+            _without_mean(scaled - regressed, self.widest),
+            _without_mean(bright, MIDDLE).expand_as(planes),
+            3 * _without_mean(bright, NARROW).expand_as(planes),
+        ]
+        facts = guide.new_tensor(self.facts)[:, :, None, None].expand(-1, -1, *planes.shape[1:])
+        return torch.cat([torch.stack(images, 1).asinh(), facts], 1)
+
+    def error_of(self, network: Any, guide: Tensor, planes: Tensor) -> Tensor:
+        """Return the error ``(p, H, W)`` that a network expects of `planes`, in their own values."""
+        found = expected(network, self.inputs(guide, planes))
+        return found * found.new_tensor(self.sign * self.unit)[:, None, None]
+
+    def on(self, network: Any, guide: Tensor, fused: Tensor) -> Tensor:
+        """Return bands `fused` ``(B, H, W)`` under `guide` ``(G, H, W)``, corrected plane by plane."""
+        directions = fused.new_tensor(self.directions)
+        planes = torch.einsum("bp,byx->pyx", directions, fused)
+        for number in range(len(planes)):
+            one = self.turned(np.eye(len(planes))[:, number : number + 1])
+            planes[number] = one.error_of(network, guide, planes[number : number + 1])[0].to(fused.dtype)
+        return fused + torch.einsum("bp,pyx->byx", directions, planes)
+
+
+def expected(network: Any, images: Tensor) -> Tensor:
+    """Return the error ``(N, H, W)`` that `network` expects of planes described by ``(N, CHANNELS, H, W)``.
+
+    It is an LSO of one band, whose guide are the other images. Its coordinates are the same everywhere, so that what it
+    learned on crops holds in images of any size. The sides are multiples of 4.
+    """
+    left = images[:, :1]
+    grid = tuple(torch.full((n,), 0.5).to(images) for n in images.shape[-2:])
+    moved: Tensor = network(images[:, 1:], left[..., :: network.ratio, :: network.ratio], grid=grid, base=left)
+    return (moved - left)[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class PlanePredictor:
+    """A base method with a network for any sensor on top, prepared for one scene.
+
+    Attributes
+    ----------
+    base
+        The predictor of the base method.
+    view
+        What the pair says of its planes.
+    network
+        The network, on its device.
+    """
+
+    base: Predictor
+    view: PlaneView
+    network: Any
+
+    @classmethod
+    def of(cls, base: Predictor, view: PlaneView, network: Any, device: str, dtype: torch.dtype | None) -> Self:
+        """Put a copy of `network` on a base, on `device`."""
+        copied = copy.deepcopy(network).requires_grad_(False).eval()
+        copied.to(device=device, dtype=dtype)
+        return cls(base, view, copied)
+
+    @property
+    def bands(self) -> int:
+        """Number of bands it returns."""
+        return self.base.bands
+
+    @property
+    def footprint(self) -> Footprint:
+        """The network's reach, plus that of its inputs, plus the base's."""
+        own, below = self.network.footprint(), self.base.footprint
+        return Footprint(
+            halo=own.halo + self.view.reach + below.halo,
+            stride=math.lcm(own.stride, below.stride),
+            multiple=math.lcm(own.multiple, below.multiple),
+        )
+
+    def predict(self, guide: Tensor, hsi: Tensor, tile: Tile, shape: tuple[int, int]) -> Tensor:
+        """Fuse one tile; see `Predictor.predict`."""
+        return self.view.on(self.network, guide, self.base.predict(guide, hsi, tile, shape))
+
+
+def _leading(moments: PairMoments) -> NDArray[np.float64]:
+    """Return the leading spectral directions of the cube, fewer for a small one."""
+    power, axes = moments.principal_directions()
+    count = min(MOST_PLANES, max(1, moments.count // PIXELS_PER_PLANE), int(np.sum(power > TINY * power[0])))
+    return axes[:, :count]
+
+
+def _products_of_detail(
+    calibrated: CalibratedScene,
+    directions: NDArray[np.float64],
+    onto_guide: NDArray[np.float64],
+    brightness: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return mean products of the detail of the planes, of what the regression leaves over, and of the brightness."""
+    hsi, coarse, valid = calibrated.scene.hsi, calibrated.guide, calibrated.valid
+    bands, height, width = hsi.shape
+    total, count = np.zeros((2 * directions.shape[1] + 1,) * 2), 0
+    for rows in sample_rows(height, width, bands):
+        calibrated.watch.check()
+        ok = valid[rows]
+        cube = np.nan_to_num(hsi.read(rows).astype(np.float32, copy=False))
+        guide = np.nan_to_num(coarse.values[:, rows])
+        planes = np.tensordot(directions.T, cube, axes=1)
+        left = planes - np.tensordot(onto_guide, guide, axes=1)
+        bright = np.tensordot(brightness, guide, axes=1)[None]
+        detail = _low_detail(np.concatenate([planes, left, bright]) * ok)[:, ok]
+        total += detail @ detail.T
+        count += detail.shape[1]
+    # a calibrated pair has valid pixels
+    return np.asarray(total / max(count, 1))
+
+
+def _low_detail(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `images` ``(k, h, w)`` minus their mean over 3 x 3 pixels with weights 1, 2, 1 along each axis."""
+    mean = images
+    for axis in (1, 2):
+        padded = np.pad(mean, [(1, 1) if n == axis else (0, 0) for n in range(3)], mode="edge")
+        size = images.shape[axis]
+        before, after = (np.take(padded, np.arange(start, start + size), axis) for start in (0, 2))
+        mean = (before + 2 * mean + after) / 4
+    return images - mean
+
+
+def _radius(width: float) -> int:
+    return math.ceil(END * width)
+
+
+def _without_mean(images: Tensor, width: float) -> Tensor:
+    """Return `images` ``(k, H, W)`` minus their Gaussian mean."""
+    radius = _radius(width)
+    place = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    weights = torch.exp(-0.5 * (place / width) ** 2)
+    kernel = (weights / weights.sum()).to(images)
+    mean = images[:, None]
+    for shape, pad in (((-1, 1), (0, 0, radius, radius)), ((1, -1), (radius, radius, 0, 0))):
+        mean = functional.conv2d(functional.pad(mean, pad, mode="replicate"), kernel.view(1, 1, *shape))
+    return images - mean[:, 0]
