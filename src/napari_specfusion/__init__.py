@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from napari_specfusion.sensor import Psf
     from napari_specfusion.simulation import simulate
     from napari_specfusion.tiling.contract import ModelLike
-    from napari_specfusion.training import TrainingOptions, fit, train
+    from napari_specfusion.training import AnySensorOptions, TrainingOptions, fit, train, train_any_sensor
     from napari_specfusion.weights import list_weights, load_weights
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
 
 __all__ = [
     "Alignment",
+    "AnySensorOptions",
     "CalibratedScene",
     "Calibration",
     "Cube",
@@ -65,10 +66,12 @@ __all__ = [
     "show_rgb",
     "simulate",
     "train",
+    "train_any_sensor",
 ]
 
 _HOME = {
     "Alignment": "alignment",
+    "AnySensorOptions": "training",
     "CalibratedScene": "calibration",
     "Calibration": "calibration",
     "Cube": "data",
@@ -105,6 +108,7 @@ _HOME = {
     "show_rgb": "widgets._console",
     "simulate": "simulation",
     "train": "training",
+    "train_any_sensor": "training",
 }
 
 

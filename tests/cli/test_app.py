@@ -220,3 +220,22 @@ def test_asking_for_help_loads_neither_torch_nor_qt(command: str) -> None:
     assert (
         subprocess.run([sys.executable, "-c", code, *command.split()], capture_output=True, check=False).returncode == 0
     )
+
+
+def test_train_any_writes_weights_that_fuse_takes(
+    pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, run = tmp_path / "cubes", tmp_path / "run"
+    folder.mkdir()
+    reference = sample_scene(SIZE, RATIO).reference
+    assert reference is not None
+    for name in ("one", "other"):
+        reference.save(folder / f"{name}.tif")
+    command = ["train-any", "--data", str(folder), "--validation", "other", "--out", str(run), "--base", "subspace"]
+    command += ["--ratio", "2", "4", "--guide", "rgb", "--pairs", "2", "--steps", "2", "--patch", "16", "--batch", "1"]
+    assert main(command) == 0
+    assert "over subspace on the validation cubes after 2 steps" in capsys.readouterr().out
+    weights = str(run / "weights.safetensors")
+    out = str(tmp_path / "fused.zarr")
+    assert main(["fuse", pair["cube"], pair["guide"], "--model", weights, "--ratio", "4", "--out", out]) == 0
+    assert open_cube(out).shape == (31, SIZE, SIZE)

@@ -27,6 +27,7 @@ COMMANDS = {
     "fuse": "fuse:fuse_files",
     "fit": "fit:fit_files",
     "train": "train:train_files",
+    "train-any": "train_any:train_any_files",
     "evaluate": "evaluate:evaluate_files",
     "convert": "convert:convert_file",
     "reflectance": "reflectance:reflectance_file",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion.errors import Cancelled, ModelError, OutputError
-from napari_specfusion.networks.planes import CHANNELS, expected
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import start_at_zero
 from napari_specfusion.training.bases import Bases
@@ -209,6 +208,8 @@ class _Run:
     ) -> None:
         import torch
 
+        from napari_specfusion.networks.planes import CHANNELS
+
         torch.manual_seed(options.seed)
         self.options, self.train_set, self.val_set = options, train_set, val_set
         self.network = create_model(NETWORK, 1, CHANNELS - 1, 4, **SIZES)
@@ -222,6 +223,8 @@ class _Run:
     def take_step(self) -> None:
         """Take one step."""
         import torch
+
+        from napari_specfusion.networks.planes import expected
 
         start, options = time.perf_counter(), self.options
         rng = np.random.default_rng([options.seed, self.step])

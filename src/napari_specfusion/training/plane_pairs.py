@@ -10,7 +10,6 @@ import numpy as np
 
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import SceneError, SpecFusionError
-from napari_specfusion.networks.planes import PlaneView
 from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.simulation.pair import blind, simulate
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.scene import Scene
+    from napari_specfusion.networks.planes import PlaneView
     from napari_specfusion.sensor.srf import Srf
     from napari_specfusion.training.bases import Bases
 
@@ -86,6 +86,8 @@ class PlaneExample:
             If the pair cannot be calibrated.
         """
         import torch
+
+        from napari_specfusion.networks.planes import PlaneView
 
         assert scene.reference is not None
         truth = torch.as_tensor(scene.reference.read().astype(np.float32))
