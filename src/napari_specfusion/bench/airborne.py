@@ -17,6 +17,7 @@ from napari_specfusion.quality.metrics import evaluate
 from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.simulation.pair import simulate
 from napari_specfusion.training.fitting import FIT_MINUTES
+from napari_specfusion.weights.any_sensor import AnySensor
 from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
@@ -169,6 +170,6 @@ def _scored(case: _Case, noise: tuple[float, float] | None, cubes: Sequence[Shar
 
 def _knows(model: Any, sensor: str, scenes: set[str]) -> bool:
     """Whether the card of weights names the sensor, or one of its scenes, among the training data."""
-    if not isinstance(model, Trained):
+    if not isinstance(model, Trained | AnySensor):
         return False
     return any(name in scenes or sensor.lower() in name.lower() for name in model.card.data)

@@ -14,6 +14,7 @@ from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.registry import DEFAULT_NETWORK
 from napari_specfusion.training import fitting
 from napari_specfusion.training.fitting import FIT_MINUTES
+from napari_specfusion.weights.any_sensor import AnySensor
 from napari_specfusion.weights.fitted import Fitted
 from napari_specfusion.weights.load import load_weights
 from napari_specfusion.weights.shipped import list_weights, shipped_weights
@@ -123,6 +124,11 @@ def contenders(
     for found in table.values():
         found.extend(Contender(name, name, name) for name in chosen if name in METHODS)
     for name, (source, model) in weights.items():
+        if isinstance(model, AnySensor):
+            for ratio, pair in pairs.items():
+                if not model.misfit(pair):
+                    table[ratio].append(Contender(name, model, source, ratio))
+            continue
         made_for = _ratio_of(model)
         wanted = [r for r in pairs if r == made_for or (r in cross and _crosses(model))]
         if wanted:
@@ -176,7 +182,7 @@ def fitting_contenders(
     ratio, chosen = int(pair.factor), _chosen(names)
     found = [Contender(name, name, name) for name in chosen if name in METHODS]
     for name, (source, model) in weights.items():
-        if _ratio_of(model) == ratio and not _misfit(name, model, pair):
+        if _takes(model, ratio) and not _misfit(name, model, pair):
             found.append(Contender(name, model, source, ratio))
     if FITTED in chosen:
         found.append(Contender(FITTED, FITTED, "", ratio, minutes))
@@ -197,6 +203,8 @@ def network_cost(model: Any) -> NetworkCost | None:
     The operations are those of convolutions and matrix products, including the projections onto spectral directions.
     They are counted on a small image, which is not cut into strips with overlaps that would count twice.
     """
+    if isinstance(model, AnySensor):
+        return _plane_cost(model)
     module, residual = _module_of(model), getattr(model, "residual", None)
     if module is None:
         return None
@@ -215,6 +223,19 @@ def network_cost(model: Any) -> NetworkCost | None:
     return NetworkCost(parameters, counter.get_total_flops() / 2 / side**2)
 
 
+def _plane_cost(model: AnySensor) -> NetworkCost:
+    """Return the size of a network for any sensor, which runs once for each plane."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from napari_specfusion.networks.planes import CHANNELS, MOST_PLANES, expected
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        expected(model.module, torch.zeros(1, CHANNELS, SMALLEST_SIDE, SMALLEST_SIDE))
+    parameters = sum(values.numel() for values in model.module.parameters())
+    return NetworkCost(parameters, MOST_PLANES * counter.get_total_flops() / 2 / SMALLEST_SIDE**2)
+
+
 def _chosen(names: Sequence[str] | None) -> list[str]:
     return [*METHODS, *list_weights()] if names is None else list(dict.fromkeys(names))
 
@@ -228,6 +249,11 @@ def _module_of(model: Any) -> Any:
     return model
 
 
+def _takes(model: Any, ratio: int) -> bool:
+    """Whether weights were trained for a ratio; those for any sensor say so themselves, see `_misfit`."""
+    return isinstance(model, AnySensor) or _ratio_of(model) == ratio
+
+
 def _ratio_of(model: Any) -> int:
     return int(_module_of(model).ratio)
 
@@ -238,7 +264,7 @@ def _crosses(model: Any) -> bool:
 
 
 def _at(model: Any, ratio: int) -> Any:
-    if _ratio_of(model) == ratio or isinstance(model, Fitted):
+    if isinstance(model, AnySensor | Fitted) or _ratio_of(model) == ratio:
         return model
     if isinstance(model, Trained):
         return model.at(ratio)
@@ -249,6 +275,8 @@ def _at(model: Any, ratio: int) -> Any:
 
 def _misfit(name: str, model: Any, pair: Scene) -> str:
     """Return why weights do not fit the sensors of a pair, apart from its ratio; an empty string if they do."""
+    if isinstance(model, AnySensor):
+        return model.misfit(pair)
     if isinstance(model, Trained):
         return model.at(int(pair.factor)).misfit(pair)
     wants = (

@@ -67,6 +67,15 @@ def list_methods() -> Listing[MethodInfo]:
 def _info(name: str, card: ModelCard) -> MethodInfo:
     """Return the line of trained weights."""
     spec = NETWORKS[card.network]
+    if card.ratios is not None:
+        low, high = card.ratios
+        return MethodInfo(
+            name,
+            "LSO for any sensor, trained",
+            f"ratio {low:g} to {high:g}",
+            spec.reference,
+            "A trained network for any sensor. It corrects one spectral plane at a time.",
+        )
     bands = f"{card.bands} bands"
     if card.wavelengths:
         bands += f", {min(card.wavelengths):g}-{max(card.wavelengths):g} nm"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_specfusion.tiling.contract import Predictor
     from napari_specfusion.tiling.tiles import Tile
 
-__all__ = ["CHANNELS", "PlanePredictor", "PlaneView", "expected"]
+__all__ = ["CHANNELS", "MOST_PLANES", "PlanePredictor", "PlaneView", "expected"]
 
 CHANNELS = 9
 """Images that the network gets for a plane."""
