@@ -302,6 +302,15 @@ def test_noise_of_a_guide_with_holes():
 # --- sizes -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (64, 96), (150, 40), (100, 150)])
+def test_a_cube_of_eight_pixels_a_side_is_enough(sample, corner):
+    small = sample.crop(*(slice(start, start + 32) for start in corner))
+    pair = simulate(small, 4, protocol=Psf(2.0), noise=(40, 45), wrap=False)
+    found = calibrate(blind(pair))
+    assert np.abs(found.shift).max() < 0.1
+    assert found.psf.width == pytest.approx(2.0, abs=0.1)
+
+
 @pytest.mark.parametrize("low", [(4, 4), (1, 40), (40, 1), (5, 9)])
 def test_tiny_pairs(low):
     rng = np.random.default_rng(1)
