@@ -10,7 +10,7 @@ import torch
 
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.networks.planes import CHANNELS, PlanePredictor, PlaneView, expected
+from napari_specfusion.networks.planes import CHANNELS, PlanePredictor, PlaneView
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import start_at_zero
 from napari_specfusion.samples.scene import sample_scene
@@ -39,7 +39,7 @@ def network() -> torch.nn.Module:
 def images(scene: Scene, view: PlaneView) -> tuple[torch.Tensor, torch.Tensor]:
     assert scene.reference is not None
     guide, sharp = (torch.as_tensor(cube.read().astype(np.float64)) for cube in (scene.guide, scene.reference))
-    return guide, torch.einsum("bp,byx->pyx", torch.as_tensor(view.directions), sharp)
+    return guide, torch.einsum("bp,byx->pyx", torch.as_tensor(view.analysis), sharp)
 
 
 def test_the_inputs_of_every_plane_are_of_one_size(scene: Scene, view: PlaneView) -> None:
@@ -64,14 +64,15 @@ def test_sign_and_size_of_the_cube_do_not_matter(scene: Scene, network: torch.nn
         PlaneView.of(CalibratedScene(scene.replace(hsi=Cube.from_array(scene.hsi.read().astype(np.float64) * factor))))
         for factor in (1.0, gain)
     )
-    guide, planes = images(scene, plain)
-    turn = scaled.directions.T @ plain.directions
-    np.testing.assert_allclose(np.abs(turn), np.eye(len(turn)), atol=1e-6)
-    others = gain * torch.as_tensor(turn) @ planes.flatten(1)
+    guide, _ = images(scene, plain)
+    assert scene.reference is not None
+    bands = torch.as_tensor(scene.reference.read().astype(np.float64))
     with torch.no_grad():
-        one = expected(network.double(), plain.inputs(guide, planes))
-        other = expected(network, scaled.inputs(guide, others.view_as(planes)))
-    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+        one, other = (
+            view.on(network.double(), guide, factor * bands) for view, factor in ((plain, 1.0), (scaled, gain))
+        )
+    assert float((one - bands).abs().max()) > 1e-3
+    torch.testing.assert_close(other / gain, one, atol=1e-4, rtol=1e-3)
 
 
 def test_the_guides_units_do_not_matter(scene: Scene, view: PlaneView) -> None:
@@ -81,7 +82,8 @@ def test_the_guides_units_do_not_matter(scene: Scene, view: PlaneView) -> None:
         CalibratedScene(scene.replace(guide=Cube.from_array(scene.guide.read().astype(np.float64) * factors), srf=None))
     )
     moved = other.inputs(guide * torch.as_tensor(factors), planes)
-    torch.testing.assert_close(moved, view.inputs(guide, planes), atol=1e-3, rtol=1e-3)
+    # the ridge of the regression is a share of the guide's whole power, so not quite the same in other units
+    torch.testing.assert_close(moved, view.inputs(guide, planes), atol=1e-2, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("bands", "guides"), [(5, 1), (31, 3), (60, 4)])
@@ -99,12 +101,21 @@ def test_any_number_of_bands_and_guide_bands(bands: int, guides: int, network: t
         assert view.on(network.float(), guide, fused).shape == fused.shape
 
 
-def test_turned_planes_are_those_of_the_turned_directions(scene: Scene, view: PlaneView) -> None:
-    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((len(view.unit),) * 2))[0]
-    turned = view.turned(turn)
-    direct = PlaneView.of(CalibratedScene(scene), view.directions @ turn)
-    for name in ("directions", "onto_guide", "unit", "sign", "shared"):
-        np.testing.assert_allclose(getattr(turned, name), getattr(direct, name), rtol=1e-6, atol=1e-9)
+def test_planes_can_be_exchanged(scene: Scene, view: PlaneView) -> None:
+    guide, planes = images(scene, view)
+    order = np.random.default_rng(1).permutation(len(planes))
+    turned = view.turned(np.eye(len(planes))[:, order])
+    torch.testing.assert_close(turned.inputs(guide, planes[order.tolist()]), view.inputs(guide, planes)[order.tolist()])
+
+
+def test_bands_that_the_guide_shows_are_hardly_touched(scene: Scene, network: torch.nn.Module) -> None:
+    cube = scene.hsi.read().astype(np.float64)
+    pair = CalibratedScene(scene)
+    # a band that is the degraded guide itself, beside one of the same contrast that is not
+    seen = np.concatenate([pair.guide.values[:1], cube[[15]]])
+    view = PlaneView.of(CalibratedScene(scene.replace(hsi=Cube.from_array(seen), srf=None)))
+    sizes = np.abs(view.synthesis).max(axis=1) / seen.std(axis=(1, 2))
+    assert sizes[0] < 0.2 * sizes[1]
 
 
 def test_an_untrained_network_changes_nothing(scene: Scene, view: PlaneView) -> None:

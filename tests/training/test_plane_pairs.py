@@ -21,10 +21,10 @@ def test_the_error_is_what_the_base_lacks(example: PlaneExample) -> None:
     reference = sample_scene(96, 4).reference
     assert reference is not None
     truth = torch.as_tensor(reference.read().astype(np.float32))
-    wanted = torch.einsum("bp,byx->pyx", truth.new_tensor(example.view.directions), truth)
-    torch.testing.assert_close(example.planes + example.error, wanted)
+    wanted = torch.einsum("bp,byx->pyx", truth.new_tensor(example.view.analysis), truth)
+    torch.testing.assert_close(example.planes + example.error, wanted, atol=1e-3, rtol=1e-4)
     inside = float(example.error.double().square().sum(0).mean())
-    assert 0.3 * example.power < inside <= example.power
+    assert 0.3 * example.power < inside <= 1.001 * example.power
 
 
 @pytest.mark.parametrize("seed", range(6))

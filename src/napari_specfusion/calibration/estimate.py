@@ -37,8 +37,8 @@ __all__ = ["Calibration", "Match", "calibration_of"]
 
 Verdict = Literal["good", "doubtful", "unrelated"]
 
-# spectral components that the guide is regressed on, and LR pixels for each: with 20 instead, the shift of 8 x 8 pixels of
-# EnMAP with an RGB guide was wrong by half an LR pixel, with 4 by less than 0.01
+# spectral components that the guide is regressed on, and LR pixels for each: with 20 in place of 4, the shift of 8 x 8
+# pixels of EnMAP with an RGB guide was wrong by half an LR pixel, not by 0.01
 COMPONENTS, PIXELS_PER_COMPONENT = 15, 4
 # side of the search window for PSF and shift in LR pixels, and at most how many HR pixels it may cover
 WINDOW, SMALLEST_WINDOW, SHARP_WINDOW = 160, 32, 1280

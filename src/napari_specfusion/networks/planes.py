@@ -1,10 +1,13 @@
 """A network for any sensor: it corrects one spectral coefficient at a time, in units that the pair itself gives.
 
-A cube is a sum of coefficient planes, each an image times a spectral direction of that cube. The network gets one plane
-of a base method's result, its regression on the guide, what that leaves over, and the brightness of the guide; all
-without their low frequencies, and in units of what the regression leaves over in the cube. It returns the plane's
-error in the same units. Neither the number of bands nor that of guide bands occurs, so one set of weights serves every
-sensor, and the sign and the size of a plane do not matter either.
+What the guide does not explain of a cube is a sum of planes, each an image times a spectral direction of that cube. The
+network gets one plane of a base method's result, its regression on the guide, what that leaves over, and the brightness
+of the guide; all without their low frequencies, and in units of what the regression leaves over in the cube. It returns
+the plane's error in the same units. Neither the number of bands nor that of guide bands occurs, so one set of weights
+serves every sensor, and the sign and the size of a plane do not matter either.
+
+Bands are weighed by what the guide leaves over of each: one that the guide shows nearly as it is must not suffer from
+the correction of the others.
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ NARROW, MIDDLE, WIDEST = 1.0, 2.0, 8.0
 END = 3.0
 # noise in units, and share that is left over, at most
 MOST = 2.0
+# share of a band's standard deviation that counts as left over in any case: calibration and interpolation are not exact
+LEAST_LEFT = 0.01
 TINY = 1e-12
 
 
@@ -54,10 +59,13 @@ class PlaneView:
 
     Attributes
     ----------
-    directions
-        Spectral directions ``(B, p)``, the leading ones of the cube.
+    analysis
+        Weights ``(B, p)`` of the bands in each plane: along the leading directions of what the guide leaves over, with
+        the bands in units of what it leaves over of each.
+    synthesis
+        Weights ``(B, p)`` of the planes in each band.
     onto_guide
-        Regression ``(p, G)`` of the coefficients on the guide.
+        Regression ``(p, G)`` of the planes on the guide.
     brightness
         Weights ``(G,)`` of the guide's bands in its brightness, whose detail has a root mean square of 1.
     detail, left
@@ -66,22 +74,26 @@ class PlaneView:
         The same ``(p, p)`` of the cube's noise.
     shared
         Mean products ``(p,)`` of the regression's detail with that of the brightness.
+    band_weights
+        Weight ``(B,)`` of a squared error in each band: 1 over what the guide leaves over of it.
     ratio
         HR pixels per LR pixel.
     """
 
-    directions: NDArray[np.float64]
+    analysis: NDArray[np.float64]
+    synthesis: NDArray[np.float64]
     onto_guide: NDArray[np.float64]
     brightness: NDArray[np.float64]
     detail: NDArray[np.float64]
     left: NDArray[np.float64]
     noise: NDArray[np.float64]
     shared: NDArray[np.float64]
+    band_weights: NDArray[np.float64]
     ratio: float
 
     @classmethod
-    def of(cls, calibrated: CalibratedScene, directions: NDArray[np.float64] | None = None) -> PlaneView:
-        """Measure a pair, on a sample of the cube's rows; without `directions` ``(B, p)``, along its leading ones.
+    def of(cls, calibrated: CalibratedScene) -> PlaneView:
+        """Measure a pair, on a sample of the cube's rows.
 
         Raises
         ------
@@ -89,22 +101,24 @@ class PlaneView:
             If the pair cannot be calibrated.
         """
         moments = calibrated.moments
-        directions = _leading(moments) if directions is None else directions
-        count = directions.shape[1]
-        onto_guide = directions.T @ moments.cube_from_guide()[0]
+        analysis, synthesis, band_weights = _directions(moments)
+        count = analysis.shape[1]
+        onto_guide = analysis.T @ moments.cube_from_guide()[0]
         spread = np.sqrt(np.diag(moments.guide_covariance))
         brightness = 1 / np.maximum(spread, 1e-3 * spread.max() + TINY)
-        products = _products_of_detail(calibrated, directions, onto_guide, brightness)
+        products = _products_of_detail(calibrated, analysis, onto_guide, brightness)
         plane, rest, light = slice(0, count), slice(count, 2 * count), 2 * count
         contrast = math.sqrt(products[light, light]) + TINY
         return cls(
-            directions,
+            analysis,
+            synthesis,
             onto_guide,
             brightness / contrast,
             detail=products[plane, plane],
             left=products[rest, rest],
-            noise=np.diag(moments.noise_along(directions)),
+            noise=np.diag(moments.noise_along(analysis)),
             shared=(products[plane, light] - products[rest, light]) / contrast,
+            band_weights=band_weights,
             ratio=float(calibrated.stated.factor),
         )
 
@@ -137,10 +151,11 @@ class PlaneView:
         return _radius(self.widest)
 
     def turned(self, turn: NDArray[np.float64]) -> PlaneView:
-        """Return the view of other planes of the same subspace, with directions ``directions @ turn``."""
+        """Return the view of other planes, mixed by `turn` ``(p, q)`` from these."""
         return replace(
             self,
-            directions=self.directions @ turn,
+            analysis=self.analysis @ turn,
+            synthesis=self.synthesis @ turn,
             onto_guide=turn.T @ self.onto_guide,
             shared=turn.T @ self.shared,
             **{name: turn.T @ getattr(self, name) @ turn for name in ("detail", "left", "noise")},
@@ -171,12 +186,11 @@ class PlaneView:
 
     def on(self, network: Any, guide: Tensor, fused: Tensor) -> Tensor:
         """Return bands `fused` ``(B, H, W)`` under `guide` ``(G, H, W)``, corrected plane by plane."""
-        directions = fused.new_tensor(self.directions)
-        planes = torch.einsum("bp,byx->pyx", directions, fused)
+        planes = torch.einsum("bp,byx->pyx", fused.new_tensor(self.analysis), fused)
         for number in range(len(planes)):
             one = self.turned(np.eye(len(planes))[:, number : number + 1])
             planes[number] = one.error_of(network, guide, planes[number : number + 1])[0].to(fused.dtype)
-        return fused + torch.einsum("bp,pyx->byx", directions, planes)
+        return fused + torch.einsum("bp,pyx->byx", fused.new_tensor(self.synthesis), planes)
 
 
 def expected(network: Any, images: Tensor) -> Tensor:
@@ -236,29 +250,35 @@ class PlanePredictor:
         return self.view.on(self.network, guide, self.base.predict(guide, hsi, tile, shape))
 
 
-def _leading(moments: PairMoments) -> NDArray[np.float64]:
-    """Return the leading spectral directions of the cube, fewer for a small one."""
-    power, axes = moments.principal_directions()
-    count = min(MOST_PLANES, max(1, moments.count // PIXELS_PER_PLANE), int(np.sum(power > TINY * power[0])))
-    return axes[:, :count]
+def _directions(moments: PairMoments) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weights of bands in planes and of planes in bands, ``(B, p)`` each, and of squared errors ``(B,)``."""
+    weights, _ = moments.cube_from_guide()
+    variance = np.diag(moments.covariance).clip(0)
+    left = moments.covariance - weights @ moments.cross.T
+    spread = np.sqrt(np.diag(left).clip(0) + LEAST_LEFT**2 * variance)
+    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=variance > TINY**2 * max(variance.max(), TINY))
+    power, axes = np.linalg.eigh(inverse[:, None] * (left + left.T) / 2 * inverse)
+    count = min(MOST_PLANES, max(1, moments.count // PIXELS_PER_PLANE), max(1, int(np.sum(power > TINY * power[-1]))))
+    leading = axes[:, ::-1][:, :count]
+    return inverse[:, None] * leading, spread[:, None] * leading, inverse**2
 
 
 def _products_of_detail(
     calibrated: CalibratedScene,
-    directions: NDArray[np.float64],
+    analysis: NDArray[np.float64],
     onto_guide: NDArray[np.float64],
     brightness: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return mean products of the detail of the planes, of what the regression leaves over, and of the brightness."""
     hsi, coarse, valid = calibrated.scene.hsi, calibrated.guide, calibrated.valid
     bands, height, width = hsi.shape
-    total, count = np.zeros((2 * directions.shape[1] + 1,) * 2), 0
+    total, count = np.zeros((2 * analysis.shape[1] + 1,) * 2), 0
     for rows in sample_rows(height, width, bands):
         calibrated.watch.check()
         ok = valid[rows]
         cube = np.nan_to_num(hsi.read(rows).astype(np.float32, copy=False))
         guide = np.nan_to_num(coarse.values[:, rows])
-        planes = np.tensordot(directions.T, cube, axes=1)
+        planes = np.tensordot(analysis.T, cube, axes=1)
         left = planes - np.tensordot(onto_guide, guide, axes=1)
         bright = np.tensordot(brightness, guide, axes=1)[None]
         detail = _low_detail(np.concatenate([planes, left, bright]) * ok)[:, ok]

@@ -149,7 +149,7 @@ def train_any_sensor(
     guides = (*options.guides, *srfs)
     train_set, val_set = (
         [
-            PlaneExample.of(scene, name, bases)
+            PlaneExample.of(scene, name, bases, validates=name in held_out)
             for scene, name in draw_pairs(chosen, options.ratios, guides, options.pairs, options.seed)
         ]
         for chosen in ([cube for cube in cubes if (cube.name in held_out) == wanted] for wanted in (False, True))
@@ -311,14 +311,15 @@ class _Run:
 
 
 def gain(network: torch.nn.Module, example: PlaneExample) -> float:
-    """Return by how many dB a network lowers the error of the base on a pair."""
+    """Return by how many dB a network improves the base's PSNR, mean over the bands, on a pair to validate with."""
     import torch
 
+    assert example.lacking is not None
     height, width = (n // 4 * 4 for n in example.error.shape[1:])
-    area = (slice(height), slice(width))
-    error = example.error[:, *area].double()
+    area, view = (slice(height), slice(width)), example.view
+    lacking = example.lacking[:, *area]
     with torch.inference_mode():
-        found = example.view.error_of(network, example.guide[:, *area], example.planes[:, *area]).double()
-    before = example.power * height * width
-    after = before + float((error - found).square().sum() - error.square().sum())
-    return -10 * math.log10(max(after, 1e-12 * before) / before)
+        found = view.error_of(network, example.guide[:, *area], example.planes[:, *area])
+        added = torch.einsum("bp,pyx->byx", found.new_tensor(view.synthesis), found)
+        before, after = (error.double().square().mean((1, 2)).clamp_min(1e-20) for error in (lacking, lacking - added))
+    return float(10 * (before / after).log10().mean())

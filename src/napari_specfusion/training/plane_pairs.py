@@ -64,7 +64,9 @@ class PlaneExample:
     planes, error
         Planes of the base and what they lack, ``(p, H, W)``.
     power
-        Mean square of the base's error in a pixel, summed over all bands.
+        Mean square of the base's error in a pixel, summed over all bands in the units of the view.
+    lacking
+        What the base lacks in each band, ``(B, H, W)``; None in an example to train on.
     """
 
     name: str
@@ -73,9 +75,10 @@ class PlaneExample:
     planes: torch.Tensor
     error: torch.Tensor
     power: float
+    lacking: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, scene: Scene, name: str, bases: Bases) -> PlaneExample:
+    def of(cls, scene: Scene, name: str, bases: Bases, *, validates: bool = False) -> PlaneExample:
         """Run the base on a pair, without what is known of its PSF, shift and response.
 
         Raises
@@ -96,10 +99,13 @@ class PlaneExample:
         pair = blind(scene)
         view = PlaneView.of(CalibratedScene(pair))
         base = bases.of(pair)
-        directions = base.new_tensor(view.directions)
-        planes, wanted = (torch.einsum("bp,byx->pyx", directions, image) for image in (base, truth))
-        power = float((truth - base).double().square().sum(0).mean())
-        return cls(name, view, torch.as_tensor(scene.guide.read().astype(np.float32)), planes, wanted - planes, power)
+        lacking = truth - base
+        planes, error = (
+            torch.einsum("bp,byx->pyx", base.new_tensor(view.analysis), image) for image in (base, lacking)
+        )
+        power = float(np.sum(lacking.double().square().mean((1, 2)).numpy() * view.band_weights))
+        guide = torch.as_tensor(scene.guide.read().astype(np.float32))
+        return cls(name, view, guide, planes, error, power, lacking if validates else None)
 
     def crop(self, rng: np.random.Generator, side: int) -> Crop:
         """Return a crop of at most `side` pixels, rotated and mirrored; its planes may be mixed with each other."""
