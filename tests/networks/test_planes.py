@@ -145,7 +145,7 @@ def test_tiles_give_the_whole(scene: Scene, view: PlaneView, network: torch.nn.M
         name, mixed_precision = "planes on a flat base", False
 
         def prepare(self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: object = None) -> PlanePredictor:
-            return PlanePredictor.of(Flat(31), view, network.float(), device, None)
+            return PlanePredictor(Flat(31), view, network.float()).placed(device, None)
 
     whole = predict_whole(Method().prepare(CalibratedScene(scene)), scene)
     tiled = fuse(scene, model=Method(), tile=32).read()

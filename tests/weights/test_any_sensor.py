@@ -44,6 +44,16 @@ def test_a_file_gives_the_same_result(tmp_path: Path) -> None:
     assert float(np.abs(one - base).max()) > 1e-4
 
 
+def test_half_the_strength_is_half_the_correction() -> None:
+    scene = sample_scene(64, 4)
+    base, whole, half = (
+        fuse(scene, model=model).read()
+        for model in ("subspace", *(made(dataclasses.replace(CARD, base="subspace", strength=s)) for s in (1.0, 0.5)))
+    )
+    np.testing.assert_allclose(half - base, (whole - base) / 2, atol=1e-5)
+    assert float(np.abs(whole - base).max()) > 1e-3
+
+
 def test_tiles_give_the_whole() -> None:
     scene = sample_scene(96, 4)
     weights = made(dataclasses.replace(CARD, base="subspace"))

@@ -184,13 +184,13 @@ class PlaneView:
         found = expected(network, self.inputs(guide, planes))
         return found * found.new_tensor(self.sign * self.unit)[:, None, None]
 
-    def on(self, network: Any, guide: Tensor, fused: Tensor) -> Tensor:
+    def on(self, network: Any, guide: Tensor, fused: Tensor, strength: float = 1.0) -> Tensor:
         """Return bands `fused` ``(B, H, W)`` under `guide` ``(G, H, W)``, corrected plane by plane."""
         planes = torch.einsum("bp,byx->pyx", fused.new_tensor(self.analysis), fused)
         for number in range(len(planes)):
             one = self.turned(np.eye(len(planes))[:, number : number + 1])
             planes[number] = one.error_of(network, guide, planes[number : number + 1])[0].to(fused.dtype)
-        return fused + torch.einsum("bp,pyx->byx", fused.new_tensor(self.synthesis), planes)
+        return fused + strength * torch.einsum("bp,pyx->byx", fused.new_tensor(self.synthesis), planes)
 
 
 def expected(network: Any, images: Tensor) -> Tensor:
@@ -217,18 +217,20 @@ class PlanePredictor:
         What the pair says of its planes.
     network
         The network, on its device.
+    strength
+        Share of the network's correction that is added.
     """
 
     base: Predictor
     view: PlaneView
     network: Any
+    strength: float = 1.0
 
-    @classmethod
-    def of(cls, base: Predictor, view: PlaneView, network: Any, device: str, dtype: torch.dtype | None) -> Self:
-        """Put a copy of `network` on a base, on `device`."""
-        copied = copy.deepcopy(network).requires_grad_(False).eval()
-        copied.to(device=device, dtype=dtype)
-        return cls(base, view, copied)
+    def placed(self, device: str, dtype: torch.dtype | None) -> Self:
+        """Return the same with a copy of the network for predicting on `device`."""
+        network = copy.deepcopy(self.network).requires_grad_(False).eval()
+        network.to(device=device, dtype=dtype)
+        return replace(self, network=network)
 
     @property
     def bands(self) -> int:
@@ -247,7 +249,7 @@ class PlanePredictor:
 
     def predict(self, guide: Tensor, hsi: Tensor, tile: Tile, shape: tuple[int, int]) -> Tensor:
         """Fuse one tile; see `Predictor.predict`."""
-        return self.view.on(self.network, guide, self.base.predict(guide, hsi, tile, shape))
+        return self.view.on(self.network, guide, self.base.predict(guide, hsi, tile, shape), self.strength)
 
 
 def _directions(moments: PairMoments) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

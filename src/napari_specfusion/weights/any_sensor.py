@@ -80,7 +80,8 @@ class AnySensor:
         if reason:
             raise ModelError(reason)
         base = METHODS[self.card.base].prepare(calibrated, device=device, dtype=dtype)
-        return PlanePredictor.of(base, PlaneView.of(calibrated), self.module, device, dtype)
+        view = PlaneView.of(calibrated)
+        return PlanePredictor(base, view, self.module, self.card.strength).placed(device, dtype)
 
     def save(self, path: str | Path) -> None:
         """Write the weights and their card to a ``.safetensors`` file; `load_weights` reads it.
@@ -94,4 +95,4 @@ class AnySensor:
 
     def resume_parts(self) -> tuple[str, dict[str, Any]]:
         """Return the names that `job_key` uses for these weights."""
-        return "AnySensor", {"module": self.module, "name": self.name, "training": self.card}
+        return "AnySensor", {"module": self.module, "strength": self.card.strength, "training": self.card}

@@ -65,11 +65,11 @@ def shipped_card(name: str) -> ModelCard:
 def weights_for(scene: Scene) -> list[Trained | AnySensor]:
     """Return the shipped weights that fit a scene: its bands, their wavelengths, and the ratio.
 
-    The guide may come from another camera; it is adapted. No weights fit a cube without wavelengths.
+    The guide may come from another camera; it is adapted. Only weights for any sensor fit a cube without wavelengths.
     """
-    if scene.hsi.wavelengths is None:
-        return []
-    return [weights for weights in map(shipped_weights, list_weights()) if not weights.misfit(scene)]
+    known = scene.hsi.wavelengths is not None
+    offered = [weights for weights in map(shipped_weights, list_weights()) if known or isinstance(weights, AnySensor)]
+    return [weights for weights in offered if not weights.misfit(scene)]
 
 
 def _check(name: str) -> None:
