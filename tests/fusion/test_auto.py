@@ -13,7 +13,7 @@ from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, ModelError, OutputError
 from napari_specfusion.fusion import auto as module
-from napari_specfusion.fusion.auto import LEARNED_MARGIN, MARGIN, Choice, choose
+from napari_specfusion.fusion.auto import ANY_SENSOR_MARGIN, LEARNED_MARGIN, MARGIN, Choice, choose
 from napari_specfusion.fusion.engine import FusionProgress, fuse
 from napari_specfusion.fusion.resolve import as_method
 from napari_specfusion.fusion.result import ResultStore
@@ -129,6 +129,16 @@ JUST, NOT_QUITE = 0.01, -0.01
 )
 def test_what_outweighs_what(scores: dict[str, Quality], best: str) -> None:
     assert module._best(scores) == best
+
+
+@pytest.mark.parametrize(
+    ("gain", "best"), [(ANY_SENSOR_MARGIN + JUST, "any"), (ANY_SENSOR_MARGIN + NOT_QUITE, "detail")]
+)
+def test_weights_for_any_sensor_must_be_better_than_the_default(gain: float, best: str) -> None:
+    scores = {"detail": quality(40.0), "any": quality(40 + gain)}
+    assert module._best(scores, ["any"]) == best
+    # weights for the sensor itself come first where both are equal
+    assert module._best({**scores, "net": quality(40 + gain)}, ["any"]) == "net"
 
 
 def test_a_candidate_that_does_not_fit_is_left_out(scene: Scene) -> None:

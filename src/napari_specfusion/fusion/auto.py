@@ -19,9 +19,10 @@ from napari_specfusion.quality.metrics import Quality, evaluate
 from napari_specfusion.simulation.reduced import reduced
 from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tile_runner import predict_tiles, tile_grid
+from napari_specfusion.weights.any_sensor import AnySensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,6 +40,8 @@ SMALLEST = 24
 # pixels to learn from, and networks are at a scale that they were hardly trained for. On 40 airborne pairs others were
 # ahead of `detail` by up to 0.85 dB in the trial; all of these were behind it at full scale, by 0.1 to 2.4 dB.
 MARGIN, LEARNED_MARGIN = 2.0, -0.1
+# the same for weights for any sensor, which may be new to them
+ANY_SENSOR_MARGIN = 0.0
 # a spectral angle counts as worse only beyond this factor; from there on it counts like PSNR, in dB
 EQUAL_ANGLE = 1.1
 # cap on a band's PSNR in dB: that of a constant band can be infinite
@@ -81,7 +84,8 @@ def choose(
 
     Both images are degraded once more with the pair's own sampling; the original cube is then the reference. What has
     been right comes first: `detail`, or weights that were trained for the pair's sensor if they are no worse there
-    than `detail`. Another method must beat it clearly. Spectral angles that differ by more than a tenth count as well.
+    than `detail`. Weights for any sensor must be better there, another method clearly so. Spectral angles that differ
+    by more than a tenth count as well.
 
     Parameters
     ----------
@@ -150,7 +154,7 @@ def choose(
             left_out=left_out,
             reason=f"{DEFAULT_METHOD} was chosen untried: no method could be tried.",
         )
-    best = _best(scores)
+    best = _best(scores, [name for name, method in methods.items() if isinstance(method, AnySensor)])
     return Choice(methods[best], scores, left_out, _reason(best, scores, left_out, (height, width)))
 
 
@@ -182,13 +186,14 @@ def _peak(cube: Cube) -> float:
     return float(np.max(magnitudes, where=np.isfinite(magnitudes), initial=0.0)) or 1.0
 
 
-def _best(scores: Mapping[str, Quality]) -> str:
-    """Return the name of the method to use."""
+def _best(scores: Mapping[str, Quality], any_sensor: Sequence[str] = ()) -> str:
+    """Return the name of the method to use; `any_sensor` names the weights that were trained for any sensor."""
     best, gain = (DEFAULT_METHOD, 0.0) if DEFAULT_METHOD in scores else (next(iter(scores)), 0.0)
     standard = scores[best]
     for name in scores:
         # the surplus over what it must reach
-        surplus = _advantage(scores[name], standard) - (MARGIN if name in METHODS else LEARNED_MARGIN)
+        needed = MARGIN if name in METHODS else ANY_SENSOR_MARGIN if name in any_sensor else LEARNED_MARGIN
+        surplus = _advantage(scores[name], standard) - needed
         if name != DEFAULT_METHOD and surplus > gain:
             best, gain = name, surplus
     return best
