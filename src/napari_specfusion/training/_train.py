@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion.device import pick_device
-from napari_specfusion.errors import Cancelled, ModelError
+from napari_specfusion.errors import ModelError
 from napari_specfusion.sensor.srf import as_srf
 from napari_specfusion.simulation.sharp_cubes import WHITE, open_sharp_cubes
 from napari_specfusion.training.folder import TrainingFolder
+from napari_specfusion.training.loop import run_to_the_end
 from napari_specfusion.training.options import VALIDATION_SCENES, TrainingOptions, TrainingProgress
 from napari_specfusion.training.pairs import Examples, check_one_sensor
 from napari_specfusion.training.trainer import Best, Trainer
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from napari_specfusion.sensor.srf import Srf
 
 __all__ = ["train"]
-
-REPORT_SECONDS = 5.0
 
 
 def train(
@@ -161,19 +159,7 @@ def train(
         return Trained(residual, complete, f"{options.model} x{options.ratio}")
 
     folder.check_space(trainer.size)
-    reported = -math.inf
-    while trainer.step < options.steps:
-        if should_stop is not None and should_stop():
-            save()
-            raise Cancelled(f"The training was stopped after {trainer.step} steps; the same call resumes it.")
-        trainer.take_step()
-        validated = trainer.step % options.validate_every == 0 or trainer.step == options.steps
-        if validated:
-            trainer.validate()
-            save()
-        if progress is not None and (validated or time.perf_counter() - reported > REPORT_SECONDS):
-            progress(trainer.progress())
-            reported = time.perf_counter()
+    run_to_the_end(trainer, options.steps, options.validate_every, save, progress, should_stop)
     assert trainer.best is not None
     folder.forget_bases()
     folder.plot(trainer.log, trainer.base_psnr)

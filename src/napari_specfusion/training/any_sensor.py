@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.errors import Cancelled, ModelError, OutputError
+from napari_specfusion.errors import ModelError
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import start_at_zero
 from napari_specfusion.training.bases import Bases
 from napari_specfusion.training.folder import TrainingFolder
+from napari_specfusion.training.loop import average, load_state, run_to_the_end, state_of
 from napari_specfusion.training.options import FINAL_RATE, WARM_UP, TrainingProgress
 from napari_specfusion.training.plane_pairs import PlaneExample, draw_pairs
 from napari_specfusion.weights.any_sensor import AnySensor
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AnySensorOptions", "train_any_sensor"]
 
-REPORT_SECONDS = 5.0
 AVERAGE = 0.998
 # an LSO of one band
 NETWORK = "lso-s"
@@ -183,19 +183,7 @@ def train_any_sensor(
         folder.write_log(run.log)
         trained().save(folder.weights)
 
-    reported = -math.inf
-    while run.step < options.steps:
-        if should_stop is not None and should_stop():
-            save()
-            raise Cancelled(f"The training was stopped after {run.step} steps; the same call resumes it.")
-        run.take_step()
-        validated = run.step % options.validate_every == 0 or run.step == options.steps
-        if validated:
-            run.validate()
-            save()
-        if progress is not None and (validated or time.perf_counter() - reported > REPORT_SECONDS):
-            progress(run.progress())
-            reported = time.perf_counter()
+    run_to_the_end(run, options.steps, options.validate_every, save, progress, should_stop)
     folder.forget_bases()
     return trained()
 
@@ -241,10 +229,7 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        decay = min(AVERAGE, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, value in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+        average(self, AVERAGE)
         self._losses.append(total)
         self.seconds += time.perf_counter() - start
 
@@ -277,15 +262,7 @@ class _Run:
 
     def state(self) -> dict[str, Any]:
         """Return everything that a later call needs to resume."""
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "losses": self._losses,
-            "log": self.log,
-        }
+        return {**state_of(self), "losses": self._losses}
 
     def restore(self, state: dict[str, Any] | None, setup: dict[str, Any]) -> None:
         """Resume from `state`, if there is one.
@@ -295,19 +272,9 @@ class _Run:
         OutputError
             If it belongs to a run with other options.
         """
-        if state is None:
-            return
-        other = [key for key in setup if state["facts"].get(key) != setup[key]]
-        if other:
-            raise OutputError(
-                f"The folder holds a run with another {other[0]}; give another folder, or the same options "
-                "to resume it."
-            )
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
-        self._losses = state["losses"]
+        if state is not None:
+            load_state(self, state, setup)
+            self._losses = state["losses"]
 
 
 def gain(network: torch.nn.Module, example: PlaneExample) -> float:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.errors import ModelError, OutputError
+from napari_specfusion.errors import ModelError
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import Residual, start_at_zero
 from napari_specfusion.quality.formulas import psnr, spectral_angle
+from napari_specfusion.training.loop import average, load_state, state_of
 from napari_specfusion.training.options import TrainingOptions, TrainingProgress
 from napari_specfusion.training.pairs import SMALL_SHARE, Batch, Example, Examples
 
@@ -132,10 +133,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        decay = min(AVERAGE, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, value in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+        average(self, AVERAGE)
         self._losses.append(loss.detach())
         self.seconds += time.perf_counter() - start
 
@@ -202,16 +200,7 @@ class Trainer:
         if best is not None:
             # the key of earlier releases
             best["grade"] = best.pop("score")
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "losses": [float(loss) for loss in self._losses],
-            "log": self.log,
-            "best": best,
-        }
+        return {**state_of(self), "losses": [float(loss) for loss in self._losses], "best": best}
 
     def restore(self, state: dict[str, Any] | None, setup: dict[str, Any]) -> None:
         """Resume from `state`, if there is one, after checking that it was made with the same `setup`.
@@ -225,17 +214,7 @@ class Trainer:
 
         if state is None:
             return
-        was = state["facts"]
-        other = [key for key in setup if was.get(key) != setup[key]]
-        if other:
-            raise OutputError(
-                f"The folder holds a run with another {other[0]} ({was.get(other[0])!r}, not "
-                f"{setup[other[0]]!r}); give another folder, or the same options to resume it."
-            )
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
+        load_state(self, state, setup)
         self._losses = [torch.tensor(loss) for loss in state["losses"]]
         best = state["best"]
         self.best = None if best is None else Best(score=best["grade"], **{k: best[k] for k in best if k != "grade"})
