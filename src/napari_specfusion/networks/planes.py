@@ -28,8 +28,9 @@ from napari_specfusion.calibration.moments import sample_rows
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_specfusion.calibration.calibrated import CalibratedScene
-    from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.tiling.contract import Predictor
     from napari_specfusion.tiling.tiles import Tile
 
@@ -60,8 +61,8 @@ class PlaneView:
     Attributes
     ----------
     analysis
-        Weights ``(B, p)`` of the bands in each plane: along the leading directions of what the guide leaves over, with
-        the bands in units of what it leaves over of each.
+        Weights ``(B, p)`` of the bands in each plane: along the leading directions of the detail that the guide leaves
+        over, with the bands in units of what it leaves over of each.
     synthesis
         Weights ``(B, p)`` of the planes in each band.
     onto_guide
@@ -101,12 +102,18 @@ class PlaneView:
             If the pair cannot be calibrated.
         """
         moments = calibrated.moments
-        analysis, synthesis, band_weights = _directions(moments)
+        analysis, synthesis, band_weights = _directions(calibrated)
         count = analysis.shape[1]
         onto_guide = analysis.T @ moments.cube_from_guide()[0]
         spread = np.sqrt(np.diag(moments.guide_covariance))
         brightness = 1 / np.maximum(spread, 1e-3 * spread.max() + TINY)
-        products = _products_of_detail(calibrated, analysis, onto_guide, brightness)
+
+        def images_of(cube: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[np.float64]:
+            planes = np.tensordot(analysis.T, cube, axes=1)
+            left = planes - np.tensordot(onto_guide, guide, axes=1)
+            return np.concatenate([planes, left, np.tensordot(brightness, guide, axes=1)[None]])
+
+        products = _products_of_detail(calibrated, images_of)
         plane, rest, light = slice(0, count), slice(count, 2 * count), 2 * count
         contrast = math.sqrt(products[light, light]) + TINY
         return cls(
@@ -252,14 +259,15 @@ class PlanePredictor:
         return self.view.on(self.network, guide, self.base.predict(guide, hsi, tile, shape), self.strength)
 
 
-def _directions(moments: PairMoments) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _directions(calibrated: CalibratedScene) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the weights of bands in planes and of planes in bands, ``(B, p)`` each, and of squared errors ``(B,)``."""
+    moments = calibrated.moments
     weights, _ = moments.cube_from_guide()
+    left = _products_of_detail(calibrated, lambda cube, guide: cube - np.tensordot(weights, guide, axes=1))
     variance = np.diag(moments.covariance).clip(0)
-    left = moments.covariance - weights @ moments.cross.T
-    spread = np.sqrt(np.diag(left).clip(0) + LEAST_LEFT**2 * variance)
+    spread = np.sqrt(np.diag(left) + LEAST_LEFT**2 * variance)
     inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=variance > TINY**2 * max(variance.max(), TINY))
-    power, axes = np.linalg.eigh(inverse[:, None] * (left + left.T) / 2 * inverse)
+    power, axes = np.linalg.eigh(inverse[:, None] * left * inverse)
     count = min(MOST_PLANES, max(1, moments.count // PIXELS_PER_PLANE), max(1, int(np.sum(power > TINY * power[-1]))))
     leading = axes[:, ::-1][:, :count]
     return inverse[:, None] * leading, spread[:, None] * leading, inverse**2
@@ -267,30 +275,25 @@ def _directions(moments: PairMoments) -> tuple[NDArray[np.float64], NDArray[np.f
 
 def _products_of_detail(
     calibrated: CalibratedScene,
-    analysis: NDArray[np.float64],
-    onto_guide: NDArray[np.float64],
-    brightness: NDArray[np.float64],
+    images_of: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]],
 ) -> NDArray[np.float64]:
-    """Return mean products of the detail of the planes, of what the regression leaves over, and of the brightness."""
+    """Return mean products ``(k, k)`` of the detail of images ``(k, rows, w)`` of a part of the cube and the guide."""
     hsi, coarse, valid = calibrated.scene.hsi, calibrated.guide, calibrated.valid
     bands, height, width = hsi.shape
-    total, count = np.zeros((2 * analysis.shape[1] + 1,) * 2), 0
+    total, count = np.zeros((1, 1)), 0
     for rows in sample_rows(height, width, bands):
         calibrated.watch.check()
         ok = valid[rows]
         cube = np.nan_to_num(hsi.read(rows).astype(np.float32, copy=False))
-        guide = np.nan_to_num(coarse.values[:, rows])
-        planes = np.tensordot(analysis.T, cube, axes=1)
-        left = planes - np.tensordot(onto_guide, guide, axes=1)
-        bright = np.tensordot(brightness, guide, axes=1)[None]
-        detail = _low_detail(np.concatenate([planes, left, bright]) * ok)[:, ok]
-        total += detail @ detail.T
+        images = images_of(cube, np.nan_to_num(coarse.values[:, rows]))
+        detail = _low_detail(images * ok)[:, ok].astype(np.float64, copy=False)
+        total = total + detail @ detail.T
         count += detail.shape[1]
     # a calibrated pair has valid pixels
     return np.asarray(total / max(count, 1))
 
 
-def _low_detail(images: NDArray[np.float64]) -> NDArray[np.float64]:
+def _low_detail(images: NDArray[Any]) -> NDArray[Any]:
     """Return `images` ``(k, h, w)`` minus their mean over 3 x 3 pixels with weights 1, 2, 1 along each axis."""
     mean = images
     for axis in (1, 2):
@@ -298,7 +301,7 @@ def _low_detail(images: NDArray[np.float64]) -> NDArray[np.float64]:
         size = images.shape[axis]
         before, after = (np.take(padded, np.arange(start, start + size), axis) for start in (0, 2))
         mean = (before + 2 * mean + after) / 4
-    return images - mean
+    return np.asarray(images - mean)
 
 
 def _radius(width: float) -> int:

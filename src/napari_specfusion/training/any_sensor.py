@@ -106,6 +106,7 @@ def train_any_sensor(
     *,
     validation: Sequence[str],
     srfs: Sequence[Srf | str | Path] = (),
+    start: AnySensor | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> AnySensor:
@@ -123,6 +124,8 @@ def train_any_sensor(
         Names of cubes to hold out; they score the weights, which are those after the last step.
     srfs
         More responses of guide cameras, drawn like `options.guides`.
+    start
+        Weights to start from instead of random ones.
     progress
         Called every few seconds and after each validation.
     should_stop
@@ -156,13 +159,14 @@ def train_any_sensor(
     )
     if not train_set or not val_set:
         raise ModelError("No pair could be simulated; give larger cubes, or other ratios and guides.")
-    run = _Run(options, train_set, val_set)
+    run = _Run(options, train_set, val_set, start)
     setup: dict[str, Any] = {
         **asdict(options),
         "protocols": (),
         "cubes": sorted(names),
         "validation": sorted(held_out),
         "srfs": [str(srf) for srf in srfs],
+        "start": "random weights" if start is None else f"{start.name}, {start.card.steps} steps",
     }
     run.restore(folder.read_state(), setup)
     card = ModelCard(
@@ -175,7 +179,7 @@ def train_any_sensor(
 
     def trained() -> AnySensor:
         scores = {"gain": run.log[-1]["gain"], "least_gain": run.log[-1]["least"]} if run.log else {}
-        complete = replace(card, scores=scores, steps=run.step)
+        complete = replace(card, scores=scores, steps=run.step + (0 if start is None else start.card.steps))
         return AnySensor(run.averaged, complete_card(complete, run.averaged, {}), "lso-any")
 
     def save() -> None:
@@ -192,7 +196,11 @@ class _Run:
     """The training in memory."""
 
     def __init__(
-        self, options: AnySensorOptions, train_set: Sequence[PlaneExample], val_set: Sequence[PlaneExample]
+        self,
+        options: AnySensorOptions,
+        train_set: Sequence[PlaneExample],
+        val_set: Sequence[PlaneExample],
+        start: AnySensor | None = None,
     ) -> None:
         import torch
 
@@ -202,6 +210,8 @@ class _Run:
         self.options, self.train_set, self.val_set = options, train_set, val_set
         self.network = create_model(NETWORK, 1, CHANNELS - 1, 4, **SIZES)
         start_at_zero(self.network)
+        if start is not None:
+            self.network.load_state_dict(start.module.state_dict())
         self.averaged = copy.deepcopy(self.network).eval()
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=options.rate, weight_decay=1e-4)
         self.step, self.seconds = 0, 0.0
