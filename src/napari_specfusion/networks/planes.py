@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -28,9 +29,8 @@ from napari_specfusion.calibration.moments import sample_rows
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_specfusion.calibration.calibrated import CalibratedScene
+    from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.tiling.contract import Predictor
     from napari_specfusion.tiling.tiles import Tile
 
@@ -102,29 +102,23 @@ class PlaneView:
             If the pair cannot be calibrated.
         """
         moments = calibrated.moments
-        analysis, synthesis, band_weights = _directions(calibrated)
-        count = analysis.shape[1]
-        onto_guide = analysis.T @ moments.cube_from_guide()[0]
+        weights, _ = moments.cube_from_guide()
+        cube, cross, guide = _products_of_detail(calibrated)
+        left = cube - weights @ cross.T - cross @ weights.T + weights @ guide @ weights.T
+        analysis, synthesis, band_weights = _directions(moments, left)
         spread = np.sqrt(np.diag(moments.guide_covariance))
         brightness = 1 / np.maximum(spread, 1e-3 * spread.max() + TINY)
-
-        def images_of(cube: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[np.float64]:
-            planes = np.tensordot(analysis.T, cube, axes=1)
-            left = planes - np.tensordot(onto_guide, guide, axes=1)
-            return np.concatenate([planes, left, np.tensordot(brightness, guide, axes=1)[None]])
-
-        products = _products_of_detail(calibrated, images_of)
-        plane, rest, light = slice(0, count), slice(count, 2 * count), 2 * count
-        contrast = math.sqrt(products[light, light]) + TINY
+        brightness /= math.sqrt(max(brightness @ guide @ brightness, 0)) + TINY
+        onto_guide = analysis.T @ weights
         return cls(
             analysis,
             synthesis,
             onto_guide,
-            brightness / contrast,
-            detail=products[plane, plane],
-            left=products[rest, rest],
+            brightness,
+            detail=analysis.T @ cube @ analysis,
+            left=analysis.T @ left @ analysis,
             noise=np.diag(moments.noise_along(analysis)),
-            shared=(products[plane, light] - products[rest, light]) / contrast,
+            shared=onto_guide @ guide @ brightness,
             band_weights=band_weights,
             ratio=float(calibrated.stated.factor),
         )
@@ -226,12 +220,15 @@ class PlanePredictor:
         The network, on its device.
     strength
         Share of the network's correction that is added.
+    half
+        Reduced precision to run the network in, or None.
     """
 
     base: Predictor
     view: PlaneView
     network: Any
     strength: float = 1.0
+    half: torch.dtype | None = None
 
     def placed(self, device: str, dtype: torch.dtype | None) -> Self:
         """Return the same with a copy of the network for predicting on `device`."""
@@ -256,18 +253,22 @@ class PlanePredictor:
 
     def predict(self, guide: Tensor, hsi: Tensor, tile: Tile, shape: tuple[int, int]) -> Tensor:
         """Fuse one tile; see `Predictor.predict`."""
-        return self.view.on(self.network, guide, self.base.predict(guide, hsi, tile, shape), self.strength)
+        base = self.base.predict(guide, hsi, tile, shape)
+        with nullcontext() if self.half is None else torch.autocast(base.device.type, self.half):
+            return self.view.on(self.network, guide, base, self.strength).to(base.dtype)
 
 
-def _directions(calibrated: CalibratedScene) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weights of bands in planes and of planes in bands, ``(B, p)`` each, and of squared errors ``(B,)``."""
-    moments = calibrated.moments
-    weights, _ = moments.cube_from_guide()
-    left = _products_of_detail(calibrated, lambda cube, guide: cube - np.tensordot(weights, guide, axes=1))
+def _directions(
+    moments: PairMoments, left: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the weights of bands in planes and of planes in bands, ``(B, p)`` each, and of squared errors ``(B,)``.
+
+    `left` ``(B, B)`` holds mean products of the detail that the guide leaves over.
+    """
     variance = np.diag(moments.covariance).clip(0)
-    spread = np.sqrt(np.diag(left) + LEAST_LEFT**2 * variance)
+    spread = np.sqrt(np.diag(left).clip(0) + LEAST_LEFT**2 * variance)
     inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=variance > TINY**2 * max(variance.max(), TINY))
-    power, axes = np.linalg.eigh(inverse[:, None] * left * inverse)
+    power, axes = np.linalg.eigh(inverse[:, None] * (left + left.T) / 2 * inverse)
     count = min(MOST_PLANES, max(1, moments.count // PIXELS_PER_PLANE), max(1, int(np.sum(power > TINY * power[-1]))))
     leading = axes[:, ::-1][:, :count]
     return inverse[:, None] * leading, spread[:, None] * leading, inverse**2
@@ -275,22 +276,21 @@ def _directions(calibrated: CalibratedScene) -> tuple[NDArray[np.float64], NDArr
 
 def _products_of_detail(
     calibrated: CalibratedScene,
-    images_of: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]],
-) -> NDArray[np.float64]:
-    """Return mean products ``(k, k)`` of the detail of images ``(k, rows, w)`` of a part of the cube and the guide."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean products of the detail of the cube with itself, with the degraded guide, and of that with itself."""
     hsi, coarse, valid = calibrated.scene.hsi, calibrated.guide, calibrated.valid
     bands, height, width = hsi.shape
-    total, count = np.zeros((1, 1)), 0
+    total, count = np.zeros((bands + len(coarse.values),) * 2), 0
     for rows in sample_rows(height, width, bands):
         calibrated.watch.check()
         ok = valid[rows]
-        cube = np.nan_to_num(hsi.read(rows).astype(np.float32, copy=False))
-        images = images_of(cube, np.nan_to_num(coarse.values[:, rows]))
-        detail = _low_detail(images * ok)[:, ok].astype(np.float64, copy=False)
-        total = total + detail @ detail.T
+        images = np.concatenate([hsi.read(rows).astype(np.float64), coarse.values[:, rows]])
+        detail = _low_detail(np.where(ok & np.isfinite(images), images, 0))[:, ok]
+        total += detail @ detail.T
         count += detail.shape[1]
     # a calibrated pair has valid pixels
-    return np.asarray(total / max(count, 1))
+    mean = total / max(count, 1)
+    return mean[:bands, :bands], mean[:bands, bands:], mean[bands:, bands:]
 
 
 def _low_detail(images: NDArray[Any]) -> NDArray[Any]:

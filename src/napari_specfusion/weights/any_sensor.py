@@ -41,7 +41,7 @@ class AnySensor:
     card: ModelCard
     name: str
 
-    mixed_precision = False
+    mixed_precision = True
 
     def __repr__(self) -> str:
         low, high = self.ratios
@@ -74,14 +74,18 @@ class AnySensor:
         CalibrationError
             If the pair cannot be calibrated.
         """
+        import torch
+
         from napari_specfusion.networks.planes import PlanePredictor, PlaneView
 
         reason = self.misfit(calibrated.stated)
         if reason:
             raise ModelError(reason)
-        base = METHODS[self.card.base].prepare(calibrated, device=device, dtype=dtype)
+        half = dtype if dtype in (torch.bfloat16, torch.float16) else None
+        kind = torch.float32 if half or dtype is None else dtype
+        base = METHODS[self.card.base].prepare(calibrated, device=device, dtype=kind)
         view = PlaneView.of(calibrated)
-        return PlanePredictor(base, view, self.module, self.card.strength).placed(device, dtype)
+        return PlanePredictor(base, view, self.module, self.card.strength, half).placed(device, kind)
 
     def save(self, path: str | Path) -> None:
         """Write the weights and their card to a ``.safetensors`` file; `load_weights` reads it.
