@@ -77,7 +77,7 @@ def test_the_command_writes_every_pair(cubes: Path, tmp_path: Path, capsys: pyte
 def test_every_method_runs_better_than_the_enlarged_cube(cubes: Path, tmp_path: Path) -> None:
     done = bench_airborne(cubes, tmp_path / "out", ratios=[4], guides=["rgb"], noises=[None])
     psnr = {(score.scene, score.method): score.psnr for score in done.scores}
-    assert {method for _, method in psnr} == set(METHODS)
+    assert {method for _, method in psnr} == {*METHODS, "lso-any"}
     assert all(score.seconds and not score.failure for score in done.scores)
     for scene in ("one", "two"):
         assert (psnr[scene, "subspace"] or 0) > (psnr[scene, "bicubic"] or 0) + 3

@@ -24,7 +24,7 @@ from napari_specfusion.networks.residual import Residual
 from napari_specfusion.weights.card import ModelCard
 from napari_specfusion.weights.files import write_weights
 from napari_specfusion.weights.fitted import Fitted
-from napari_specfusion.weights.shipped import list_weights, shipped_weights
+from napari_specfusion.weights.shipped import list_weights, shipped_card
 from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def trained(path: Path, ratio: int = 4, bands: int = 31) -> Path:
 def test_every_method_and_every_weight_file_that_fits(pairs: dict[int, Scene]) -> None:
     table = contenders(None, [], pairs)
     for ratio, found in table.items():
-        fitting = [name for name in list_weights() if shipped_weights(name).ratio == ratio]
+        fitting = [name for name in list_weights() if name == "lso-any" or shipped_card(name).ratio == ratio]
         assert [contender.name for contender in found] == [*METHODS, *fitting]
 
 
