@@ -17,7 +17,7 @@ from napari_specfusion.networks.residual import start_at_zero
 from napari_specfusion.training.bases import Bases
 from napari_specfusion.training.folder import TrainingFolder
 from napari_specfusion.training.loop import average, load_state, run_to_the_end, state_of
-from napari_specfusion.training.options import FINAL_RATE, WARM_UP, TrainingProgress
+from napari_specfusion.training.options import TrainingProgress, rate_at
 from napari_specfusion.training.plane_pairs import PlaneExample, draw_pairs
 from napari_specfusion.weights.any_sensor import AnySensor
 from napari_specfusion.weights.card import ModelCard
@@ -95,8 +95,7 @@ class AnySensorOptions:
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step."""
-        warm = min(1.0, (step + 1) / min(WARM_UP, max(1, self.steps // 10)))
-        return self.rate * warm * (FINAL_RATE + (1 - FINAL_RATE) * math.cos(math.pi / 2 * step / self.steps) ** 2)
+        return rate_at(step, self.steps, self.rate)
 
 
 def train_any_sensor(

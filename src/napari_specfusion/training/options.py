@@ -10,7 +10,7 @@ from napari_specfusion.networks.registry import DEFAULT_NETWORK
 from napari_specfusion.simulation.pair import PROTOCOLS
 from napari_specfusion.weights.card import BASES
 
-__all__ = ["VALIDATION_SCENES", "TrainingOptions", "TrainingProgress"]
+__all__ = ["VALIDATION_SCENES", "TrainingOptions", "TrainingProgress", "rate_at"]
 
 VALIDATION_SCENES = 2
 """Default number of scenes that are held out for validation."""
@@ -97,9 +97,14 @@ class TrainingOptions:
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step."""
-        warm = min(1.0, (step + 1) / min(WARM_UP, max(1, self.steps // 10)))
-        fall = math.cos(math.pi / 2 * step / self.steps) ** 2
-        return self.rate * warm * (FINAL_RATE + (1 - FINAL_RATE) * fall)
+        return rate_at(step, self.steps, self.rate)
+
+
+def rate_at(step: int, steps: int, highest: float) -> float:
+    """Return the learning rate of a step: it warms up to the highest, then falls along a cosine."""
+    warm = min(1.0, (step + 1) / min(WARM_UP, max(1, steps // 10)))
+    fall = math.cos(math.pi / 2 * step / steps) ** 2
+    return highest * warm * (FINAL_RATE + (1 - FINAL_RATE) * fall)
 
 
 @dataclass(frozen=True)

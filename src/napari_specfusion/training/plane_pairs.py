@@ -122,7 +122,7 @@ class PlaneExample:
         if rng.random() < MIXED:
             turn = np.linalg.qr(rng.standard_normal((len(planes), len(planes))))[0]
             # leading planes are far larger: a turn of all would leave nothing but them
-            turn = np.eye(len(turn)) if len(turn) < 2 else _blend(turn, view.unit)
+            turn = _blend(turn, view.unit)
             mixing = planes.new_tensor(turn)
             view = view.turned(turn)
             planes, error = (torch.einsum("pq,pyx->qyx", mixing, images) for images in (planes, error))
