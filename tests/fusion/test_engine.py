@@ -274,6 +274,8 @@ def test_events_tell_the_progress_and_show_the_growing_cube(tmp_path: Path, kind
     threads: set[int] = set()
 
     def watch(event: FusionProgress) -> None:
+        if event.step is not None:
+            return
         events.append(event)
         threads.add(threading.get_ident())
         shares.append(float(np.isfinite(values(event.cube)).mean()))
@@ -372,17 +374,22 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
     with pytest.raises(OutputError, match="holds another job"):
         fuse(scene, **(job | {"model": network(seed=1)}), out=out)
-    with pytest.raises(OutputError, match="holds another job"):
+    with pytest.raises(OutputError, match=r"the pixels of the cube differ.*overwrite=True"):
         fuse(pair(Fraction(4), 12, 13, seed=1), **job, out=out)
 
     events: list[FusionProgress] = []
-    fused = fuse(scene, **job, out=out, progress=events.append)
+
+    def watch(event: FusionProgress) -> None:
+        if event.step is None:
+            events.append(event)
+
+    fused = fuse(scene, **job, out=out, progress=watch)
     assert events[0].done == before
     assert len(events) == 12 - before + 1
     np.testing.assert_array_equal(values(fused), values(fuse(scene, **job)))
     with pytest.raises(OutputError, match="finished"):
         fuse(scene, **job, out=out)
-    fuse(scene, **job, out=out, overwrite=True, progress=events.append)
+    fuse(scene, **job, out=out, overwrite=True, progress=watch)
     assert events[-13].done == 0
 
 
@@ -442,7 +449,7 @@ def test_a_source_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
             raise NotImplementedError
 
         def window(self, rows: slice, columns: slice) -> np.ndarray:
-            if columns.start < 30:
+            if rows.stop <= 30:
                 return np.ones((3, rows.stop - rows.start, columns.stop - columns.start), np.uint8)
             raise OSError("the file ends early")
 
@@ -453,19 +460,29 @@ def test_a_source_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("writes_before", [0, 7])
+def test_a_disk_that_fills_up_keeps_the_finished_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes_before: int
+) -> None:
     original, writes = zarr.Array.__setitem__, []
 
     def refuse(self: Any, key: Any, value: Any) -> None:
         writes.append(key)
-        if len(writes) > 5:
+        if len(writes) > writes_before:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(self, key, value)
 
-    monkeypatch.setattr(zarr.Array, "__setitem__", refuse)
-    with pytest.raises(OutputError, match=r"disk filled up.*make room"):
-        fuse(pair(Fraction(4), 12, 12), model=Blur(), tile=16, device="cpu", out=tmp_path / "r.zarr")
-    assert not list(tmp_path.iterdir())
+    scene, out = pair(Fraction(4), 12, 12), tmp_path / "r.zarr"
+    job: dict[str, Any] = {"model": Blur(), "tile": 16, "device": "cpu", "out": out}
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr.Array, "__setitem__", refuse)
+        with pytest.raises(OutputError, match=r"disk filled up.*make room"):
+            fuse(scene, **job)
+    assert [path.name for path in tmp_path.iterdir()] == (["r.zarr"] if writes_before else [])
+    method = Blur()
+    fused = fuse(scene, **job | {"model": method})
+    assert len(method.calls) == (6 if writes_before else 9)
+    np.testing.assert_array_equal(values(fused), values(fuse(scene, **job | {"out": None})))
 
 
 def test_a_model_that_does_not_fit_leaves_nothing_and_replaces_nothing(tmp_path: Path) -> None:

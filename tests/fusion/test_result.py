@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
-from collections import namedtuple
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ import zarr
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import OutputError
-from napari_specfusion.fusion.result import MemoryStore, ResultStore, check_output
+from napari_specfusion.fusion.result import MemoryStore, ResultStore
 from napari_specfusion.io import open_cube
 from napari_specfusion.io.formats.zarr.pyramid import halve, layout, level_count
 from napari_specfusion.tiling.tiles import Box, Footprint, TileGrid
@@ -173,54 +171,40 @@ def test_resuming_asks_for_the_same_job(tmp_path: Path) -> None:
             ResultStore.resume(path, **({"key": "a", "core": (32, 32), "tiles": 4} | other))
 
 
-def test_output_paths_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def check(name: str, **options: Any) -> bool:
-        return check_output(tmp_path / name, 1000, **({"key": "a"} | options))
+def test_a_store_is_made_at_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = zarr.Group.create_array
 
-    assert check("new.zarr") is False
+    def interrupt(self: Any, name: str, **options: Any) -> Any:
+        assert not (tmp_path / "r.zarr").exists()
+        if name == "done":
+            raise KeyboardInterrupt
+        return original(self, name, **options)
+
+    monkeypatch.setattr(zarr.Group, "create_array", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ResultStore.create(tmp_path / "r.zarr", (3, 40, 40), core=(32, 40), tiles=2, fields={"name": "m"})
     assert not list(tmp_path.iterdir())
-    with pytest.raises(OutputError, match=r"does not end in \.zarr"):
-        check("new.tif")
-    with pytest.raises(OutputError, match="does not exist"):
-        check("nowhere/new.zarr")
-    (tmp_path / "file.zarr").write_text("precious", encoding="utf-8")
-    (tmp_path / "folder.zarr").mkdir()
-    (tmp_path / "folder.zarr" / "thesis.tex").write_text("precious", encoding="utf-8")
-    for name in ("file.zarr", "folder.zarr"):
-        with pytest.raises(OutputError, match="not a Zarr store"):
-            check(name, overwrite=True)
-    (tmp_path / "empty.zarr").mkdir()
-    assert check("empty.zarr") is False
-
-    zarr.create_group(tmp_path / "foreign.zarr")
-    with pytest.raises(OutputError, match="holds another job"):
-        check("foreign.zarr")
-    assert check("foreign.zarr", overwrite=True) is False
-
-    store = ResultStore.create(tmp_path / "r.zarr", (3, 40, 40), core=(32, 40), tiles=2, fields={"name": "m"}, key="a")
-    store.write(0, Box(0, 32, 0, 40), image((3, 32, 40)))
-    assert check("r.zarr") is True
-    assert check("r.zarr", overwrite=True) is False
-    with pytest.raises(OutputError, match="holds another job"):
-        check("r.zarr", key="b")
-    store.write(1, Box(32, 40, 0, 40), image((3, 8, 40)))
-    with pytest.raises(OutputError, match="finished"):
-        check("r.zarr")
-
-    def refuse(**_: Any) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
-    with pytest.raises(OutputError, match="cannot be written to"):
-        check("new.zarr")
 
 
-def test_a_disk_too_small_is_noticed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10**6))
-    with pytest.raises(OutputError, match=r"too full.*make room"):
-        check_output(tmp_path / "r.zarr", 10**6, key="")
-    assert check_output(tmp_path / "r.zarr", 8 * 10**5, key="") is False
+def test_a_result_takes_the_place_of_an_older_one_when_it_is_complete(tmp_path: Path) -> None:
+    place, new, values = tmp_path / "r.zarr", tmp_path / ".r.zarr.new", image((3, 40, 40))
+    filled(place, values + 1, 40)
+    store = ResultStore.create(new, values.shape, core=(40, 40), tiles=1, fields={"name": "m"}, place=place)
+    cube, levels = store.cube(), store.levels()
+    store.write(0, Box(0, 40, 0, 40), values)
+    np.testing.assert_array_equal(open_cube(place).read(), values + 1)
+    store.finish()
+    # what the viewer shows while it grows goes on showing it
+    for look in (
+        open_cube(place).read(),
+        cube.read(),
+        np.asarray(cube.data),
+        np.asarray(levels[0]),
+        store.cube().read(),
+    ):
+        np.testing.assert_array_equal(look, values)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.zarr"]
+    assert cube.metadata["store"] == str(place)
 
 
 @pytest.mark.parametrize(("number", "match"), [(errno.ENOSPC, "make room"), (errno.EIO, "permissions")])

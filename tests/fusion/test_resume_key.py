@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import make_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +13,8 @@ from napari_specfusion.data.scene import Scene
 from napari_specfusion.fusion.resume_key import job_key
 from napari_specfusion.networks.lso import LSO
 from napari_specfusion.networks.method import NetworkMethod
-from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.sensor.srf import Srf
-from napari_specfusion.weights.shipped import shipped_weights
-from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +40,6 @@ def test_the_same_job_has_the_same_key() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        lambda: (scene(1), method(), (64,)),
         lambda: (scene(), method(1), (64,)),
         lambda: (scene(), NetworkMethod(method().module, "other"), (64,)),
         lambda: (scene(), method(), (32,)),
@@ -52,7 +47,7 @@ def test_the_same_job_has_the_same_key() -> None:
         lambda: (scene(shift=(0.5, 0.0)), method(), (64,)),
         lambda: (scene(srf=Srf(np.ones((3, 4)))), method(), (64,)),
     ],
-    ids=["pixels", "weights", "name", "settings", "psf", "shift", "srf"],
+    ids=["weights", "name", "settings", "psf", "shift", "srf"],
 )
 def test_another_job_has_another_key(other: Callable[[], tuple[Any, ...]]) -> None:
     assert job_key(*other()) != job_key(scene(), method(), (64,))
@@ -62,21 +57,3 @@ def test_the_inputs_are_known_by_their_numbers_not_by_their_objects() -> None:
     first = scene()
     again = first.replace(hsi=Cube.from_array(first.hsi.read(), name="again"))
     assert job_key(first, method(), ()) == job_key(again, method(), ())
-
-
-def test_results_that_earlier_releases_left_unfinished_go_on_with_trained_weights() -> None:
-    """They hashed a `Trained` with the fields residual, training, name and adapt, and a `Training` with seven."""
-    now = shipped_weights("lso-s-cave-x4")
-    assert isinstance(now, Trained)
-    names = ["base", "data", "model", "protocols", "response", "scores", "steps", "wavelengths"]
-    home = {"__module__": "napari_specfusion.models.trained"}
-    training = make_dataclass("Training", names, namespace=home)(
-        **{name: getattr(now.card, {"model": "network"}.get(name, name)) for name in names}
-    )
-    before = make_dataclass("Trained", ["residual", "training", "name", "adapt"], namespace=home)(
-        now.residual, training, now.name, now.adapt
-    )
-    pair = sample_scene(64, 4)
-    assert job_key(pair, now, ()) == job_key(pair, before, ())
-    other = replace(now, card=replace(now.card, steps=now.card.steps + 1))
-    assert job_key(pair, now, ()) != job_key(pair, other, ())

@@ -5,7 +5,8 @@
     result.zarr/      group attributes: "ome" (multiscales, version 0.5), "specfusion" (the description)
       0/              (c, y, x); a shard is all bands of one tile, so that it has one writer
       1/  2/  ...     each half as large as the one before: means of 2 x 2 pixels, filled as the tiles land
-      done/           one byte per tile, written after its data: an interrupted run starts again from here
+      done/           a number per tile, written after its data: a checksum of its input, or 0 until it is done; an
+                      interrupted run starts again from here
 
 Pixels that are not written yet are NaN, like those without data. The folder can be opened while it grows.
 """
@@ -13,10 +14,10 @@ Pixels that are not written yet are NaN, like those without data. The folder can
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import dask.array as da
 import numpy as np
@@ -25,7 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import OutputError
-from napari_specfusion.io.atomic import check_name, explained, remove_folder
+from napari_specfusion.io.atomic import explained, remove_folder, replace_folder, replacing_all
 from napari_specfusion.io.formats.zarr.pyramid import halve, layout, level_count, multiscales
 from napari_specfusion.io.metadata.description import OWN_KEY, from_attributes, to_attributes
 from napari_specfusion.tiling.tiles import Box
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
     import zarr
 
-__all__ = ["MemoryStore", "Result", "ResultStore", "check_output"]
+    from napari_specfusion.fusion.claim import Claim
+
+__all__ = ["MemoryStore", "Result", "ResultStore"]
 
 JOB_KEY = "specfusion_job"
 
@@ -48,7 +51,7 @@ class Result(Protocol):
     def done(self) -> NDArray[np.bool_]:
         """Boolean ``(tiles,)``: which tiles are written."""
 
-    def write(self, index: int, box: Box, values: NDArray[Any]) -> None:
+    def write(self, index: int, box: Box, values: NDArray[Any], checksum: int = 1) -> None:
         """Keep the `values` ``(bands, height, width)`` of tile `index`, which covers `box`."""
 
     def levels(self) -> list[da.Array]:
@@ -56,6 +59,9 @@ class Result(Protocol):
 
     def cube(self) -> Cube:
         """Return the result as a cube; it always shows the tiles written so far."""
+
+    def finish(self) -> None:
+        """Put the complete result in its place."""
 
     def discard(self) -> None:
         """Remove what was written."""
@@ -90,7 +96,7 @@ class MemoryStore:
         live = da.from_array(_Live(self._values), chunks=(1, *shape[1:]), name=False, meta=self._values[:0, :0, :0])
         self._cube = Cube(live, source=ArraySource(self._values), **fields)
 
-    def write(self, index: int, box: Box, values: NDArray[Any]) -> None:
+    def write(self, index: int, box: Box, values: NDArray[Any], checksum: int = 1) -> None:
         """Keep the `values` ``(bands, height, width)`` of tile `index`, which covers `box`."""
         self._values[:, *box.slices] = values
         self.done[index] = True
@@ -103,6 +109,9 @@ class MemoryStore:
         """Return the result as a cube; it shows the tiles written so far."""
         return self._cube
 
+    def finish(self) -> None:
+        """Do nothing: it is in its place."""
+
     def discard(self) -> None:
         """Do nothing: the memory is freed with its last reference."""
 
@@ -111,15 +120,24 @@ class ResultStore:
     """A result in an OME-Zarr 0.5 folder; made by `create`, `resume` or `open`.
 
     One process writes, one tile at a time; any number may read meanwhile.
+
+    Attributes
+    ----------
+    path
+        The folder. While an older result is being replaced, the new one grows at another path, until `finish`.
+    recorded
+        Checksums ``(tiles,)`` of what was read for each tile, 0 where it is not written yet.
     """
 
-    def __init__(self, path: Path, group: zarr.Group, fields: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, group: zarr.Group, fields: Mapping[str, Any], place: Path | None = None) -> None:
         self.path = path
+        self._place = place or path
         self._fields = dict(fields)
-        datasets: Any = group.attrs["ome"]
-        self._arrays = [_member(group, entry["path"]) for entry in datasets["multiscales"][0]["datasets"]]
+        self._claim: Claim | None = None
+        self._names = _level_names(group)
+        self._levels = [Level(_member(group, name)) for name in self._names]
         self._done = _member(group, "done")
-        self.done: NDArray[np.bool_] = self._done[:] > 0
+        self.recorded: NDArray[np.uint64] = np.asarray(self._done[:], np.uint64)
 
     @classmethod
     def create(
@@ -131,9 +149,12 @@ class ResultStore:
         tiles: int,
         fields: Mapping[str, Any],
         key: str = "",
+        inputs: Mapping[str, Any] | None = None,
         dtype: DTypeLike = np.float32,
+        place: Path | None = None,
+        claim: Claim | None = None,
     ) -> Self:
-        """Make an empty store, in place of an older one.
+        """Make an empty store, in place of an older one: at once, or not at all.
 
         Parameters
         ----------
@@ -149,8 +170,14 @@ class ResultStore:
             Fields of the `Cube` it holds, all but the data.
         key
             Identifies the job that fills it.
+        inputs
+            Identity of the images, see `describe_inputs`.
         dtype
             Floating type of the values.
+        place
+            Where `finish` puts it; None for `path`.
+        claim
+            The lock, checked before every write.
 
         Raises
         ------
@@ -161,10 +188,8 @@ class ResultStore:
         from zarr.codecs import BloscCodec
 
         path = Path(path)
-        with explained(path):
-            if path.exists():
-                remove_folder(path)
-            group = zarr.create_group(path, zarr_format=3)
+        with explained(path), replacing_all((path,)) as (part,):
+            group = zarr.create_group(part, zarr_format=3)
             for level in range(level_count(shape)):
                 group.create_array(
                     str(level),
@@ -174,11 +199,16 @@ class ResultStore:
                     dimension_names=("c", "y", "x"),
                     **layout(shape, core, level),
                 )
-            group.create_array("done", shape=(tiles,), chunks=(1,), dtype="uint8", fill_value=0)
-            group.attrs.update({"ome": multiscales(shape, fields), OWN_KEY: to_attributes(fields)[0]})
-            # last: a folder with a key is whole
-            group.attrs.update({JOB_KEY: {"key": key, "core": list(core)}})
-            return cls(path, group, fields)
+            group.create_array("done", shape=(tiles,), chunks=(1,), dtype="uint64", fill_value=0, compressors=None)
+            attributes = {
+                "ome": multiscales(shape, fields),
+                OWN_KEY: to_attributes(fields)[0],
+                JOB_KEY: {"key": key, "core": list(core), "inputs": dict(inputs or {})},
+            }
+            group.attrs.update(attributes)
+        store = cls(path, _opened(path), fields, place)
+        store._claim = claim
+        return store
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -189,18 +219,25 @@ class ResultStore:
         OutputError
             If the folder is not such a store.
         """
-        import zarr
-
         path = Path(path)
         try:
-            group = zarr.open_group(path, mode="r+")
+            group = _opened(path)
             attributes: Any = group.attrs[OWN_KEY]
             return cls(path, group, from_attributes(dict(attributes)))
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise OutputError(f"{path} is not a result of this package ({error!r}); fuse to a new folder.") from error
 
     @classmethod
-    def resume(cls, path: str | Path, *, key: str, core: tuple[int, int], tiles: int) -> Self:
+    def resume(
+        cls,
+        path: str | Path,
+        *,
+        key: str,
+        core: tuple[int, int],
+        tiles: int,
+        place: Path | None = None,
+        claim: Claim | None = None,
+    ) -> Self:
         """Open an unfinished store to continue the same job.
 
         Raises
@@ -209,33 +246,43 @@ class ResultStore:
             If it belongs to another job or to other tiles.
         """
         store = cls.open(path)
-        if store.job != {"key": key, "core": list(core)} or len(store.done) != tiles:
+        job = store.job
+        if (job.get("key"), job.get("core"), len(store.recorded)) != (key, list(core), tiles):
             raise OutputError(
                 f"{path} holds a result of other inputs, settings or tiles, which cannot be continued; give another "
                 "path, or overwrite=True to start afresh."
             )
+        store._place, store._claim = place or store.path, claim
         return store
 
     @property
     def job(self) -> Mapping[str, Any]:
-        """The key of the job that fills the store, and the size of its tiles."""
-        import zarr
-
-        job: Any = zarr.open_group(self.path, mode="r").attrs.get(JOB_KEY, {})
+        """The key of the job that fills the store, the size of its tiles, and the identity of its inputs."""
+        job: Any = _opened(self.path, "r").attrs.get(JOB_KEY, {})
         return dict(job)
 
-    def write(self, index: int, box: Box, values: NDArray[Any]) -> None:
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        """Boolean ``(tiles,)``: which tiles are written."""
+        return np.asarray(self.recorded > 0)
+
+    def write(self, index: int, box: Box, values: NDArray[Any], checksum: int = 1) -> None:
         """Write the `values` ``(bands, height, width)`` of tile `index`, which covers `box`, and the pyramid over it.
+
+        `checksum` is that of what was read for it, from 1 on.
 
         Raises
         ------
         OutputError
-            If the disk is full or cannot be written.
+            If the disk is full or cannot be written, or another process has taken over.
         """
+        if self._claim is not None:
+            self._claim.check()
+        arrays = [level.array for level in self._levels]
         with explained(self.path):
-            self._arrays[0][:, *box.slices] = values
+            arrays[0][:, *box.slices] = values
             covered, block = box, values
-            for finer, array in zip(self._arrays, self._arrays[1:], strict=False):
+            for finer, array in pairwise(arrays):
                 half = Box(box.y0 // 2, -(-box.y1 // 2), box.x0 // 2, -(-box.x1 // 2))
                 parents = Box(2 * half.y0, 2 * half.y1, 2 * half.x0, 2 * half.x1).clip(finer.shape[1:])
                 if parents != covered:
@@ -244,71 +291,76 @@ class ResultStore:
                 block = halve(block)
                 array[:, *half.slices] = block
                 box = covered = half
-            self._done[index] = 1
-        self.done[index] = True
+            self._done[index] = checksum
+        self.recorded[index] = checksum
 
     def levels(self) -> list[da.Array]:
         """Return the image lazily, ``(bands, y, x)``, at full size and at halved ones: a napari multiscale image.
 
         Add it with ``cache=False`` as long as it grows: a cache would keep the empty tiles.
         """
-        return [
-            da.from_array(array, chunks=(array.chunks[0], *(array.shards or array.chunks)[1:]), name=False)
-            for array in self._arrays
-        ]
+        return [da.from_array(level, chunks=level.chunks, name=False) for level in self._levels]
 
     def cube(self) -> Cube:
         """Return the result as a cube; it always shows the tiles written so far."""
-        fields = self._fields | {"metadata": {**self._fields.get("metadata", {}), "store": str(self.path)}}
-        return Cube(self.levels()[0], source=ArraySource(self._arrays[0]), **fields)
+        fields = self._fields | {"metadata": {**self._fields.get("metadata", {}), "store": str(self._place)}}
+        return Cube(self.levels()[0], source=ArraySource(self._levels[0]), **fields)
+
+    def finish(self) -> None:
+        """Put the complete result in its place, instead of an older one; cubes and levels read it from there.
+
+        Raises
+        ------
+        OutputError
+            If the older one cannot be removed; the new one then stays where it is.
+        """
+        if self.path == self._place:
+            return
+        if self._claim is not None:
+            self._claim.check()
+        with explained(self._place):
+            replace_folder(self.path, self._place)
+        self.path = self._place
+        group = _opened(self.path)
+        for level, name in zip(self._levels, self._names, strict=True):
+            level.array = _member(group, name)
+        self._done = _member(group, "done")
 
     def discard(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder: completely, or not at all."""
+        with suppress(OSError):
+            remove_folder(self.path)
 
 
-def check_output(path: str | Path, size: int, *, key: str, overwrite: bool = False) -> bool:
-    """Check, before any work, that a result can be written; return whether there is one to continue.
+class Level:
+    """A stored resolution level; it can be moved while cubes read it."""
 
-    Parameters
-    ----------
-    path
-        The folder to write, ending in ``.zarr``.
-    size
-        Bytes of the result.
-    key
-        Identifies the job; an unfinished store with the same key is continued.
-    overwrite
-        Replace any existing Zarr store.
+    ndim = 3
 
-    Raises
-    ------
-    OutputError
-        If the path cannot be used, or the disk does not have enough room.
-    """
-    path = Path(path)
-    if path.suffix != ".zarr":
-        raise OutputError(f"The output {path} does not end in .zarr; results are written as Zarr folders.")
-    check_name(path)
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        raise OutputError(f"The folder {parent} for the output does not exist; make it first, or write elsewhere.")
-    resumed = path.exists() and _check_existing(path, key, overwrite)
-    try:
-        tempfile.TemporaryDirectory(dir=parent).cleanup()
-    except OSError as error:
-        raise OutputError(f"The folder {parent} cannot be written to ({error}); choose another one.") from error
-    # the pyramid adds a third, compression saves a little
-    needed = 1.2 * size
-    if resumed:
-        needed *= 1 - float(ResultStore.open(path).done.mean())
-    free = shutil.disk_usage(parent).free
-    if free < needed:
-        raise OutputError(
-            f"The disk is too full: the result takes about {needed / 1e9:.1f} GB, {parent} has {free / 1e9:.1f} GB "
-            "free; make room or write to another disk."
-        )
-    return resumed
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Bands, rows, columns."""
+        bands, height, width = self.array.shape
+        return bands, height, width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        found: np.dtype[Any] = self.array.dtype
+        return found
+
+    @property
+    def chunks(self) -> tuple[int, int, int]:
+        """What is best read at once: the bands of a chunk, the rows and columns of a shard."""
+        bands, *_ = self.array.chunks
+        _, rows, columns = self.array.shards or self.array.chunks
+        return bands, rows, columns
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        return np.asarray(self.array[index])
 
 
 class _Live:
@@ -322,25 +374,17 @@ class _Live:
         return np.array(self._array[index])
 
 
+def _opened(path: Path, mode: Literal["r", "r+"] = "r+") -> zarr.Group:
+    import zarr
+
+    return zarr.open_group(path, mode=mode)
+
+
+def _level_names(group: zarr.Group) -> list[str]:
+    described: Any = group.attrs["ome"]
+    return [entry["path"] for entry in described["multiscales"][0]["datasets"]]
+
+
 def _member(group: zarr.Group, name: str) -> Any:
     """Return an array of a group; zarr's types also allow a group here."""
     return group[name]
-
-
-def _check_existing(path: Path, key: str, overwrite: bool) -> bool:
-    """Return whether to continue the store at `path`; raise unless it may be replaced."""
-    if path.is_dir() and not any(path.iterdir()):
-        return False
-    if not (path / "zarr.json").is_file():
-        raise OutputError(f"{path} exists and is not a Zarr store; move it away, or write elsewhere.")
-    if overwrite:
-        return False
-    try:
-        store = ResultStore.open(path)
-    except OutputError:
-        store = None
-    if store is None or store.job.get("key") != key:
-        raise OutputError(f"{path} exists and holds another job; give another path, or overwrite=True to replace it.")
-    if store.done.all():
-        raise OutputError(f"{path} holds this result already, finished; open it, or give overwrite=True to redo it.")
-    return True

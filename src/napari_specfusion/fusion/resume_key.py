@@ -5,16 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["job_key"]
 
@@ -22,14 +18,12 @@ PACKAGE = __name__.partition(".")[0]
 
 
 def job_key(scene: Scene, method: Any, settings: tuple[Any, ...]) -> str:
-    """Return a hash of a job: the method with its weights, a few pixels of the inputs, and the settings."""
+    """Return a hash of a job: the method with its weights, what is known of the inputs, and the settings."""
     digest = hashlib.sha256()
     for part in (method, settings, scene.factor, scene.shift, scene.psf, scene.srf):
         _add(digest, part)
     for cube in (scene.hsi, scene.guide):
         _add(digest, (cube.shape, str(cube.dtype), cube.wavelengths, cube.nodata, cube.scale, cube.offset))
-        for window in _windows(cube):
-            _add(digest, window)
     return digest.hexdigest()
 
 
@@ -48,24 +42,7 @@ def _add(digest: Any, value: Any) -> None:
     elif isinstance(value, str | bool | int | float | Fraction | None):
         digest.update(f"{value!r};".encode())
     elif type(value).__module__.startswith(PACKAGE) and not isinstance(value, Cube | Scene):
-        kind, parts = _parts(value)
-        digest.update(kind.encode())
-        for name in sorted(parts):
-            _add(digest, (name, parts[name]))
-
-
-def _parts(value: Any) -> tuple[str, dict[str, Any]]:
-    """Return the name and the fields of an object of this package; it can define them itself to keep old keys valid."""
-    if hasattr(value, "resume_parts"):
-        parts: tuple[str, dict[str, Any]] = value.resume_parts()
-        return parts
-    names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else vars(value)
-    return type(value).__qualname__, {name: getattr(value, name) for name in names}
-
-
-def _windows(cube: Cube) -> Iterator[NDArray[Any]]:
-    """Yield nine small windows of a cube."""
-    starts = [sorted({0, max(0, n // 2 - 4), max(0, n - 8)}) for n in cube.shape[1:]]
-    for y in starts[0]:
-        for x in starts[1]:
-            yield cube.read(slice(y, min(y + 8, cube.shape[1])), slice(x, min(x + 8, cube.shape[2])))
+        names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else list(vars(value))
+        digest.update(type(value).__qualname__.encode())
+        for name in sorted(names):
+            _add(digest, (name, getattr(value, name)))

@@ -21,11 +21,23 @@ from napari_specfusion.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["check_name", "check_targets", "clear_leftovers", "explained", "remove_folder", "replacing", "replacing_all"]
+__all__ = [
+    "check_name",
+    "check_targets",
+    "clear_leftovers",
+    "explained",
+    "recover",
+    "remove_folder",
+    "replace_folder",
+    "replacing",
+    "replacing_all",
+]
 
 WINDOWS = os.name == "nt"
 # seconds to wait for a virus scanner or an indexer to release a file
 _WAITS = (0.05, 0.1, 0.2, 0.4)
+# added to the name of what is about to be replaced
+_BEFORE = ".before"
 # Windows rejects longer paths unless long paths are enabled
 _LONGEST_PATH = 259
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
@@ -146,8 +158,7 @@ def replacing_all(targets: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
         If something cannot be written; `explained` turns that into an OutputError.
     """
     parent = targets[0].absolute().parent
-    # file names are limited to 255 bytes
-    scratch = Path(tempfile.mkdtemp(prefix=f".{targets[-1].name[:50]}.", suffix=".partial", dir=parent))
+    scratch = _scratch(targets[-1])
     try:
         parts = tuple(scratch / target.name for target in targets)
         yield parts
@@ -164,6 +175,21 @@ def clear_leftovers(folder: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def recover(target: Path) -> None:
+    """Undo what killed processes left half done at `target`; no other process may be writing it.
+
+    An older folder that was about to be replaced is moved back, and scratch folders are removed.
+    """
+    names = {target.name, f"{target.name}{_BEFORE}"}
+    for scratch in target.absolute().parent.glob(".*.partial"):
+        if not scratch.name.startswith(_prefix(target)) or not {each.name for each in scratch.iterdir()} <= names:
+            continue
+        before = scratch / f"{target.name}{_BEFORE}"
+        if before.exists() and not target.exists():
+            _move(before, target)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder and its contents: completely, or not at all if a file in it is open.
 
@@ -172,11 +198,38 @@ def remove_folder(path: Path) -> None:
     OSError
         If it cannot be removed.
     """
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name[:50]}.", suffix=".partial", dir=path.absolute().parent))
+    scratch = _scratch(path)
     try:
         _move(path, scratch / path.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the folder `new` in place of `target`, which is then removed, if there is one.
+
+    Raises
+    ------
+    OSError
+        If `target` cannot be moved away; both are then where they were.
+    """
+    scratch = _scratch(target)
+    try:
+        _settle(new)
+        _move_all([(new, target)], scratch)
+        _settle_folder(target.absolute().parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prefix(target: Path) -> str:
+    # file names are limited to 255 bytes
+    return f".{target.name[:50]}."
+
+
+def _scratch(target: Path) -> Path:
+    """Make an empty folder beside `target`."""
+    return Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=".partial", dir=target.absolute().parent))
 
 
 def _parent(path: Path) -> Path:
@@ -228,7 +281,7 @@ def _move_all(pairs: Sequence[tuple[Path, Path]], scratch: Path) -> None:
     try:
         for part, target in pairs:
             if target.exists():
-                aside = scratch / f"{target.name}.before"
+                aside = scratch / f"{target.name}{_BEFORE}"
                 _move(target, aside)
                 undo.append((aside, target))
             _move(part, target)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion.errors import OutputError
-from napari_specfusion.io.arrays.blocks import SaveProgress, Watch, file_arrays
+from napari_specfusion.io.arrays.blocks import SaveProgress, Watch
+from napari_specfusion.io.arrays.paths import source_paths
 from napari_specfusion.io.atomic import check_targets, explained, replacing_all
 from napari_specfusion.io.registry import WRITERS
 
@@ -122,12 +123,7 @@ def find_writer(path: str | os.PathLike[str]) -> str | None:
 
 def _check_source(cube: Cube, targets: tuple[Path, ...]) -> None:
     """Refuse to replace a file that the cube is read from, because the lazy cube would then read the new file."""
-    # a fused result stores its folder in the metadata
-    layers = getattr(cube.data.dask, "layers", {})
-    # cubes computed from a file keep its array in a layer of the dask graph
-    made_of = [array for name in layers if name.startswith("original-") for array in layers[name].values()]
-    paths = [cube.metadata.get("store"), *(getattr(array, "path", None) for array in (*file_arrays(cube), *made_of))]
-    sources = {str(Path(found).resolve()) for found in paths if isinstance(found, str) and found}
+    sources = source_paths(cube)
     for target in targets:
-        if str(target.resolve()) in sources:
+        if target.resolve() in sources:
             raise OutputError(f"{cube.name} is read from {target} itself; save it under another name.")

@@ -7,6 +7,7 @@ however the scene is cut into tiles; their positions are recorded and stay empty
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +39,14 @@ class Window:
         ``(bands, height / ratio, width / ratio)`` under it.
     missing
         Boolean ``(bands, height, width)`` of the tile's *core*: where data are missing; None if they are complete.
+    checksum
+        Checksum of what was read, from 1 on; 0 where none was asked for.
     """
 
     guide: NDArray[Any]
     hsi: NDArray[Any]
     missing: NDArray[np.bool_] | None
+    checksum: int = 0
 
 
 class TileReader:
@@ -57,10 +61,15 @@ class TileReader:
     means
         Band means of the cube ``(B,)`` and of the guide ``(G,)``, which replace missing values. None computes them in
         another pass, if values can be missing.
+    checksums
+        Whether each window gets a checksum.
     """
 
-    def __init__(self, scene: Scene, dtype: DTypeLike = np.float32, means: Means = (None, None)) -> None:
+    def __init__(
+        self, scene: Scene, dtype: DTypeLike = np.float32, means: Means = (None, None), *, checksums: bool = False
+    ) -> None:
         self.scene = scene
+        self._checksums = checksums
         self.dtype = np.dtype(dtype)
         self._hsi_means, self._guide_means = (
             (band_means(cube) if mean is None else mean) if cube.may_miss else None
@@ -71,8 +80,9 @@ class TileReader:
         """Read the input for `tile`; missing values are filled."""
         ratio = self.scene.factor
         coarse_box = tile.read.divide(ratio)
-        guide, no_guide = self._filled(self.scene.guide, tile.read, self._guide_means)
-        hsi, no_hsi = self._filled(self.scene.hsi, coarse_box, self._hsi_means)
+        digest = hashlib.blake2b(digest_size=8) if self._checksums else None
+        guide, no_guide = self._filled(self.scene.guide, tile.read, self._guide_means, digest)
+        hsi, no_hsi = self._filled(self.scene.hsi, coarse_box, self._hsi_means, digest)
 
         missing: NDArray[np.bool_] | None = None
         if no_hsi is not None:
@@ -82,14 +92,17 @@ class TileReader:
         if no_guide is not None:
             blind = np.any(no_guide[:, *tile.crop.slices], axis=0)
             missing = np.broadcast_to(blind, (len(hsi), *blind.shape)) if missing is None else missing | blind
-        return Window(guide, hsi, missing)
+        return Window(guide, hsi, missing, 0 if digest is None else int.from_bytes(digest.digest()) or 1)
 
     def _filled(
-        self, cube: Cube, box: Box, means: NDArray[np.float64] | None
+        self, cube: Cube, box: Box, means: NDArray[np.float64] | None, digest: Any = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return the values in `box`, and where they were missing, or None if nowhere."""
         inside = box.clip(cube.shape[1:])
         values = cube.read(*inside.slices).astype(self.dtype, copy=False)
+        if digest is not None:
+            # before anything is filled in: the means may differ in the last digit on another machine
+            digest.update(np.ascontiguousarray(values))
         below, right = box.y1 - inside.y1, box.x1 - inside.x1
         if below or right:
             values = np.pad(values, ((0, 0), (0, below), (0, right)), mode="edge")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_specfusion.errors import ModelError
 from napari_specfusion.methods.registry import METHODS
@@ -96,7 +96,3 @@ class AnySensor:
             If the file cannot be written.
         """
         write_weights(path, self.module, dataclasses.replace(self.card, kind="any sensor"))
-
-    def resume_parts(self) -> tuple[str, dict[str, Any]]:
-        """Return the names that `job_key` uses for these weights."""
-        return "AnySensor", {"module": self.module, "strength": self.card.strength, "training": self.card}

@@ -94,11 +94,6 @@ class ModelCard:
     strength: float = 1.0
     message: str = ""
 
-    def resume_parts(self) -> tuple[str, dict[str, Any]]:
-        """Return the names that `job_key` uses for a card; results of earlier releases hold them."""
-        same = ("base", "data", "protocols", "response", "scores", "steps", "wavelengths")
-        return "Training", {"model": self.network, **{name: getattr(self, name) for name in same}}
-
 
 def card_to_metadata(card: ModelCard) -> dict[str, str]:
     """Return the header of a safetensors file; fields that are empty are left out."""

@@ -169,11 +169,6 @@ class Trained:
         """
         write_weights(path, self.residual.module, dataclasses.replace(self.card, kind="trained"), self.residual.numbers)
 
-    def resume_parts(self) -> tuple[str, dict[str, Any]]:
-        """Return the names that `job_key` uses for these weights; results of earlier releases hold them."""
-        fields = {"adapt": self.adapt, "name": self.name, "residual": self.residual, "training": self.card}
-        return "Trained", fields
-
 
 def _changes(adapter: GuideAdapter, moments: PairMoments) -> float:
     """Return by how much an adapter changes the guide, as a share of the guide."""
