@@ -10,7 +10,7 @@ from napari_specfusion.data.scene import Scene
 from napari_specfusion.io import open_cube, save_cube
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from fractions import Fraction
     from pathlib import Path
 
@@ -22,8 +22,18 @@ __all__ = ["open_pair", "print_findings", "save_with_progress"]
 MARKS = {"error": "[x]", "warning": "[!]", "info": "   "}
 
 
-def open_pair(cube: Path, guide: Path, ratio: Fraction | None, *, align: bool = True, refuse: bool = True) -> Scene:
+def open_pair(
+    cube: Path,
+    guide: Path,
+    ratio: Fraction | None,
+    *,
+    align: bool = True,
+    refuse: bool = True,
+    check: Callable[[Cube, Cube], None] | None = None,
+) -> Scene:
     """Open the two files of a pair and align them, unless told not to; print what was done to them.
+
+    `check` is called with the two images before the long steps.
 
     Raises
     ------
@@ -31,6 +41,8 @@ def open_pair(cube: Path, guide: Path, ratio: Fraction | None, *, align: bool = 
         If an alignment was found that cannot be trusted.
     """
     hsi, sharp = open_cube(cube), open_cube(guide)
+    if check is not None:
+        check(hsi, sharp)
     if not align:
         return Scene(hsi, sharp, ratio)
     with ProgressLine("Aligning") as line:

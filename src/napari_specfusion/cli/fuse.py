@@ -6,6 +6,7 @@ from typing import Any
 from napari_specfusion.cli.arguments import Align, Name, RatioOrNone, Tile, default
 from napari_specfusion.cli.files import open_pair
 from napari_specfusion.cli.progress import ProgressLine
+from napari_specfusion.fusion.destination import check_output
 from napari_specfusion.fusion.engine import Precision, fuse
 from napari_specfusion.weights.load import load_weights
 
@@ -52,9 +53,9 @@ def fuse_files(
     precision
         Number format. bfloat16 and float16 are for networks only.
     overwrite
-        Start over and replace what is there.
+        Replace what is there, once the new result is complete.
     """
-    scene = open_pair(cube, guide, ratio, align=align)
+    scene = open_pair(cube, guide, ratio, align=align, check=lambda *pair: check_output(out, pair, overwrite=overwrite))
     chosen: Any = model
     name = model
     if model.lower().endswith(WEIGHT_SUFFIXES):
