@@ -1,0 +1,180 @@
+"""Kill fusions at random moments, and start two at once, to see that no result is lost, refused or different.
+
+``python tools/stress_results.py --kills 100 --races 20`` prints a line for each and exits with 1 if one went wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHILD = """
+import sys
+from napari_specfusion import fuse
+from napari_specfusion.errors import SpecFusionError
+hsi, guide, out, model, overwrite = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    fuse(hsi, guide, model=model, tile=32, device="cpu", align=False, out=out, overwrite=overwrite == "yes")
+except SpecFusionError as error:
+    print(error, flush=True)
+    sys.exit(3)
+print("written", flush=True)
+"""
+
+
+@dataclass
+class Tally:
+    """What was counted, and what went wrong."""
+
+    kills: int = 0
+    finished: int = 0
+    told: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pair on disk, where its result goes, and what it should be."""
+
+    files: tuple[Path, Path]
+    out: Path
+    expected: dict[str, object]
+
+    def child(self, model: str, overwrite: bool) -> subprocess.Popen[str]:
+        """Start a process that fuses when it is sent a line."""
+        arguments = [*map(str, self.files), str(self.out), model, "yes" if overwrite else "no"]
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        return child
+
+    def problem(self, model: str) -> str:
+        """Return what is wrong with the result, or an empty string."""
+        import numpy as np
+
+        from napari_specfusion import open_cube
+
+        if not self.out.exists():
+            return "the result is lost"
+        found = open_cube(self.out).read()
+        return "" if np.array_equal(found, self.expected[model]) else "the result is different"
+
+
+def make_job(folder: Path, side: int) -> Job:
+    """Write a pair, and compute what its results should be."""
+    from napari_specfusion import fuse
+    from napari_specfusion.io import save_cube
+    from napari_specfusion.samples.scene import sample_scene
+
+    scene = sample_scene(side, 4)
+    files = tuple(save_cube(c, folder / name).paths[-1] for c, name in ((scene.hsi, "h.zarr"), (scene.guide, "g.tif")))
+    expected = {
+        model: fuse(*files, model=model, tile=32, device="cpu", align=False).read() for model in ("glp", "bicubic")
+    }
+    return Job((files[0], files[1]), folder / "result.zarr", expected)
+
+
+def start(child: subprocess.Popen[str]) -> None:
+    """Tell a process to begin."""
+    assert child.stdin is not None
+    child.stdin.write("go\n")
+    child.stdin.flush()
+
+
+def kill_runs(job: Job, kills: int, rng: random.Random) -> Tally:
+    """Kill runs until `kills` are reached: fresh ones and ones that replace an older result, each until it is done."""
+    tally, seconds, before = Tally(), 1.0, ""
+    while tally.kills < kills:
+        model = "glp" if before != "glp" else "bicubic"
+        while True:
+            child = job.child(model, overwrite=bool(before))
+            start(child)
+            begun = time.perf_counter()
+            try:
+                out, _ = child.communicate(timeout=rng.uniform(0, 1.1 * seconds))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                out, _ = child.communicate()
+                if "written" not in out:
+                    tally.kills += 1
+                    if before and job.problem(before) and job.problem(model):
+                        tally.wrong.append(f"after kill {tally.kills}: {job.problem(before)}")
+                    continue
+            else:
+                seconds = time.perf_counter() - begun
+            if "written" not in out:
+                tally.wrong.append(f"after kill {tally.kills}: refused: {out.strip()}")
+                shutil.rmtree(job.out, ignore_errors=True)
+            break
+        tally.finished += 1
+        problem = job.problem(model)
+        if problem:
+            tally.wrong.append(f"after kill {tally.kills}: {problem}")
+        before = model
+        if rng.random() < 0.5:
+            shutil.rmtree(job.out, ignore_errors=True)
+            before = ""
+    shutil.rmtree(job.out, ignore_errors=True)
+    return tally
+
+
+def race(job: Job, races: int, rng: random.Random) -> Tally:
+    """Start two runs at almost the same time, for the same or for two methods."""
+    tally = Tally()
+    for number in range(races):
+        models = rng.choice((("glp", "glp"), ("glp", "bicubic")))
+        children = [job.child(model, overwrite=False) for model in models]
+        for child in children:
+            start(child)
+            time.sleep(rng.choice((0.0, 0.0, 0.05, 0.3)))
+        written = []
+        for model, child in zip(models, children, strict=True):
+            out, _ = child.communicate()
+            if "written" in out:
+                written.append(model)
+            elif any(words in out for words in ("is being written by process", "holds a finished", "holds another")):
+                tally.told += 1
+            else:
+                tally.wrong.append(f"race {number}: {out.strip() or child.returncode}")
+        problem = job.problem(written[-1]) if len(written) == 1 else f"{len(written)} runs say that they wrote it"
+        tally.finished += len(written)
+        if problem:
+            tally.wrong.append(f"race {number}: {problem}")
+        shutil.rmtree(job.out, ignore_errors=True)
+    return tally
+
+
+def main() -> int:
+    """Run what the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--races", type=int, default=5)
+    parser.add_argument("--side", type=int, default=256, help="side of the result in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    rng, wrong = random.Random(given.seed), []
+    with tempfile.TemporaryDirectory() as folder:
+        job = make_job(Path(folder), given.side)
+        kills = kill_runs(job, given.kills, rng)
+        print(f"{kills.kills} kills, {kills.finished} results finished, {len(kills.wrong)} wrong", flush=True)
+        races = race(job, given.races, rng)
+        print(f"{given.races} races, {races.finished} results, {races.told} told, {len(races.wrong)} wrong", flush=True)
+        left = sorted(path.name for path in Path(folder).iterdir() if path not in job.files)
+        wrong = kills.wrong + races.wrong + ([f"left behind: {', '.join(left)}"] if left else [])
+    print("\n".join(wrong), end="\n" if wrong else "")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
