@@ -103,10 +103,10 @@ import builtins, importlib, pkgutil, sys
 missing = set(sys.argv[1:])
 plain = builtins.__import__
 
-def bare(name, scope=None, *rest):
+def bare(name, scope=None, *rest, **named):
     if (scope or {}).get("__name__", "").startswith("napari_specfusion") and name.partition(".")[0] in missing:
         raise ModuleNotFoundError(f"{scope['__name__']} imports {name}")
-    return plain(name, scope, *rest)
+    return plain(name, scope, *rest, **named)
 
 builtins.__import__ = bare
 import napari_specfusion

@@ -57,7 +57,10 @@ STRIP = 32_000_000
 # stored values of a pair that is read once and kept; larger pairs are read again when needed
 KEPT_PAIR = 256_000_000
 # result of one tile, at most, before tiles of automatic size become smaller
-TILE = 256_000_000
+TILE = 128_000_000
+# the largest array that glibc keeps for the next one by itself, and the largest one that a run lets it keep
+UNMAPPED_BLOCK = 32 << 20
+REUSED_BLOCK = 64 << 20
 # terms of the guide in the geometry of each band, a few rows of a tile at a time
 EXPANDED = 16_000_000
 # features of a block of the guide that are computed at a time

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from napari_specfusion import memory
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.device import pick_device
@@ -23,6 +24,7 @@ from napari_specfusion.fusion.inputs import check_finished_tiles, describe_input
 from napari_specfusion.fusion.result import MemoryStore, Result, ResultStore
 from napari_specfusion.fusion.resume_key import job_key
 from napari_specfusion.fusion.run import FusionProgress, run_tiles
+from napari_specfusion.heap import large_blocks_reused
 from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tile_runner import TilePredictor, tile_grid
@@ -193,8 +195,10 @@ def _fuse(
             claim=place.claim,
         )
     predict = TilePredictor(predictor, grid, torch.device(device))
+    large = math.prod(grid.core_shape) * shape[0] * values.itemsize > memory.UNMAPPED_BLOCK
     try:
-        failures = run_tiles(predict, reader, result, scene.shape, progress, watch.should_stop, reason)
+        with large_blocks_reused() if large else nullcontext():
+            failures = run_tiles(predict, reader, result, scene.shape, progress, watch.should_stop, reason)
     except OutputError:
         if not result.done.any():
             result.discard()

@@ -1,0 +1,52 @@
+"""How the C library's heap treats large arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from napari_specfusion import memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["large_blocks_reused"]
+
+# numbers of malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+@contextmanager
+def large_blocks_reused() -> Iterator[None]:
+    """Keep freed memory for the next large array while the block runs, where the C library is glibc.
+
+    glibc returns arrays above 32 MB to the system when they are freed, and the system clears every page of the next
+    one: half of the processor time of a run with 200 bands. Other C libraries are left as they are.
+    """
+    library = _glibc()
+    if library is None:
+        yield
+        return
+    library.mallopt(_MMAP_THRESHOLD, memory.REUSED_BLOCK)
+    library.mallopt(_TRIM_THRESHOLD, 2 * memory.REUSED_BLOCK)
+    try:
+        yield
+    finally:
+        # what glibc reaches by itself
+        library.mallopt(_MMAP_THRESHOLD, memory.UNMAPPED_BLOCK)
+        library.mallopt(_TRIM_THRESHOLD, 2 * memory.UNMAPPED_BLOCK)
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return None
+    try:
+        library = ctypes.CDLL(None)
+        _ = library.mallopt, library.malloc_trim
+    except (OSError, AttributeError):
+        return None
+    return library
