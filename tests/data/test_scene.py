@@ -162,7 +162,8 @@ def test_what_a_check_finds():
     assert topics(Scene(hsi, empty), "error") == {"no-data"}
     assert topics(Scene(flat, guide), "error") == {"values"}
     assert topics(Scene(Cube.from_array(holes), guide), "warning") == {"no-data"}
-    assert topics(Scene(hsi, Cube.from_array(sunk)), "warning") == {"values"}
+    assert topics(Scene(hsi, Cube.from_array(sunk)), "warning") == {"no-data"}
+    assert topics(Scene(hsi, Cube.from_array(np.where(sunk < 0, -5, sunk))), "warning") == {"values"}
     assert topics(Scene(*far), "warning") == {"spectral overlap"}
 
 

@@ -10,18 +10,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from napari_specfusion import memory
 from napari_specfusion.calibration.bands import BandGeometry, band_geometry
 from napari_specfusion.calibration.estimate import Calibration, Match, calibration_of
 from napari_specfusion.calibration.moments import CoarseGuide, PairMoments, strips
+from napari_specfusion.calibration.restoring import RestoringPredictor, cleaned_srf, stated_srf
+from napari_specfusion.data.clean import Cleaning
+from napari_specfusion.data.surveying import survey_values
+from napari_specfusion.errors import SceneError
 from napari_specfusion.progress import Progress, ShouldStop, Watch
 from napari_specfusion.sensor.sampling import Sampling
 
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.scene import Scene
+    from napari_specfusion.tiling.contract import Predictor
 
 __all__ = ["CalibratedScene", "CubePass", "calibrate"]
 
@@ -71,6 +75,7 @@ class CalibratedScene:
     ) -> None:
         self.stated = scene
         self.watch = Watch(progress, should_stop)
+        self._is_clean = False
         self._pass: CubePass | None = None
 
     @classmethod
@@ -88,18 +93,75 @@ class CalibratedScene:
             self.watch = before
 
     def with_scene(self, scene: Scene) -> CalibratedScene:
-        """Return another scene to calibrate, with the same progress reports."""
-        return CalibratedScene(scene, progress=self.watch.progress, should_stop=self.watch.should_stop)
+        """Return another scene to calibrate, made of this `scene`, with the same progress reports."""
+        other = CalibratedScene(scene, progress=self.watch.progress, should_stop=self.watch.should_stop)
+        # its values are clean, and in the same units as here
+        other._is_clean = True
+        return other
 
     # --- the pair --------------------------------------------------------------
 
     @cached_property
-    def scene(self) -> Scene:
+    def given(self) -> Scene:
         """The pair as it was given; in memory where it is small."""
-        size = sum(cube.data.nbytes for cube in (self.stated.hsi, self.stated.guide))
-        if size > memory.KEPT_PAIR:
+        if not self.stated.is_small:
             return self.stated
         return self.stated.replace(hsi=_kept(self.stated.hsi, self.watch), guide=_kept(self.stated.guide, self.watch))
+
+    @cached_property
+    def cleaning(self) -> tuple[Cleaning, Cleaning] | None:
+        """What is done about odd values of the cube and of the guide; None for a pair that is clean as it comes."""
+        if self._is_clean:
+            return None
+        kept = self.given
+        low, high = (
+            Cleaning.of(survey_values(cube, whole=kept.is_small, watch=self.watch)) for cube in (kept.hsi, kept.guide)
+        )
+        return low, high
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The pair to compute with: in memory where it is small, odd values missing, large levels taken out."""
+        kept, cleaning = self.given, self.cleaning
+        if cleaning is None or not any(part.moves or part.survey.masks for part in cleaning):
+            return kept
+        srf = None if kept.srf is None else cleaned_srf(kept.srf, *cleaning)
+        return kept.replace(hsi=cleaning[0].apply(kept.hsi), guide=cleaning[1].apply(kept.guide), srf=srf)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What was found in the values and is left out, in words."""
+        if self.cleaning is None:
+            return ()
+        return tuple(
+            text
+            for name, part in zip(("cube", "guide"), self.cleaning, strict=True)
+            for _, _, text in part.survey.acted_on(name)
+        )
+
+    def check_range(self, dtype: DTypeLike) -> None:
+        """Check that a result of type `dtype` can hold the cube's values.
+
+        Raises
+        ------
+        SceneError
+            If it cannot.
+        """
+        if self.cleaning is None:
+            return
+        survey, bound = self.cleaning[0].survey, float(np.finfo(dtype).max)
+        largest = float(np.nanmax(np.abs([survey.low, survey.high]), initial=0))
+        if largest > bound:
+            raise SceneError(
+                f"The cube holds values up to {largest:g}, and {np.dtype(dtype)} numbers end at {bound:.3g}; fuse with "
+                "precision='float64', or scale the cube down."
+            )
+
+    def restoring(self, predictor: Predictor) -> Predictor:
+        """Return a predictor for the values as they were given, from one that was prepared with this scene."""
+        if self.cleaning is None or not self.cleaning[0].moves:
+            return predictor
+        return RestoringPredictor(predictor, self.cleaning[0])
 
     @property
     def known(self) -> Scene:
@@ -151,7 +213,16 @@ class CalibratedScene:
     @cached_property
     def calibration(self) -> Calibration:
         """PSF, shift, SRF, noise and the residual of the match."""
-        return calibration_of(self.scene, self.match, self.moments, self.bands)
+        found = calibration_of(self.scene, self.match, self.moments, self.bands)
+        if self.cleaning is None or not any(part.moves for part in self.cleaning):
+            return found
+        low, high = self.cleaning
+        return dataclasses.replace(
+            found,
+            srf=self.stated.srf or stated_srf(found.srf, low, high),
+            noise_hsi=found.noise_hsi * float(np.median(low.unit)),
+            noise_guide=found.noise_guide * float(np.median(high.unit)),
+        )
 
     # --- the whole cube -----------------------------------------------------------
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_specfusion import memory
+from napari_specfusion.data.clean import Cleaning
 from napari_specfusion.data.summary import html_summary, scene_rows, scene_title, text_summary
+from napari_specfusion.data.surveying import survey_values
 from napari_specfusion.errors import SceneError
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
     from napari_specfusion.alignment.alignment import Alignment
     from napari_specfusion.data.cube import Cube
+    from napari_specfusion.data.survey import ValueSurvey
+    from napari_specfusion.progress import Watch
     from napari_specfusion.sensor.sampling import Psf
     from napari_specfusion.sensor.srf import Srf
 
@@ -128,12 +133,27 @@ class Scene:
         """Return the scene with some fields replaced."""
         return dataclasses.replace(self, **fields)
 
-    def check(self) -> tuple[Finding, ...]:
+    def check(self, watch: Watch | None = None) -> tuple[Finding, ...]:
         """Check the pair without calibrating it; errors come first.
 
-        Reads only a small sample of each image.
+        Looks at every value of a pair of up to 256 MB, and at a sample of a larger one.
+
+        Parameters
+        ----------
+        watch
+            Can stop it.
+
+        Raises
+        ------
+        Cancelled
+            If `watch` stops it.
         """
-        return tuple(sorted(_findings(self), key=lambda finding: _LEVELS.index(finding.level)))
+        return tuple(sorted(_findings(self, watch), key=lambda finding: _LEVELS.index(finding.level)))
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the pair is small enough to be kept in memory."""
+        return bool(self.hsi.data.nbytes + self.guide.data.nbytes <= memory.KEPT_PAIR)
 
     def __repr__(self) -> str:
         return text_summary(scene_title(self), scene_rows(self))
@@ -233,7 +253,7 @@ def _check_extents(hsi: Cube, guide: Cube, ratio: Fraction) -> None:
             )
 
 
-def _findings(scene: Scene) -> Iterator[Finding]:
+def _findings(scene: Scene, watch: Watch | None) -> Iterator[Finding]:
     hsi, guide, ratio = scene.hsi, scene.guide, scene.factor
     covered = float(ratio * hsi.shape[1]), float(ratio * hsi.shape[2])
     yield Finding(
@@ -258,8 +278,8 @@ def _findings(scene: Scene) -> Iterator[Finding]:
         )
     yield from cube_findings(hsi, "cube")
     yield from cube_findings(guide, "guide")
-    yield from _value_findings("cube", hsi)
-    yield from _value_findings("guide", guide)
+    for name, cube in (("cube", hsi), ("guide", guide)):
+        yield from _value_findings(name, cube, survey_values(cube, whole=scene.is_small, watch=watch))
     yield from _overlap_findings(hsi, guide)
     gigabytes = 4 * hsi.bands * math.prod(scene.shape) / 1e9
     if gigabytes > 2:
@@ -270,11 +290,16 @@ def _findings(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def _value_findings(name: str, cube: Cube) -> Iterator[Finding]:
-    sample = cube.sample(5)
+def _value_findings(name: str, cube: Cube, survey: ValueSurvey) -> Iterator[Finding]:
+    if survey.empty.all():
+        where = "" if survey.whole else " in a sample"
+        yield Finding("error", "no-data", f"The {name} holds no valid value{where}; check its no-data value.")
+        return
+    for level, topic, message in survey.remarks(name):
+        yield Finding(level, topic, message)
+    sample = Cleaning(survey, np.zeros(cube.bands), np.ones(cube.bands)).apply(cube).sample(5)
     missing = float(np.mean(~np.isfinite(sample)))
     if missing == 1:
-        yield Finding("error", "no-data", f"The {name} holds no valid value in a sample; check its no-data value.")
         return
     if missing > 0.05:
         yield Finding("warning", "no-data", f"{missing:.0%} of the {name} is no-data; those pixels stay empty.")

@@ -133,7 +133,7 @@ def choose(
     if candidates is None:
         candidates = (*METHODS.values(), *_weights(scene))
     methods = {method.name: method for method in candidates}
-    pair = CalibratedScene(trial)
+    pair = calibrated.with_scene(trial)
     pair.watch = Watch(None, should_stop, STOPPED)
     scores: dict[str, Quality] = {}
     left_out: dict[str, str] = {}

@@ -165,7 +165,9 @@ def _fuse(
         key, inputs = job_key(scene, method, (precision, tile)), describe_inputs(calibrated)
         begun = place.begun(key, inputs)
         place.check_room(math.prod(shape) * values.itemsize, begun)
-    predictor = method.prepare(calibrated, device=device, dtype=getattr(torch, precision))
+    calibrated.check_range(values)
+    predictor = calibrated.restoring(method.prepare(calibrated, device=device, dtype=getattr(torch, precision)))
+    fields, told = _fields(calibrated, method, reason), " ".join(filter(None, (*calibrated.remarks, reason)))
     if predictor.bands != scene.hsi.bands:
         raise ModelError(f"{method.name} returns {predictor.bands} bands, the cube has {scene.hsi.bands}.")
     # small images are known by their content
@@ -174,7 +176,7 @@ def _fuse(
     grid = tile_grid(scene, predictor.footprint, tile)
     result: Result
     if place is None:
-        result = MemoryStore(shape, len(grid), _fields(scene, method, reason), values)
+        result = MemoryStore(shape, len(grid), fields, values)
     elif begun is not None:
         store = result = ResultStore.resume(
             begun, key=key, core=grid.core_shape, tiles=len(grid), place=place.path, claim=place.claim
@@ -187,7 +189,7 @@ def _fuse(
             shape,
             core=grid.core_shape,
             tiles=len(grid),
-            fields=_fields(scene, method, reason),
+            fields=fields,
             key=key,
             inputs=inputs,
             dtype=values,
@@ -198,7 +200,7 @@ def _fuse(
     large = math.prod(grid.core_shape) * shape[0] * values.itemsize > memory.UNMAPPED_BLOCK
     try:
         with large_blocks_reused() if large else nullcontext():
-            failures = run_tiles(predict, reader, result, scene.shape, progress, watch.should_stop, reason)
+            failures = run_tiles(predict, reader, result, scene.shape, progress, watch.should_stop, told)
     except OutputError:
         if not result.done.any():
             result.discard()
@@ -264,13 +266,14 @@ def _choose(calibrated: CalibratedScene, model: ModelLike, device: str, watch: W
     return (model.method, model.reason) if isinstance(model, Choice) else (as_method(model), "")
 
 
-def _fields(scene: Scene, method: Method, reason: str) -> dict[str, Any]:
+def _fields(calibrated: CalibratedScene, method: Method, reason: str) -> dict[str, Any]:
     """Return the fields of the result, all but the data."""
+    scene, notes = calibrated.stated, {"choice": reason, "values": " ".join(calibrated.remarks)}
     fields = {name: getattr(scene.hsi, name) for name in ("wavelengths", "spectral_unit", "fwhm", "good_bands")}
     fields |= {name: getattr(scene.guide, name) for name in ("pixel_size", "affine", "crs")}
     return fields | {
         "name": f"{scene.hsi.name} ({method.name})",
-        "metadata": {"method": method.name} | ({"choice": reason} if reason else {}),
+        "metadata": {"method": method.name} | {key: text for key, text in notes.items() if text},
     }
 
 

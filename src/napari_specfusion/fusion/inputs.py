@@ -36,7 +36,7 @@ AT_ONCE = 4
 
 def describe_inputs(calibrated: CalibratedScene) -> dict[str, dict[str, Any]]:
     """Return the identity of both images, for `what_changed`; it can be written as JSON."""
-    return {role: _described(getattr(calibrated.scene, role), calibrated.watch) for role in ROLES}
+    return {role: _described(getattr(calibrated.given, role), calibrated.watch) for role in ROLES}
 
 
 def what_changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -45,7 +45,8 @@ class Bases:
         file = None if self.folder is None else self.folder / f"{self._key(scene)}.npy"
         if file is not None and file.exists():
             return torch.as_tensor(np.load(file, allow_pickle=False))
-        found = predict_whole(METHODS[self.method].prepare(CalibratedScene(scene)), scene)
+        calibrated = CalibratedScene(scene)
+        found = predict_whole(calibrated.restoring(METHODS[self.method].prepare(calibrated)), calibrated.scene)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(file) as part:

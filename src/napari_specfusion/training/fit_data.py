@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import ModelError, SceneError
 from napari_specfusion.methods.registry import DEFAULT_METHOD, METHODS
 from napari_specfusion.networks.residual import Residual
@@ -19,6 +18,8 @@ from napari_specfusion.tiling.tiles import Box, Tile, padded_shape
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+    from napari_specfusion.calibration.calibrated import CalibratedScene
 
 
 __all__ = ["FitData", "Windows"]
@@ -76,7 +77,7 @@ class FitData:
         live = present.any(axis=(1, 2))
         finite = present[live].all(axis=0) & np.isfinite(guide).all(axis=0)
         truth, guide = np.nan_to_num(truth), np.nan_to_num(guide)
-        base = torch.as_tensor(predict_whole(METHODS[DEFAULT_METHOD].prepare(CalibratedScene(small)), small))
+        base = torch.as_tensor(predict_whole(METHODS[DEFAULT_METHOD].prepare(calibrated.with_scene(small)), small))
         project = torch.as_tensor(np.ascontiguousarray(basis.T), dtype=torch.float32)
         return cls(
             basis,

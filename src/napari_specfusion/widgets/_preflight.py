@@ -11,6 +11,7 @@ from napari_specfusion.alignment.scene import make_scene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Finding, Scene
 from napari_specfusion.errors import Cancelled, SpecFusionError
+from napari_specfusion.progress import Watch
 from napari_specfusion.widgets._fuse_options import unfit_weights
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def inspect_pair(
     report(first)
     try:
         scene = _scene(Cube.from_layer(low), Cube.from_layer(guide), ratio, how, tell, should_stop)
-        checks = scene.check()
+        checks = scene.check(Watch(tell, should_stop))
     except Cancelled:
         return Preflight()
     except SpecFusionError as error:
