@@ -265,3 +265,16 @@ def test_the_result_is_an_alignment(make_pair):
     scene = align(make_pair(TRANSFORMS["small"]).hsi, make_pair(TRANSFORMS["small"]).guide)
     assert isinstance(scene.alignment, Alignment)
     assert "resampled" in repr(scene.alignment)
+
+
+def test_a_no_data_value_that_nobody_declared_does_not_spread(make_pair, corner_error):
+    pair = make_pair(TRANSFORMS["turned"])
+    images = [cube.read().copy() for cube in (pair.hsi, pair.guide)]
+    middle = [n // 2 for n in images[1].shape[1:]]
+    images[0][1, 9, 9] = images[1][0, middle[0], middle[1]] = -9999
+    odd, declared = (align(*(Cube.from_array(image, nodata=nodata) for image in images)) for nodata in (None, -9999))
+    np.testing.assert_allclose(odd.alignment.matrix, declared.alignment.matrix)
+    seen = odd.guide.read()
+    np.testing.assert_array_equal(seen, declared.guide.read())
+    assert np.nanmin(seen) > -10
+    assert any("guide" in f.message and "-9999" in f.message for f in odd.alignment.findings())

@@ -12,6 +12,7 @@ import pytest
 from napari_specfusion import memory
 from napari_specfusion.calibration import bands, estimate, moments
 from napari_specfusion.calibration.calibrated import CalibratedScene, calibrate
+from napari_specfusion.data import surveying
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import Cancelled
@@ -93,6 +94,7 @@ def test_a_large_pair_is_read_twice_at_most_but_for_samples(
     # limits as much smaller than this pair as the real ones are than a large one
     monkeypatch.setattr(estimate, "WINDOW", 32)
     monkeypatch.setattr(moments, "SAMPLE_PIXELS", 1024)
+    monkeypatch.setattr(surveying, "SAMPLE_PIXELS", 1024)
     monkeypatch.setattr(bands, "PATCH", 4)
     monkeypatch.setattr(memory, "TRIAL", 4 * 32 * 32 * BANDS)
     fuse(scene, model=model, device="cpu", tile=None)
@@ -100,11 +102,14 @@ def test_a_large_pair_is_read_twice_at_most_but_for_samples(
     samples = 2 * 32 * 32 + 1024 + 32 * 32 + 8 * 96 + bands.PATCHES**2 * 4 * 4
     # weights for any sensor measure the sample of the moments once more
     samples += 1024 * (model == "auto")
+    # odd values are looked for in two blocks of eight rows
+    samples += 2 * 8 * 96
     # a network looks at the range of values, in 8 bands on a grid of 128 x 128 pixels or so
     assert low.read <= 2 * math.prod(low.shape) + BANDS * samples + 8 * 96 * 96
     # what was learned is applied to the guide in a pass of its own; two blocks of eight LR rows are learned from
     learns = model in ("auto", "detail")
     allowed = 3 * 2 * 160 * 160 + 3 * bands.PATCHES**2 * 36 * 36 + learns * 3 * 2 * (4 * 10 + 2 * 8) * 384
+    allowed += 3 * 2 * 8 * 384
     assert sharp.read <= (2 + learns) * math.prod(sharp.shape) + allowed
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.alignment.alignment import Alignment, Verdict
 from napari_specfusion.alignment.begin import Start, begin_at, fitting_ratio, near_parts
 from napari_specfusion.alignment.choose import Chosen, choose_local, choose_model
@@ -21,7 +22,9 @@ from napari_specfusion.alignment.model import MODELS
 from napari_specfusion.alignment.place import CALIBRATED, place
 from napari_specfusion.alignment.transform import Transform, homogeneous
 from napari_specfusion.alignment.views import Views
+from napari_specfusion.data.clean import Cleaning
 from napari_specfusion.data.scene import Finding, Scene, as_ratio
+from napari_specfusion.data.surveying import survey_values
 from napari_specfusion.errors import AlignmentError
 from napari_specfusion.io import as_cube
 from napari_specfusion.progress import Progress, ShouldStop, Watch
@@ -108,8 +111,11 @@ def align(
     if model != "auto" and model not in MODELS:
         raise AlignmentError(f"There is no model {model!r}; choose auto, {', '.join(MODELS)}.")
     watch = Watch(progress, should_stop)
-    low, sharp = as_cube(hsi), as_cube(guide)
+    given = as_cube(hsi), as_cube(guide)
     watch.tell(0, 1, "Aligning the two images")
+    whole_pair = sum(cube.data.nbytes for cube in given) <= memory.KEPT_PAIR
+    surveys = [survey_values(cube, whole=whole_pair, watch=watch) for cube in given]
+    low, sharp = (Cleaning.of(survey).apply(cube) for survey, cube in zip(surveys, given, strict=True))
     wanted = None if ratio is None else as_ratio(ratio)
     as_is = fitting_ratio(low, sharp, wanted)
     begin = begin_at(low, sharp, start, wanted, as_is)
@@ -172,6 +178,10 @@ def align(
         # the sizes divide by chance
         as_is, fits = None, False
     where = place(whole, *shapes, as_is if fits else wanted, fits=fits)
+    if where.placement != "as is":
+        # the cube is only cropped, but the guide is interpolated: odd values would spread
+        given = given[0], Cleaning.masking(surveys[1]).apply(given[1])
+        notes += [Finding(*remark) for remark in surveys[1].acted_on("guide") if remark[1] in ("no-data", "values")]
     alignment = Alignment(
         where.transform,
         where.ratio,
@@ -187,7 +197,7 @@ def align(
         verdict=verdict,
         notes=tuple(notes),
     )
-    return alignment.scene(low, sharp)
+    return alignment.scene(*given)
 
 
 def _moves(low: tuple[int, int], sharp: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -51,6 +51,11 @@ class Cleaning:
         level = _levels(survey)
         return cls(survey, level, _units(survey, level))
 
+    @classmethod
+    def masking(cls, survey: ValueSurvey) -> Cleaning:
+        """Make odd values missing, and leave the others as they are."""
+        return cls(survey, np.zeros(len(survey.limit)), np.ones(len(survey.limit)))
+
     @cached_property
     def moves(self) -> bool:
         """Whether it changes values other than missing ones."""

@@ -297,7 +297,7 @@ def _value_findings(name: str, cube: Cube, survey: ValueSurvey) -> Iterator[Find
         return
     for level, topic, message in survey.remarks(name):
         yield Finding(level, topic, message)
-    sample = Cleaning(survey, np.zeros(cube.bands), np.ones(cube.bands)).apply(cube).sample(5)
+    sample = Cleaning.masking(survey).apply(cube).sample(5)
     missing = float(np.mean(~np.isfinite(sample)))
     if missing == 1:
         return

@@ -62,8 +62,8 @@ def survey_values(cube: Cube, *, whole: bool, watch: Watch | None = None) -> Val
     stride = max(1, round((pixels / QUANTILE_PIXELS) ** 0.5))
     low, high = np.full(bands, np.nan), np.full(bands, np.nan)
     drawn = []
-    for number, rows in enumerate(parts):
-        watch.tell(number, len(parts), f"Looking at the values of {cube.name}")
+    for rows in parts:
+        watch.check()
         stored = _stored(cube, rows)
         least, most = _extremes(cube, stored)
         low, high = np.fmin(low, least), np.fmax(high, most)
@@ -215,8 +215,8 @@ class _Again:
         count = len(odd)
         counts, outliers = np.zeros((len(known), count), np.int64), np.zeros(count, np.int64)
         low, high, low_all, high_all, beyond = (np.full(count, np.nan) for _ in range(5))
-        for number, rows in enumerate(parts):
-            watch.tell(number, len(parts), f"Looking at odd values of {cube.name}")
+        for rows in parts:
+            watch.check()
             stored = _stored(few, rows)
             values = stored.astype(np.float64)
             values[_declared(few, stored)] = np.nan
@@ -260,6 +260,9 @@ def _parts(cube: Cube, whole: bool) -> list[slice]:
         if count * SAMPLE_ROWS < height:
             starts = np.linspace(0, height - SAMPLE_ROWS, count).astype(int)
             return [slice(int(start), int(start) + SAMPLE_ROWS) for start in starts]
+    if cube.source is None and whole:
+        # in one computation, so that a chunk shared by several strips is not computed twice
+        return [slice(0, height)]
     step = max(SAMPLE_ROWS, memory.STRIP // (8 * bands * width))
     return [slice(start, min(start + step, height)) for start in range(0, height, step)]
 
