@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,11 +11,16 @@ from napari_specfusion import memory
 from napari_specfusion.calibration.calibrated import CalibratedScene, calibrate
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
-from napari_specfusion.errors import SceneError
+from napari_specfusion.errors import Cancelled, SceneError
 from napari_specfusion.fusion.auto import choose
 from napari_specfusion.fusion.engine import FusionProgress, fuse
+from napari_specfusion.io import open_cube
+from napari_specfusion.io.arrays.paths import source_paths
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.samples.scene import sample_scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BAND = 6
 
@@ -65,6 +70,31 @@ def test_in_a_large_pair_too(pair: Any, model: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(memory, "KEPT_PAIR", 0)
     np.testing.assert_array_equal(fused(hsi, guide, model).read(), clean)
     np.testing.assert_array_equal(fused(odd, guide, model).read(), want)
+
+
+@pytest.mark.parametrize("kept", [memory.KEPT_PAIR, 0])
+def test_a_stopped_run_of_an_odd_pair_goes_on_and_knows_its_files(
+    pair: Any, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hsi, guide = (image.copy() for image in pair)
+    hsi[BAND, 10, 12], hsi[3], guide[0, 5, 5] = -9999, 1e6, 1e20
+    files = [
+        Cube.from_array(image).save(tmp_path / name).paths[-1] for image, name in ((hsi, "h.hdr"), (guide, "g.hdr"))
+    ]
+    monkeypatch.setattr(memory, "KEPT_PAIR", kept)
+    scene = Scene(*(open_cube(file) for file in files))
+    if not kept:
+        assert source_paths(CalibratedScene(scene).scene.hsi) == source_paths(scene.hsi) != ()
+    whole = fuse(scene, model="glp", device="cpu", tile=32).read()
+    out = tmp_path / "fused.zarr"
+    seen: list[FusionProgress] = []
+
+    def stop() -> bool:
+        return bool(seen) and seen[-1].done > 2
+
+    with pytest.raises(Cancelled):
+        fuse(scene, model="glp", device="cpu", tile=32, out=out, progress=seen.append, should_stop=stop)
+    np.testing.assert_array_equal(fuse(scene, model="glp", device="cpu", tile=32, out=out).read(), whole)
 
 
 def test_fuse_says_what_it_leaves_out(pair: Any) -> None:

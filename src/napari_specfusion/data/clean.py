@@ -113,10 +113,10 @@ class Cleaning:
 
 @dataclass(frozen=True, eq=False)
 class _CleanSource:
-    """The clean values of a cube, read window by window."""
+    """The clean values of a cube, its `image`, read window by window."""
 
     cleaning: Cleaning
-    cube: Cube
+    image: Cube
 
     def spectrum(self, y: int, x: int) -> NDArray[Any]:
         """Return the values ``(bands,)`` of one pixel."""
@@ -124,9 +124,9 @@ class _CleanSource:
 
     def window(self, rows: slice, columns: slice) -> NDArray[Any]:
         """Return the values ``(bands, rows, columns)`` of one window."""
-        source = self.cube.source
-        stored = np.asarray(self.cube.data[:, rows, columns]) if source is None else source.window(rows, columns)
-        return self.cleaning.values(self.cube, stored)
+        source = self.image.source
+        stored = np.asarray(self.image.data[:, rows, columns]) if source is None else source.window(rows, columns)
+        return self.cleaning.values(self.image, stored)
 
 
 def _levels(survey: ValueSurvey) -> NDArray[np.float64]:
