@@ -164,3 +164,23 @@ def test_a_run_that_was_stopped_does_not_stop_the_next_use(watched: tuple[Scene,
     with pytest.raises(Cancelled):
         calibrate(calibrated, should_stop=lambda: True)
     assert calibrate(calibrated).verdict == "good"
+
+
+def test_the_means_of_a_large_pair_can_be_stopped(
+    watched: tuple[Scene, Counted, Counted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, low, sharp = watched
+    monkeypatch.setattr(memory, "KEPT_PAIR", 0)
+    monkeypatch.setattr(surveying, "SAMPLE_PIXELS", 1024)
+    monkeypatch.setattr(memory, "STRIP", 8 * 96 * BANDS * 8)
+    reads: list[int] = []
+
+    def stop() -> bool:
+        reads.append(low.read + sharp.read)
+        return False
+
+    # bicubic needs nothing of the pair but the means that stand for missing values
+    fuse(scene, model="bicubic", device="cpu", tile=64, should_stop=stop)
+    strip = 8 * 96 * BANDS
+    between = np.diff(reads[: np.searchsorted(reads, math.prod(low.shape) + math.prod(sharp.shape)) + 1])
+    assert between.max() <= 2 * strip

@@ -69,6 +69,7 @@ def survey_values(cube: Cube, *, whole: bool, watch: Watch | None = None) -> Val
         low, high = np.fmin(low, least), np.fmax(high, most)
         drawn.append(stored[:, ::stride, ::stride].reshape(bands, -1).astype(np.float64))
         drawn[-1][_declared(cube, stored[:, ::stride, ::stride]).reshape(bands, -1)] = np.nan
+    watch.check()
     known = _markers(cube.dtype)
     typical = _Typical.of(np.concatenate(drawn, axis=1), known, wide=cube.dtype.kind == "f" or cube.dtype.itemsize > 2)
     return _judge(cube, parts, pixels == height * width, known, typical, low, high, watch)

@@ -176,7 +176,7 @@ def _score(method: Method, pair: CalibratedScene, device: str) -> Quality:
     pair.watch.check()
     predictor = method.prepare(pair, device=device)
     grid = tile_grid(trial, predictor.footprint, "auto")
-    reader = TileReader(trial, means=pair.band_means())
+    reader = TileReader(trial, means=pair.band_means(), watch=pair.watch)
     fused: NDArray[np.float32] = np.empty((predictor.bands, *trial.shape), np.float32)
     for tile, window, values in predict_tiles(predictor, reader, grid, device=device):
         pair.watch.check()

@@ -172,7 +172,7 @@ def _fuse(
         raise ModelError(f"{method.name} returns {predictor.bands} bands, the cube has {scene.hsi.bands}.")
     # small images are known by their content
     by_tile = place is not None and not all(image["content"] for image in inputs.values())
-    reader = TileReader(calibrated.scene, values, means=calibrated.band_means(), checksums=by_tile)
+    reader = TileReader(calibrated.scene, values, means=calibrated.band_means(), checksums=by_tile, watch=watch)
     grid = tile_grid(scene, predictor.footprint, tile)
     result: Result
     if place is None:

@@ -181,7 +181,7 @@ def _first_pass(
     kept: NDArray[Any] | None = None
     if inner.bands * math.prod(grid.shape) * dtype.itemsize <= memory.BASE_CACHE:
         kept = np.empty((inner.bands, *grid.shape), dtype)
-    reader = TileReader(scene, dtype, means=calibrated.band_means())
+    reader = TileReader(scene, dtype, means=calibrated.band_means(), watch=calibrated.watch)
     for tile, _, values in predict_tiles(inner, reader, grid, device=device):
         calibrated.watch.tell(tile.index, len(grid), "Computing the result to be corrected")
         if kept is not None:

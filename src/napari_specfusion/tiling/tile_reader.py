@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_specfusion import memory
+from napari_specfusion.progress import Watch
 
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
@@ -63,16 +64,24 @@ class TileReader:
         another pass, if values can be missing.
     checksums
         Whether each window gets a checksum.
+    watch
+        Told about that pass; can stop it.
     """
 
     def __init__(
-        self, scene: Scene, dtype: DTypeLike = np.float32, means: Means = (None, None), *, checksums: bool = False
+        self,
+        scene: Scene,
+        dtype: DTypeLike = np.float32,
+        means: Means = (None, None),
+        *,
+        checksums: bool = False,
+        watch: Watch | None = None,
     ) -> None:
         self.scene = scene
         self._checksums = checksums
         self.dtype = np.dtype(dtype)
         self._hsi_means, self._guide_means = (
-            (band_means(cube) if mean is None else mean) if cube.may_miss else None
+            (band_means(cube, watch) if mean is None else mean) if cube.may_miss else None
             for cube, mean in zip((scene.hsi, scene.guide), means, strict=True)
         )
 
@@ -114,11 +123,12 @@ class TileReader:
         return np.where(missing, means.astype(self.dtype)[:, None, None], values), missing
 
 
-def band_means(cube: Cube) -> NDArray[np.float64]:
+def band_means(cube: Cube, watch: Watch | None = None) -> NDArray[np.float64]:
     """Return the mean ``(bands,)`` of the finite physical values of each band, 0 for a band without any.
 
-    Reads the cube once, in strips.
+    Reads the cube once, in strips; `watch` is told, and can stop it.
     """
+    watch = watch or Watch()
     if cube.source is None:
         valid = da.isfinite(cube.values)
         totals = da.where(valid, cube.values, 0).sum(axis=(1, 2), dtype=np.float64)
@@ -129,6 +139,7 @@ def band_means(cube: Cube) -> NDArray[np.float64]:
         rows = max(1, memory.STRIP // (bands * width * 8))
         total, count = np.zeros(bands), np.zeros(bands)
         for start in range(0, height, rows):
+            watch.tell(start, height, f"Reading {cube.name}")
             values = cube.read(slice(start, min(start + rows, height)), slice(0, width))
             finite = np.isfinite(values)
             total += np.where(finite, values, 0).sum(axis=(1, 2), dtype=np.float64)
