@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_specfusion import memory
 from napari_specfusion.data.checks import check_data, filled, fixed_numbers, one_or_per_band, one_per_band, to_numbers
+from napari_specfusion.data.computed import computed
 from napari_specfusion.data.data_array import to_data_array
 from napari_specfusion.data.display import contrast_limits, rgb_bands
 from napari_specfusion.data.layers import METADATA_KEY, from_layer, layer_data
@@ -133,12 +134,9 @@ class Cube:
         array = filled(array, fields.get("nodata"))
         if not isinstance(array, da.Array):
             values = np.asarray(array)
-            check_data(values[None] if values.ndim == 2 and values.size else values)
-            if values.ndim == 2:
-                values = values[None]
+            check_data(values := values[None] if values.ndim == 2 and values.size else values)
             fields.setdefault("source", ArraySource(values))
-            data = da.from_array(values, chunks=(1, *values.shape[1:]), name=False)
-            return cls(data, **fields).ascending()
+            return cls(da.from_array(values, chunks=(1, *values.shape[1:]), name=False), **fields).ascending()
         return cls(array[None] if array.ndim == 2 else array, **fields).ascending()
 
     # --- shape and bands -------------------------------------------------
@@ -266,13 +264,13 @@ class Cube:
         if not (0 <= y < height and 0 <= x < width):
             raise CubeError(f"Pixel ({y}, {x}) lies outside {self.name}, which has {height} rows and {width} columns.")
         if self.source is None:
-            return np.asarray(self.values[:, y, x])
+            return computed(self.values[:, y, x])
         return physical(self, self.source.spectrum(y, x)[:, None, None])[:, 0, 0]
 
     def read(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.floating[Any]]:
         """Return the physical values ``(bands, rows, columns)`` of a window in memory; no-data as NaN."""
         if self.source is None:
-            return np.array(self.values[:, rows, columns])
+            return np.array(computed(self.values[:, rows, columns]))
         return physical(self, self.source.window(rows, columns))
 
     @property
@@ -292,7 +290,7 @@ class Cube:
             return self
         if self.source is None:
             # in one computation, so that a chunk shared by several strips is not computed twice
-            values = np.asarray(self.data)
+            values = computed(self.data)
         else:
             bands, height, width = self.shape
             values = np.empty(self.shape, self.dtype)
@@ -302,8 +300,8 @@ class Cube:
                     watch(start, height)
                 rows = slice(start, min(start + step, height))
                 values[:, rows] = self.source.window(rows, slice(0, width))
-        data = da.from_array(values, chunks=(1, *values.shape[1:]), name=False)
-        return self.replace(data=data, source=ArraySource(values))
+        chunks = (1, *values.shape[1:])
+        return self.replace(data=da.from_array(values, chunks=chunks, name=False), source=ArraySource(values))
 
     def sample(self, bands: int = 7) -> NDArray[np.floating[Any]]:
         """Return physical values of up to `bands` good bands on a grid of about 64 x 64 pixels; no-data as NaN."""
@@ -312,7 +310,7 @@ class Cube:
         rows, columns = (slice(None, None, max(1, n // 64)) for n in self.shape[1:])
         # One basic slice per band, before any arithmetic: dask passes it on to the file, so that little is read.
         data = da.stack([self.data[band, rows, columns] for band in chosen])
-        return np.asarray(self.select(chosen).replace(data=data, source=None).values)
+        return computed(self.select(chosen).replace(data=data, source=None).values)
 
     def contrast_limits(self) -> tuple[float, float]:
         """Return display limits: the 1st and 99th percentile of a small sample over good bands."""
@@ -387,9 +385,12 @@ class Cube:
 
     def describe(self) -> dict[str, Any]:
         """Return every field except the pixels and their source as plain data."""
-        skip = {"data", "source"}
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in skip}
-        return fields | {"metadata": dict(self.metadata)}
+        names = [f.name for f in dataclasses.fields(self) if f.name not in ("data", "source")]
+        return {name: getattr(self, name) for name in names} | {"metadata": dict(self.metadata)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a file is pickled as its path; a view of a mapping cannot be pickled, and cached values need not be
+        return partial(type(self), self.data, source=self.source, **self.describe()), ()
 
     def __repr__(self) -> str:
         return text_summary(cube_title(self), cube_rows(self))

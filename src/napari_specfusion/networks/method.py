@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_specfusion.data.computed import computed
 from napari_specfusion.errors import ModelError
 
 if TYPE_CHECKING:
@@ -143,6 +144,6 @@ def _bright_level(cube: Cube) -> float:
     rows, columns = (slice(None, None, max(1, n // 128)) for n in cube.shape[1:])
     good = np.flatnonzero(cube.good) if cube.good.any() else np.arange(cube.bands)
     chosen = good[np.unique(np.linspace(0, len(good) - 1, 8).astype(int))]
-    sample = np.abs(np.asarray(cube.values[chosen][:, rows, columns]))
+    sample = np.abs(computed(cube.values[chosen][:, rows, columns]))
     sample = sample[np.isfinite(sample)]
     return float(np.quantile(sample, QUANTILE)) if sample.size else 0.0

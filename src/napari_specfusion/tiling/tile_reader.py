@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_specfusion import memory
+from napari_specfusion.data.computed import computed
 from napari_specfusion.progress import Watch
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def band_means(cube: Cube, watch: Watch | None = None) -> NDArray[np.float64]:
         valid = da.isfinite(cube.values)
         totals = da.where(valid, cube.values, 0).sum(axis=(1, 2), dtype=np.float64)
         # one computation, so that nothing is read twice
-        total, count = np.asarray(da.stack([totals, valid.sum(axis=(1, 2))]))
+        total, count = computed(da.stack([totals, valid.sum(axis=(1, 2))]))
     else:
         bands, height, width = cube.shape
         rows = max(1, memory.STRIP // (bands * width * 8))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion import memory
+from napari_specfusion.data.computed import computed
 from napari_specfusion.errors import Cancelled, ReadError
 from napari_specfusion.io.arrays.lazy import BlockArray, MappedArray
 
@@ -222,7 +223,7 @@ def stored_blocks(cube: Cube, blocks: Sequence[Block], watch: Watch) -> Iterator
             return np.asarray(arrays[0][block.box])
         if cube.source is not None and block.bands == slice(0, cube.bands):
             return cube.source.window(block.rows, block.columns)
-        return np.asarray(cube.data[block.box])
+        return computed(cube.data[block.box])
 
     watch.check()
     watch.add(0)
