@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -82,6 +82,10 @@ class CalibratedScene:
     def of(cls, scene: Scene | CalibratedScene) -> CalibratedScene:
         """Return `scene` as it is if it is calibrated already."""
         return scene if isinstance(scene, CalibratedScene) else cls(scene)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # without whom it reports to, and without the pixels that it keeps of a small pair
+        return {key: value for key, value in self.__dict__.items() if key != "scene"} | {"watch": Watch()}
 
     @contextmanager
     def watched(self, watch: Watch) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,6 +69,10 @@ class Choice:
     scores: Mapping[str, Quality] = field(default_factory=lambda: MappingProxyType({}))
     left_out: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # views of mappings cannot be pickled
+        return self.__dict__ | {"scores": dict(self.scores), "left_out": dict(self.left_out)}
 
 
 def choose(

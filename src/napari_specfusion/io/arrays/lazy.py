@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -112,6 +113,14 @@ class MappedArray(StoredArray):
             ) from error
         return np.array(mapped.transpose(self.axes)[index], dtype=self.dtype)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return _described(self)
+
+
+def _described(array: Any) -> dict[str, Any]:
+    """Return the fields of an array to pickle; whoever reads it may have another working folder."""
+    return {f.name: getattr(array, f.name) for f in fields(array)} | {"path": os.path.abspath(array.path)}
+
 
 def _places(index: Any, length: int) -> NDArray[np.intp]:
     """Return the positions that an index selects along an axis."""
@@ -162,7 +171,7 @@ class BlockArray(StoredArray, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         # Open handles and caches are not pickled, only the description.
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return _described(self)
 
     def _box(self, picks: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> NDArray[Any]:
         """Return the values at `picks` (bands, rows, columns), read as one box around them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -119,6 +120,10 @@ class SegmentPage:
     path: str
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # as the array does that these are pages of
+        return {"path": os.path.abspath(self.path), "offsets": self.offsets, "sizes": self.sizes}
 
 
 @dataclass(frozen=True, eq=False)
