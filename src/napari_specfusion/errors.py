@@ -20,6 +20,7 @@ __all__ = [
 
 # Optional packages, and the extra that installs each.
 EXTRAS = {
+    "distributed": "cluster",
     "h5py": "hdf",
     "matplotlib": "plot",
     "napari": "all",

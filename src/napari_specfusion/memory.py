@@ -71,6 +71,8 @@ LEARNED = 128_000_000
 WINDOW_CACHE = 512_000_000
 # first result of a method that another one corrects, kept so that it is computed once
 BASE_CACHE = 256_000_000
+# an image in memory that is sent to the workers of a cluster
+CARRIED = 16 << 20
 # result of one trial of the automatic choice: 6 million values
 TRIAL = 24_000_000
 # block of an image that quality metrics process at a time, at most, per worker

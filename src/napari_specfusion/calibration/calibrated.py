@@ -85,7 +85,9 @@ class CalibratedScene:
 
     def __getstate__(self) -> dict[str, Any]:
         # without whom it reports to, and without the pixels that it keeps of a small pair
-        return {key: value for key, value in self.__dict__.items() if key != "scene"} | {"watch": Watch()}
+        return {key: value for key, value in self.__dict__.items() if key not in ("given", "scene")} | {
+            "watch": Watch()
+        }
 
     @contextmanager
     def watched(self, watch: Watch) -> Iterator[None]:
@@ -126,7 +128,15 @@ class CalibratedScene:
     @cached_property
     def scene(self) -> Scene:
         """The pair to compute with: in memory where it is small, odd values missing, large levels taken out."""
-        kept, cleaning = self.given, self.cleaning
+        return self._cleaned(self.given)
+
+    @property
+    def from_files(self) -> Scene:
+        """The pair to compute with, as another process can read it: not in memory, unless it was given so."""
+        return self._cleaned(self.stated).replace(reference=None, alignment=None)
+
+    def _cleaned(self, kept: Scene) -> Scene:
+        cleaning = self.cleaning
         if cleaning is None or not any(part.moves or part.survey.masks for part in cleaning):
             return kept
         srf = None if kept.srf is None else cleaned_srf(kept.srf, *cleaning)

@@ -1,7 +1,10 @@
 """``fuse``: two files into a .zarr folder."""
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from napari_specfusion.cli.arguments import Align, Name, RatioOrNone, Tile, default
 from napari_specfusion.cli.files import open_pair
@@ -28,6 +31,7 @@ def fuse_files(
     device: Name = default(fuse, "device"),
     precision: Precision = default(fuse, "precision"),
     overwrite: bool = default(fuse, "overwrite"),
+    scheduler: Annotated[str | None, Parameter(metavar="ADDRESS")] = None,
 ) -> int:
     """Fuse a cube with a sharper image of the same scene.
 
@@ -54,13 +58,18 @@ def fuse_files(
         Number format. bfloat16 and float16 are for networks only.
     overwrite
         Replace what is there, once the new result is complete.
+    scheduler
+        Fuse on the cluster of this dask scheduler, such as tcp://10.0.0.1:8786. Its workers need the files, and the
+        folder to write, under the same paths.
     """
+    from napari_specfusion.fusion.cluster import connect
+
     scene = open_pair(cube, guide, ratio, align=align, check=lambda *pair: check_output(out, pair, overwrite=overwrite))
     chosen: Any = model
     name = model
     if model.lower().endswith(WEIGHT_SUFFIXES):
         chosen, name = load_weights(model, scene.factor), Path(model).name
-    with ProgressLine(f"Fusing ({name})") as line:
+    with nullcontext() if scheduler is None else connect(scheduler) as client, ProgressLine(f"Fusing ({name})") as line:
         fused = fuse(
             scene,
             align=align,
@@ -70,6 +79,7 @@ def fuse_files(
             precision=precision,
             out=out,
             overwrite=overwrite,
+            client=client,
             progress=line.fusion,
         )
     print(f"{fused}\nwritten to {out}")

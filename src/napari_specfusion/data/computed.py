@@ -13,7 +13,7 @@ import dask.threaded
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["computed"]
+__all__ = ["computed", "persisted"]
 
 
 def computed(array: da.Array) -> NDArray[Any]:
@@ -24,12 +24,12 @@ def computed(array: da.Array) -> NDArray[Any]:
     client persisted are fetched from its cluster. A local scheduler set in ``dask.config`` is used.
     """
     remote = str(dask.config.get("scheduler", None) or "distributed").endswith("distributed")
-    scheduler = "threads" if remote and not _persisted(array) else None
+    scheduler = "threads" if remote and not persisted(array) else None
     return np.asarray(array.compute(scheduler=scheduler))
 
 
-def _persisted(array: da.Array) -> bool:
-    """Whether parts of an array lie on a cluster."""
+def persisted(array: da.Array) -> bool:
+    """Return whether parts of an array lie on a cluster."""
     if "distributed" not in sys.modules:
         return False
     from distributed import Future

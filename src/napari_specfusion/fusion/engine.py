@@ -19,6 +19,7 @@ from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import FusionError, ModelError, OutputError, SceneError
+from napari_specfusion.fusion.cluster import Cluster
 from napari_specfusion.fusion.destination import destination
 from napari_specfusion.fusion.inputs import check_finished_tiles, describe_inputs, what_changed
 from napari_specfusion.fusion.result import MemoryStore, Result, ResultStore
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from fractions import Fraction
     from pathlib import Path
+
+    from distributed import Client
 
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import CubeLike
@@ -59,6 +62,7 @@ def fuse(
     precision: Precision = "float32",
     out: str | Path | None = None,
     overwrite: bool = False,
+    client: Client | None = None,
     progress: Callable[[FusionProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Cube:
@@ -92,6 +96,10 @@ def fuse(
         images is continued. One process at a time writes it.
     overwrite
         Replace an existing result at `out`. The older one stays until the new one is complete.
+    client
+        A ``distributed.Client``: the tiles are fused by the workers of its cluster, which read the two files and write
+        `out` themselves, on disks that they share. The method is prepared here, on the CPU; `device` is then that of
+        the workers. None fuses in this process.
     progress
         Called with a `FusionProgress` from this thread: while the pair is calibrated and the method prepared, then with
         the empty result, then after each tile.
@@ -121,7 +129,8 @@ def fuse(
     if not isinstance(model, Choice) and not (isinstance(model, str) and model == AUTO):
         # what is wrong with a model is told before the long steps
         model = as_method(model)
-    device = pick_device(device, precision)
+    there = None if client is None else Cluster.of(client, device, precision, out)
+    device = pick_device(device if there is None else "cpu", precision)
     started = time.perf_counter()
 
     def preparing(step: Progress) -> None:
@@ -135,8 +144,10 @@ def fuse(
         if out is not None:
             place = stack.enter_context(destination(out, _cubes(pair), overwrite=overwrite, watch=watch))
         calibrated = _as_scene(pair, ratio, watch if align else None)
+        if there is not None:
+            there.check(calibrated)
         stack.enter_context(calibrated.watched(watch))
-        return _fuse(calibrated, model, tile, device, precision, place, progress, watch)
+        return _fuse(calibrated, model, tile, device, precision, place, there, progress, watch)
 
 
 # --- parts of a run -------------------------------------------------------------
@@ -149,6 +160,7 @@ def _fuse(
     device: str,
     precision: Precision,
     place: Destination | None,
+    there: Cluster | None,
     progress: Callable[[FusionProgress], None] | None,
     watch: Watch,
 ) -> Cube:
@@ -200,7 +212,11 @@ def _fuse(
     large = math.prod(grid.core_shape) * shape[0] * values.itemsize > memory.UNMAPPED_BLOCK
     try:
         with large_blocks_reused() if large else nullcontext():
-            failures = run_tiles(predict, reader, result, scene.shape, progress, watch.should_stop, told)
+            if there is not None and isinstance(result, ResultStore):
+                work = predictor, reader.on(calibrated.from_files), grid
+                failures = there.run(work, result, progress, watch.should_stop, told)
+            else:
+                failures = run_tiles(predict, reader, result, scene.shape, progress, watch.should_stop, told)
     except OutputError:
         if not result.done.any():
             result.discard()

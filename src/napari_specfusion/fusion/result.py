@@ -276,8 +276,7 @@ class ResultStore:
         OutputError
             If the disk is full or cannot be written, or another process has taken over.
         """
-        if self._claim is not None:
-            self._claim.check()
+        self.check()
         arrays = [level.array for level in self._levels]
         with explained(self.path):
             arrays[0][:, *box.slices] = values
@@ -293,6 +292,18 @@ class ResultStore:
                 box = covered = half
             self._done[index] = checksum
         self.recorded[index] = checksum
+
+    def check(self) -> None:
+        """Raise an OutputError unless this process may still write."""
+        if self._claim is not None:
+            self._claim.check()
+
+    def record(self, tiles: Mapping[int, int]) -> None:
+        """Mark tiles as done that other processes wrote; checksums and errors are those of `write`."""
+        self.check()
+        with explained(self.path):
+            for index, checksum in tiles.items():
+                self._done[index] = self.recorded[index] = checksum
 
     def levels(self) -> list[da.Array]:
         """Return the image lazily, ``(bands, y, x)``, at full size and at halved ones: a napari multiscale image.
@@ -316,8 +327,7 @@ class ResultStore:
         """
         if self.path == self._place:
             return
-        if self._claim is not None:
-            self._claim.check()
+        self.check()
         with explained(self._place):
             replace_folder(self.path, self._place)
         self.path = self._place

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_specfusion.tiling.tile_runner import TilePredictor
     from napari_specfusion.tiling.tiles import Box
 
-__all__ = ["READ_AHEAD", "FusionProgress", "run_tiles"]
+__all__ = ["READ_AHEAD", "FusionProgress", "Report", "run_tiles"]
 
 READ_AHEAD = 2
 
@@ -95,7 +95,7 @@ def run_tiles(
         If a tile cannot be written.
     """
     todo = [t for t in predict.grid if not result.done[t.index]]
-    report = _Report(result, progress, message)
+    report = Report(result, progress, message)
     failures: list[tuple[Box, Exception]] = []
     with ThreadPoolExecutor(READ_AHEAD, "specfusion-read") as readers, _Writer(result) as writer:
         reads: deque[Future[Window]] = deque(readers.submit(reader.read, t) for t in todo[: READ_AHEAD + 1])
@@ -185,7 +185,7 @@ class _Writer:
             del item
 
 
-class _Report:
+class Report:
     """Reports the progress of the run to the caller."""
 
     def __init__(self, result: Result, progress: Callable[[FusionProgress], None] | None, message: str = "") -> None:

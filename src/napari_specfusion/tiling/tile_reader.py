@@ -7,6 +7,7 @@ however the scene is cut into tiles; their positions are recorded and stay empty
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,12 @@ class TileReader:
             (band_means(cube, watch) if mean is None else mean) if cube.may_miss else None
             for cube, mean in zip((scene.hsi, scene.guide), means, strict=True)
         )
+
+    def on(self, scene: Scene) -> TileReader:
+        """Return a reader with the same means for other copies of the two images."""
+        other = copy.copy(self)
+        other.scene = scene
+        return other
 
     def read(self, tile: Tile) -> Window:
         """Read the input for `tile`; missing values are filled."""
