@@ -42,13 +42,15 @@ def test_every_level_equals_that_of_one_writer(
         alone.write(tile.index, tile.core, values[:, *tile.core.slices])
     several, _ = store(tmp_path / "several.zarr", shape, core)
     writers = [TileWriter(several.path) for _ in range(2)]
-    shared = SharedLevels(several.path, several.done)
+    shared = SharedLevels(several.path, len(grid))
     order = rng.permutation(len(grid)).tolist()
     for start in range(0, len(order), together):
-        group = [(index, grid[index].core) for index in order[start : start + together]]
-        for index, box in group:
+        group = order[start : start + together]
+        boxes = [grid[index].core for index in group]
+        for index, box in zip(group, boxes, strict=True):
             writers[index % 2].write(box, values[:, *box.slices])
-        shared.finish(group)
+        shared.finish(boxes)
+        several.record(dict.fromkeys(group, 1))
     first, second = zarr.open_group(tmp_path / "alone.zarr"), zarr.open_group(tmp_path / "several.zarr")
     assert sum(first[str(level)].shards is not None for level in range(4)) == own
     for name in ("0", "1", "2", "3", "done"):
@@ -56,22 +58,21 @@ def test_every_level_equals_that_of_one_writer(
     assert several.done.all()
 
 
-def test_a_tile_counts_as_done_only_when_the_levels_over_it_are_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tile_that_another_process_wrote_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyramid, "COARSEST_SIDE", 32)
     several, grid = store(tmp_path / "x.zarr", (3, 128, 128), 64)
     TileWriter(several.path).write(grid[1].core, np.ones((3, 64, 64), np.float32))
     assert not ResultStore.open(several.path).done.any()
-    SharedLevels(several.path, several.done).finish([(1, grid[1].core)])
-    assert np.flatnonzero(ResultStore.open(several.path).done).tolist() == np.flatnonzero(several.done).tolist() == [1]
+    SharedLevels(several.path, len(grid)).finish([grid[1].core])
+    several.record({1: 99})
+    assert several.recorded.tolist() == ResultStore.open(several.path).recorded.tolist() == [0, 99, 0, 0]
     assert np.isfinite(zarr.open_group(several.path)["2"][:]).sum() == 3 * 16 * 16
 
 
 def test_tiles_that_share_chunks_are_refused(tmp_path: Path) -> None:
-    several, _ = store(tmp_path / "x.zarr", (3, 100, 100), 16)
+    several, grid = store(tmp_path / "x.zarr", (3, 100, 100), 16)
     with pytest.raises(OutputError, match="tile=32"):
-        SharedLevels(several.path, several.done)
+        SharedLevels(several.path, len(grid))
 
 
 def test_a_store_that_a_worker_cannot_see_is_told(tmp_path: Path) -> None:
