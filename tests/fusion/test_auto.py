@@ -16,7 +16,7 @@ from napari_specfusion.fusion import auto as module
 from napari_specfusion.fusion.auto import LEARNED_MARGIN, MARGIN, Choice, choose
 from napari_specfusion.fusion.engine import FusionProgress, fuse
 from napari_specfusion.fusion.resolve import as_method
-from napari_specfusion.fusion.result import ResultStore
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.io import open_cube
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.quality.metrics import Quality, evaluate

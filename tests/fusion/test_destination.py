@@ -17,7 +17,7 @@ from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, OutputError
 from napari_specfusion.fusion.destination import destination
 from napari_specfusion.fusion.engine import fuse
-from napari_specfusion.fusion.result import ResultStore
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.io import open_cube, save_cube
 from napari_specfusion.progress import Watch
 from napari_specfusion.samples.scene import sample_scene

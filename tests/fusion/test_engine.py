@@ -23,7 +23,7 @@ from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import Cancelled, FusionError, ModelError, OutputError, SceneError
 from napari_specfusion.fusion.engine import FusionProgress, fuse
-from napari_specfusion.fusion.result import ResultStore
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.lso import LSO
 from napari_specfusion.networks.method import NetworkMethod

@@ -10,8 +10,8 @@ import pytest
 import zarr
 
 from napari_specfusion.errors import OutputError
-from napari_specfusion.fusion.result import ResultStore
 from napari_specfusion.fusion.shared_store import SharedLevels, TileWriter
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.io.formats.zarr import pyramid
 from napari_specfusion.tiling.tiles import Footprint, TileGrid
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from napari_specfusion import memory
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, OutputError
-from napari_specfusion.fusion.result import ResultStore
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.io import WRITERS, open_cube, save_cube
 from napari_specfusion.io.arrays import blocks
 from napari_specfusion.io.save import SaveProgress, find_writer

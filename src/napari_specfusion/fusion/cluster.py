@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from napari_specfusion.calibration.calibrated import CalibratedScene
-    from napari_specfusion.fusion.result import ResultStore
+    from napari_specfusion.fusion.store import ResultStore
     from napari_specfusion.progress import ShouldStop
     from napari_specfusion.tiling.contract import Predictor
     from napari_specfusion.tiling.tile_reader import TileReader

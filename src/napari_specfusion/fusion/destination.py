@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from napari_specfusion.errors import OutputError
 from napari_specfusion.fusion.claim import Claim, claimed
 from napari_specfusion.fusion.inputs import what_changed
-from napari_specfusion.fusion.result import ResultStore
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.io.arrays.paths import source_paths
 from napari_specfusion.io.atomic import check_name, explained, recover, remove_folder
 from napari_specfusion.progress import Watch

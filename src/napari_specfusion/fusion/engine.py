@@ -22,9 +22,10 @@ from napari_specfusion.errors import FusionError, ModelError, OutputError, Scene
 from napari_specfusion.fusion.cluster import Cluster
 from napari_specfusion.fusion.destination import destination
 from napari_specfusion.fusion.inputs import check_finished_tiles, describe_inputs, what_changed
-from napari_specfusion.fusion.result import MemoryStore, Result, ResultStore
+from napari_specfusion.fusion.result import MemoryStore, Result
 from napari_specfusion.fusion.resume_key import job_key
 from napari_specfusion.fusion.run import FusionProgress, run_tiles
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.heap import large_blocks_reused
 from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.tiling.tile_reader import TileReader

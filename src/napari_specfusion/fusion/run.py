@@ -26,12 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import Cancelled
-from napari_specfusion.fusion.result import Result, ResultStore
+from napari_specfusion.fusion.store import ResultStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_specfusion.data.cube import Cube
+    from napari_specfusion.fusion.result import Result
     from napari_specfusion.progress import Progress
     from napari_specfusion.tiling.tile_reader import TileReader, Window
     from napari_specfusion.tiling.tile_runner import TilePredictor

@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.fusion.result import ResultStore
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.io import open_cube
 from napari_specfusion.io.metadata.description import from_attributes, own_entry, restored, to_attributes
 

@@ -14,7 +14,8 @@ import zarr
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import OutputError
-from napari_specfusion.fusion.result import MemoryStore, ResultStore
+from napari_specfusion.fusion.result import MemoryStore
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.io import open_cube
 from napari_specfusion.io.formats.zarr.pyramid import halve, layout, level_count
 from napari_specfusion.tiling.tiles import Box, Footprint, TileGrid
