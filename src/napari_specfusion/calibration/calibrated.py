@@ -171,6 +171,15 @@ class CalibratedScene:
                 "precision='float64', or scale the cube down."
             )
 
+    @property
+    def highest(self) -> float:
+        """The value that all but a thousandth of the cube's values stay below, in its highest band."""
+        cube = self.stated.hsi
+        survey = (
+            survey_values(cube, whole=False, watch=self.watch) if self.cleaning is None else self.cleaning[0].survey
+        )
+        return float(np.nanmax(survey.high, initial=-np.inf))
+
     def restoring(self, predictor: Predictor) -> Predictor:
         """Return a predictor for the values as they were given, from one that was prepared with this scene."""
         if self.cleaning is None or not self.cleaning[0].moves:

@@ -30,6 +30,7 @@ def fuse_files(
     tile: Tile = default(fuse, "tile"),
     device: Name = default(fuse, "device"),
     precision: Precision = default(fuse, "precision"),
+    scale: float | None = default(fuse, "scale"),
     overwrite: bool = default(fuse, "overwrite"),
     scheduler: Annotated[str | None, Parameter(metavar="ADDRESS")] = None,
 ) -> int:
@@ -56,6 +57,8 @@ def fuse_files(
         Where to compute: cpu, cuda, mps, or auto for the fastest there is.
     precision
         Number format. bfloat16 and float16 are for networks only.
+    scale
+        Keep 16-bit integers: a value is the integer times this number. Without it, floating-point numbers.
     overwrite
         Replace what is there, once the new result is complete.
     scheduler
@@ -77,6 +80,7 @@ def fuse_files(
             tile=tile,
             device=device,
             precision=precision,
+            scale=scale,
             out=out,
             overwrite=overwrite,
             client=client,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_specfusion.device import pick_device
 from napari_specfusion.errors import FusionError, ModelError, OutputError, SceneError
 from napari_specfusion.fusion.cluster import Cluster
 from napari_specfusion.fusion.destination import destination
+from napari_specfusion.fusion.encoding import Encoding
 from napari_specfusion.fusion.inputs import check_finished_tiles, describe_inputs, what_changed
 from napari_specfusion.fusion.result import MemoryStore, Result
 from napari_specfusion.fusion.resume_key import job_key
@@ -61,6 +63,7 @@ def fuse(
     tile: int | Literal["auto"] | None = "auto",
     device: str = "auto",
     precision: Precision = "float32",
+    scale: float | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     client: Client | None = None,
@@ -92,6 +95,9 @@ def fuse(
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"`` for the fastest available.
     precision
         ``"float32"``, ``"float64"``, or, for networks, ``"bfloat16"`` or ``"float16"``.
+    scale
+        Keep the result as 16-bit integers, which take half the room: a value is the integer times `scale`, 65535 means
+        no data, and values below 0 or above 65534 times `scale` become these. None keeps floating-point numbers.
     out
         A ``.zarr`` folder to write; None keeps the result in memory. An unfinished result of the same job and the same
         images is continued. One process at a time writes it.
@@ -110,8 +116,8 @@ def fuse(
     Returns
     -------
     Cube
-        ``(bands, y, x)``: the cube's bands on the guide's pixels, float32 (or float64), unclipped. NaN where the guide
-        has no data, and in the bands and the cells of HR pixels where the cube has none.
+        ``(bands, y, x)``: the cube's bands on the guide's pixels, float32 (or float64), unclipped, unless there is a
+        `scale`. NaN where the guide has no data, and in the bands and the cells of HR pixels where the cube has none.
 
     Raises
     ------
@@ -132,6 +138,7 @@ def fuse(
         model = as_method(model)
     there = None if client is None else Cluster.of(client, device, precision, out)
     device = pick_device(device if there is None else "cpu", precision)
+    settings = _Settings(tile, device, precision, Encoding(scale))
     started = time.perf_counter()
 
     def preparing(step: Progress) -> None:
@@ -148,18 +155,37 @@ def fuse(
         if there is not None:
             there.check(calibrated)
         stack.enter_context(calibrated.watched(watch))
-        return _fuse(calibrated, model, tile, device, precision, place, there, progress, watch)
+        return _fuse(calibrated, model, settings, place, there, progress, watch)
 
 
 # --- parts of a run -------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """How to compute, and how to keep the result."""
+
+    tile: int | Literal["auto"] | None
+    device: str
+    precision: Precision
+    encoding: Encoding
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type that is computed, outside of networks."""
+        return np.dtype(np.float64 if self.precision == "float64" else np.float32)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What makes another job of the same inputs and method."""
+        scale = self.encoding.scale
+        return (self.precision, self.tile) if scale is None else (self.precision, self.tile, scale)
+
+
 def _fuse(
     calibrated: CalibratedScene,
     model: ModelLike,
-    tile: int | Literal["auto"] | None,
-    device: str,
-    precision: Precision,
+    settings: _Settings,
     place: Destination | None,
     there: Cluster | None,
     progress: Callable[[FusionProgress], None] | None,
@@ -167,18 +193,19 @@ def _fuse(
 ) -> Cube:
     import torch
 
+    precision, device, encoding, values = settings.precision, settings.device, settings.encoding, settings.dtype
     method, reason = _choose(calibrated, model, device, watch)
     if precision in ("bfloat16", "float16") and not getattr(method, "mixed_precision", False):
         raise ModelError(f"Precision {precision} is for networks; leave it at float32 for {method.name}.")
     scene = calibrated.stated
     shape = (scene.hsi.bands, *scene.shape)
-    values = np.dtype(np.float64 if precision == "float64" else np.float32)
     key, inputs, begun = "", {}, None
     if place is not None:
-        key, inputs = job_key(scene, method, (precision, tile)), describe_inputs(calibrated)
+        key, inputs = job_key(scene, method, settings.key), describe_inputs(calibrated)
         begun = place.begun(key, inputs)
-        place.check_room(math.prod(shape) * values.itemsize, begun)
+        place.check_room(math.prod(shape) * encoding.dtype(values).itemsize, begun)
     calibrated.check_range(values)
+    encoding.check(calibrated.highest)
     predictor = calibrated.restoring(method.prepare(calibrated, device=device, dtype=getattr(torch, precision)))
     fields, told = _fields(calibrated, method, reason), " ".join(filter(None, (*calibrated.remarks, reason)))
     if predictor.bands != scene.hsi.bands:
@@ -186,10 +213,10 @@ def _fuse(
     # small images are known by their content
     by_tile = place is not None and not all(image["content"] for image in inputs.values())
     reader = TileReader(calibrated.scene, values, means=calibrated.band_means(), checksums=by_tile, watch=watch)
-    grid = tile_grid(scene, predictor.footprint, tile)
+    grid = tile_grid(scene, predictor.footprint, settings.tile)
     result: Result
     if place is None:
-        result = MemoryStore(shape, len(grid), fields, values)
+        result = MemoryStore(shape, len(grid), fields, values, encoding)
     elif begun is not None:
         store = result = ResultStore.resume(
             begun, key=key, core=grid.core_shape, tiles=len(grid), place=place.path, claim=place.claim
@@ -206,6 +233,7 @@ def _fuse(
             key=key,
             inputs=inputs,
             dtype=values,
+            encoding=encoding,
             place=place.path,
             claim=place.claim,
         )

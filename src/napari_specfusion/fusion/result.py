@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import OutputError
+from napari_specfusion.fusion.encoding import Encoding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,13 +58,22 @@ class MemoryStore:
         Fields of the `Cube` to return, all but the data.
     dtype
         Floating type of the values.
+    encoding
+        How they are kept.
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], tiles: int, fields: Mapping[str, Any], dtype: DTypeLike = np.float32
+        self,
+        shape: tuple[int, int, int],
+        tiles: int,
+        fields: Mapping[str, Any],
+        dtype: DTypeLike = np.float32,
+        encoding: Encoding | None = None,
     ) -> None:
+        self._encoding = encoding = encoding or Encoding()
+        dtype = encoding.dtype(np.dtype(dtype))
         try:
-            self._values = np.full(shape, np.nan, dtype)
+            self._values = np.full(shape, encoding.fill, dtype)
         except MemoryError as error:
             size = math.prod(shape) * np.dtype(dtype).itemsize / 1e9
             raise OutputError(
@@ -71,11 +81,11 @@ class MemoryStore:
             ) from error
         self.done: NDArray[np.bool_] = np.zeros(tiles, bool)
         live = da.from_array(_Live(self._values), chunks=(1, *shape[1:]), name=False, meta=self._values[:0, :0, :0])
-        self._cube = Cube(live, source=ArraySource(self._values), **fields)
+        self._cube = Cube(live, source=ArraySource(self._values), **fields, **encoding.fields)
 
     def write(self, index: int, box: Box, values: NDArray[Any], checksum: int = 1) -> None:
         """Keep the `values` ``(bands, height, width)`` of tile `index`, which covers `box`."""
-        self._values[:, *box.slices] = values
+        self._values[:, *box.slices] = self._encoding.stored(values)
         self.done[index] = True
 
     def levels(self) -> list[da.Array]:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import OutputError
+from napari_specfusion.fusion.encoding import Encoding
 from napari_specfusion.io.atomic import explained
 from napari_specfusion.io.formats.zarr.pyramid import halve
+from napari_specfusion.io.metadata.description import OWN_KEY
 from napari_specfusion.tiling.tiles import Box
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class TileWriter:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._arrays, _ = _levels(self._path)
+        self._arrays, _, self._encoding = _levels(self._path)
 
     def write(self, box: Box, values: NDArray[Any]) -> None:
         """Write the `values` ``(bands, height, width)`` of the tile that covers `box`, and its own part of the pyramid.
@@ -52,7 +54,7 @@ class TileWriter:
         """
         with explained(self._path):
             for array in self._arrays:
-                array[:, *box.slices] = values
+                array[:, *box.slices] = self._encoding.stored(values)
                 values, box = halve(values), _half(box)
 
 
@@ -74,7 +76,7 @@ class SharedLevels:
 
     def __init__(self, path: str | Path, tiles: int) -> None:
         self._path = Path(path)
-        self._own, self._shared = _levels(self._path)
+        self._own, self._shared, self._encoding = _levels(self._path)
         if not self._own and tiles > 1:
             side = max(self._shared[0].chunks[1:])
             raise OutputError(
@@ -99,11 +101,15 @@ class SharedLevels:
                     parents = Box(2 * region.y0, 2 * region.y1, 2 * region.x0, 2 * region.x1).clip(finer.shape[1:])
                     for start in range(0, array.shape[0], array.chunks[0]):
                         bands = slice(start, start + array.chunks[0])
-                        array[bands, *region.slices] = halve(finer[bands, *parents.slices])
+                        block = halve(self._encoding.values(finer[bands, *parents.slices]))
+                        array[bands, *region.slices] = self._encoding.stored(block)
 
 
-def _levels(path: Path) -> tuple[list[Any], list[Any]]:
-    """Return the arrays of a store, finest first: those whose shards lie inside one tile, and the others."""
+def _levels(path: Path) -> tuple[list[Any], list[Any], Encoding]:
+    """Return the arrays of a store, finest first: those whose shards lie inside one tile, and the others.
+
+    And how they keep values.
+    """
     import zarr
 
     try:
@@ -116,7 +122,8 @@ def _levels(path: Path) -> tuple[list[Any], list[Any]]:
             "under one path."
         ) from error
     own = list(itertools.takewhile(lambda array: array.shards is not None, arrays))
-    return own, arrays[len(own) :]
+    attributes: Any = group.attrs[OWN_KEY]
+    return own, arrays[len(own) :], Encoding.of(arrays[0], attributes.get("scale"))
 
 
 def _half(box: Box) -> Box:

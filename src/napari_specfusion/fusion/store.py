@@ -8,7 +8,7 @@
       done/           a number per tile, written after its data: a checksum of its input, or 0 until it is done; an
                       interrupted run starts again from here
 
-Pixels that are not written yet are NaN, like those without data. The folder can be opened while it grows.
+Pixels that are not written yet are no-data, like those without data. The folder can be opened while it grows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import OutputError
+from napari_specfusion.fusion.encoding import Encoding
 from napari_specfusion.io.atomic import explained, remove_folder, replace_folder, replacing_all
 from napari_specfusion.io.formats.zarr.pyramid import halve, layout, level_count, multiscales
 from napari_specfusion.io.metadata.description import OWN_KEY, from_attributes, to_attributes
@@ -63,6 +64,7 @@ class ResultStore:
         self._claim: Claim | None = None
         self._names = _level_names(group)
         self._levels = [Level(_member(group, name)) for name in self._names]
+        self._encoding = Encoding.of(self._levels[0], self._fields.get("scale"))
         self._done = _member(group, "done")
         self.recorded: NDArray[np.uint64] = np.asarray(self._done[:], np.uint64)
 
@@ -78,6 +80,7 @@ class ResultStore:
         key: str = "",
         inputs: Mapping[str, Any] | None = None,
         dtype: DTypeLike = np.float32,
+        encoding: Encoding | None = None,
         place: Path | None = None,
         claim: Claim | None = None,
     ) -> Self:
@@ -101,6 +104,8 @@ class ResultStore:
             Identity of the images, see `describe_inputs`.
         dtype
             Floating type of the values.
+        encoding
+            How they are stored.
         place
             Where `finish` puts it; None for `path`.
         claim
@@ -114,14 +119,15 @@ class ResultStore:
         import zarr
         from zarr.codecs import BloscCodec
 
-        path = Path(path)
+        path, encoding = Path(path), encoding or Encoding()
+        fields = {**fields, **encoding.fields}
         with explained(path), replacing_all((path,)) as (part,):
             group = zarr.create_group(part, zarr_format=3)
             for level in range(level_count(shape)):
                 group.create_array(
                     str(level),
-                    dtype=dtype,
-                    fill_value=np.nan,
+                    dtype=encoding.dtype(np.dtype(dtype)),
+                    fill_value=encoding.fill,
                     compressors=BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"),
                     dimension_names=("c", "y", "x"),
                     **layout(shape, core, level),
@@ -206,16 +212,16 @@ class ResultStore:
         self.check()
         arrays = [level.array for level in self._levels]
         with explained(self.path):
-            arrays[0][:, *box.slices] = values
+            arrays[0][:, *box.slices] = self._encoding.stored(values)
             covered, block = box, values
             for finer, array in pairwise(arrays):
                 half = Box(box.y0 // 2, -(-box.y1 // 2), box.x0 // 2, -(-box.x1 // 2))
                 parents = Box(2 * half.y0, 2 * half.y1, 2 * half.x0, 2 * half.x1).clip(finer.shape[1:])
                 if parents != covered:
                     # a coarse pixel over several tiles is computed again by each of them; the last one is correct
-                    block = finer[:, *parents.slices]
+                    block = self._encoding.values(finer[:, *parents.slices])
                 block = halve(block)
-                array[:, *half.slices] = block
+                array[:, *half.slices] = self._encoding.stored(block)
                 box = covered = half
             self._done[index] = checksum
         self.recorded[index] = checksum
