@@ -94,13 +94,19 @@ def start(child: subprocess.Popen[str]) -> None:
 
 def kill_runs(job: Job, kills: int, rng: random.Random) -> Tally:
     """Kill runs until `kills` are reached: fresh ones and ones that replace an older result, each until it is done."""
-    tally, seconds, before = Tally(), 1.0, ""
+    tally, before = Tally(), ""
+    child = job.child("glp", overwrite=False)
+    start(child)
+    begun = time.perf_counter()
+    child.communicate()
+    # a whole run, so that kills fall on every part of it
+    seconds = time.perf_counter() - begun
+    shutil.rmtree(job.out)
     while tally.kills < kills:
         model = "glp" if before != "glp" else "bicubic"
         while True:
             child = job.child(model, overwrite=bool(before))
             start(child)
-            begun = time.perf_counter()
             try:
                 out, _ = child.communicate(timeout=rng.uniform(0, 1.1 * seconds))
             except subprocess.TimeoutExpired:
@@ -111,8 +117,6 @@ def kill_runs(job: Job, kills: int, rng: random.Random) -> Tally:
                     if before and job.problem(before) and job.problem(model):
                         tally.wrong.append(f"after kill {tally.kills}: {job.problem(before)}")
                     continue
-            else:
-                seconds = time.perf_counter() - begun
             if "written" not in out:
                 tally.wrong.append(f"after kill {tally.kills}: refused: {out.strip()}")
                 shutil.rmtree(job.out, ignore_errors=True)
