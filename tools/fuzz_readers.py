@@ -221,11 +221,72 @@ def hdf5_files(folder: Path) -> list[tuple[str, Files]]:
         for number, (name, size) in enumerate((("y", 4), ("x", 5), ("Wavelength", 3))):
             axis = {"name": name, "size": size, "scale": 100.0, "offset": 400.0, "units": "nm", "navigate": size > 3}
             group.create_group(f"axis-{number}").attrs.update(axis)
-    return [
+    made = [
         ("scene.mat", {"scene.mat": path.read_bytes()}),
         ("scene.h5", {"scene.h5": two.read_bytes()}),
         ("scene.hspy", {"scene.hspy": signal.read_bytes()}),
     ]
+    for name, write in (("emit", _emit), ("prisma", _prisma), ("neon", _neon), ("tanager", _tanager), ("nc", _scales)):
+        with h5py.File(folder / name, "w") as file:
+            write(file)
+        made.append(("scene.nc", {"scene.nc": (folder / name).read_bytes()}))
+    return made
+
+
+def _emit(file: Any) -> None:
+    """Write EMIT's layout with dimension scales and texts of any length, as netCDF writes them."""
+    file.create_dataset("reflectance", data=PIXELS.transpose(1, 2, 0).astype("f4"), chunks=(2, 5, 3))
+    group = file.create_group("sensor_band_parameters")
+    for name, values in (("wavelengths", [400.0, 500, 600]), ("fwhm", [8.0, 8, 8]), ("good_wavelengths", [1, 1, 0])):
+        group[name] = np.array(values)
+    _attach(file["reflectance"], {name: file.create_dataset(name, data=np.arange(size)) for name, size in _EMIT_AXES})
+    file.attrs.update({"title": "EMIT", "geotransform": [0.1, 0.01, 0, 50, 0, -0.01], "spatial_ref": "EPSG:4326"})
+    file["reflectance"].attrs.update({"_FillValue": np.float32(-9999), "long_name": "reflectance"})
+
+
+_EMIT_AXES = (("downtrack", 4), ("crosstrack", 5), ("bands", 3))
+
+
+def _attach(dataset: Any, scales: dict[str, Any]) -> None:
+    for axis, (name, scale) in enumerate(scales.items()):
+        scale.make_scale(name)
+        dataset.dims[axis].attach_scale(scale)
+
+
+def _prisma(file: Any) -> None:
+    fields = file.create_group("HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields")
+    for detector, first in (("Vnir", 400.0), ("Swir", 900.0)):
+        fields[f"{detector.upper()}_Cube"] = PIXELS.transpose(1, 0, 2)
+        file.attrs[f"List_Cw_{detector}"] = first + 10 * np.arange(3)
+        file.attrs[f"List_Fwhm_{detector}"] = np.full(3, 10.0)
+        file.attrs[f"List_Cw_{detector}_Flags"] = np.ones(3, int)
+        file.attrs[f"L2Scale{detector}Min"], file.attrs[f"L2Scale{detector}Max"] = 0.0, 1.0
+    file.attrs.update({"Product_ULcorner_easting": 500.0, "Product_ULcorner_northing": 900.0, "Epsg_Code": 32633})
+
+
+def _neon(file: Any) -> None:
+    group = file.create_group("SITE/Reflectance")
+    group.create_dataset("Reflectance_Data", data=PIXELS.transpose(1, 2, 0).astype("i2"), chunks=(2, 5, 3))
+    group["Reflectance_Data"].attrs.update({"Scale_Factor": 10000.0, "Data_Ignore_Value": -9999.0})
+    group["Metadata/Spectral_Data/Wavelength"] = np.array([400.0, 500, 600])
+    group["Metadata/Spectral_Data/FWHM"] = np.full(3, 5.0)
+    group["Metadata/Spectral_Data/Wavelength"].attrs["Units"] = "nanometers"
+    group["Metadata/Coordinate_System/Map_Info"] = "UTM, 1, 1, 1000, 2000, 1, 1, 11, North, WGS-84"
+    group["Metadata/Coordinate_System/EPSG Code"] = "32611"
+
+
+def _tanager(file: Any) -> None:
+    dataset = file.create_dataset("HDFEOS/GRIDS/HYP/Data Fields/surface_reflectance", data=PIXELS.astype("f4"))
+    dataset.attrs.update({"wavelengths": [400.0, 500, 600], "fwhm": [5.0, 5, 5], "good_wavelengths": [1, 1, 1]})
+    file["HDFEOS/GRIDS/HYP"].attrs["epsg_code"] = "32611"
+    file["HDFEOS INFORMATION/StructMetadata.0"] = "UpperLeftPointMtrs=(10.0,90.0)\nLowerRightMtrs=(60.0,50.0)"
+
+
+def _scales(file: Any) -> None:
+    file["spectra"] = PIXELS
+    scales = {"wavelength": [400.0, 500, 600], "y": np.arange(4.0), "x": np.arange(5.0)}
+    _attach(file["spectra"], {name: file.create_dataset(name, data=values) for name, values in scales.items()})
+    file["wavelength"].attrs["units"] = "nm"
 
 
 def lan_files(folder: Path) -> list[tuple[str, Files]]:

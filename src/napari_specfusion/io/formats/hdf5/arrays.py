@@ -25,6 +25,7 @@ __all__ = ["HdfArray", "child", "datasets", "hdf_array", "hdf_cube", "import_h5p
 
 _MOST_DASK_CHUNKS = 50_000
 _MOST_BANDS, _LONGEST_SIDE = 1_000_000, 10_000_000
+_WIDEST_ITEM = 1024
 _DEFLATE, _SHUFFLE, _FLETCHER = 1, 2, 3
 
 
@@ -253,6 +254,8 @@ def _undo(path: str, code: int, values: tuple[int, ...], data: bytes, size: int)
         return data[:-4]
     if code == _SHUFFLE:
         item = values[0] if values else 1
+        if not 1 <= item <= _WIDEST_ITEM:
+            raise ReadError(f"{path}: a chunk is shuffled by items of {item} bytes; it is damaged, get a new copy.")
         whole = len(data) // item * item
         mixed = np.frombuffer(data, np.uint8, whole).reshape(item, -1)
         plain_bytes = np.empty((mixed.shape[1], item), np.uint8)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError, needs_extra
 from napari_specfusion.io.guards import limits
+from napari_specfusion.io.guards.hdf_heaps import HeapCheckedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["attribute", "checked", "child", "datasets", "import_h5py", "open_hdf", "text", "vector"]
+__all__ = ["attribute", "axis_name", "checked", "child", "datasets", "import_h5py", "open_hdf", "text", "vector"]
 
 _MOST_NUMBERS = 1_000_000
 _MOST_OBJECTS, _DEEPEST, _MOST_LINKS = 20_000, 40, 8
@@ -46,7 +47,7 @@ def open_hdf(path: Path) -> Iterator[Any]:
             raise ReadError(f"{path} is a NetCDF 3 file; convert it to NetCDF 4 with: nccopy -k nc4 old.nc new.nc.")
     if not h5py.is_hdf5(str(path)):
         raise ReadError(f"{path} is not HDF5, or is truncated; get a new copy, or name its format with reader=.")
-    with h5py.File(path, "r") as file:
+    with HeapCheckedFile(path) as checked_file, h5py.File(checked_file, "r") as file:
         yield file
 
 
@@ -97,12 +98,46 @@ def attribute(item: Any, name: str) -> Any:
 
     `item` may be None as well, so that calls can be chained without checks.
     """
-    if item is None or name not in item.attrs or math.prod(item.attrs.get_id(name).shape or ()) > _MOST_NUMBERS:
+    if item is None or name not in item.attrs:
+        return None
+    stored = item.attrs.get_id(name)
+    # Lists of any length and nested types are not read: HDF5 crashes where they are damaged.
+    if math.prod(stored.shape or ()) > _MOST_NUMBERS or not _is_plain(stored.get_type()):
         return None
     value = item.attrs[name]
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(-1)[0]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def axis_name(dataset: Any, axis: int) -> str:
+    """Return the name of an axis: its label, or the name of the NetCDF dimension scale attached to it; or "".
+
+    The attributes are read one by one: HDF5's own functions for scales follow damaged ones without an end.
+    """
+    labels = attribute(dataset, "DIMENSION_LABELS")
+    labels = [labels] if isinstance(labels, str) else [] if labels is None else list(np.ravel(labels))
+    if len(labels) == len(dataset.shape) and labels[axis]:
+        label = labels[axis]
+        return label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)
+    if "DIMENSION_LIST" not in dataset.attrs:
+        return ""
+    h5py = import_h5py(Path(dataset.file.filename))
+    stored = dataset.attrs.get_id("DIMENSION_LIST")
+    kind = stored.get_type()
+    if stored.shape != (len(dataset.shape),) or not isinstance(kind, h5py.h5t.TypeVlenID):
+        return ""
+    if kind.get_super() != h5py.h5t.STD_REF_OBJ:
+        return ""
+    attached = np.ravel(dataset.attrs["DIMENSION_LIST"][axis])
+    return str(dataset.file[attached[0]].name or "").rpartition("/")[2] if attached.size else ""
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether a type is a number, a truth value or a text."""
+    h5py = import_h5py(Path())
+    plain = h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID, h5py.h5t.TypeStringID
+    return isinstance(kind, plain)
 
 
 def vector(item: Any) -> NDArray[np.float64] | None:
@@ -129,6 +164,8 @@ def text(item: Any) -> str | None:
         return None
     if max(math.prod(item.shape), math.prod(item.chunks or ())) > _MOST_NUMBERS or item.size != 1:
         return None
+    if not _is_plain(item.id.get_type()):
+        return None
     value = np.asarray(item[()]).reshape(-1)[0]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
@@ -152,12 +189,12 @@ def _flaw(dataset: Any, numeric: bool = True) -> str | None:
     return None
 
 
-def checked(path: Path, dataset: Any, name: str) -> Any:
-    """Return the dataset if it is readable and has two or three axes; raise a ReadError otherwise."""
+def checked(path: Path, dataset: Any, name: str, *, image: bool = True) -> Any:
+    """Return the dataset if it is readable and, for an image, has two or three axes; raise a ReadError otherwise."""
     if getattr(dataset, "shape", None) is None:
         raise ReadError(f"{path} has no dataset {name}; links to other files are not followed.")
     flaw = _flaw(dataset)
-    if flaw is None and (len(dataset.shape) not in {2, 3} or 0 in dataset.shape):
+    if flaw is None and image and (len(dataset.shape) not in {2, 3} or 0 in dataset.shape):
         flaw = f"its shape is {tuple(dataset.shape)}; a cube needs three non-empty axes, a band two"
     if flaw is not None:
         raise ReadError(f"{path}: {name} cannot be read: {flaw}.")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io.formats.hdf5 import hyperspy
 from napari_specfusion.io.formats.hdf5.arrays import hdf_cube
-from napari_specfusion.io.formats.hdf5.file import attribute, child, datasets, open_hdf, vector
+from napari_specfusion.io.formats.hdf5.file import attribute, axis_name, child, datasets, open_hdf, vector
 from napari_specfusion.io.metadata.axes import (
     BandAxis,
     find_band_axis,
@@ -178,8 +178,7 @@ def _band_axis(dataset: Any, count: int | None, every: Sequence[Any]) -> BandAxi
 def _axis_name(dataset: Any, axis: int) -> str:
     """Return the name of an axis: its label, or the name of the NetCDF dimension scale attached to it."""
     try:
-        dimension = dataset.dims[axis]
-        return str(dimension.label or (dimension[0].name.rpartition("/")[2] if len(dimension) else "")).lower()
+        return axis_name(dataset, axis).lower()
     except (KeyError, RuntimeError, ValueError, OSError, AttributeError):  # a broken reference
         return ""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io.arrays.lazy import LoadedArray, MappedArray, lazy_cube
 from napari_specfusion.io.formats.hdf5.arrays import HdfArray
-from napari_specfusion.io.formats.hdf5.file import child, datasets, open_hdf
+from napari_specfusion.io.formats.hdf5.file import attribute, checked, child, datasets, open_hdf
 from napari_specfusion.io.formats.matlab.elements import Element, alone, inflated, list_elements
 from napari_specfusion.io.guards.limits import check_inflation
 from napari_specfusion.io.metadata.axes import requested_order
@@ -294,8 +294,7 @@ def _list_hdf(path: Path) -> _Content:
             if str(item.name).startswith("/#") or item.shape is None:
                 continue
             name = str(item.name).lstrip("/").replace("/", ".")
-            kind = item.attrs.get("MATLAB_class", b"double")
-            word = kind.decode() if isinstance(kind, bytes) else str(kind)
+            word = str(attribute(item, "MATLAB_class") or "double")
             plain = item.dtype.kind in "biuf" and "MATLAB_empty" not in item.attrs
             if name == OWN_KEY and word == "char" and item.dtype == np.uint16 and item.size <= LONGEST:
                 entry = np.ravel(item[()]).astype("<u2").tobytes().decode("utf-16-le", "replace")
@@ -304,7 +303,7 @@ def _list_hdf(path: Path) -> _Content:
 
     def load(name: str) -> NDArray[Any]:
         with open_hdf(path) as file:
-            found = child(file, places[name])
+            found = checked(path, child(file, places[name]), name, image=False)
             stored = path.stat().st_size
             check_inflation(path, name, stored, math.prod(found.shape) * found.dtype.itemsize)
             return np.asarray(found[()].T)
