@@ -32,6 +32,8 @@ LONGEST_TEXT = 64 << 20
 LONGEST_HEADER = 8 << 20
 # a text file of wavelengths
 LONGEST_WAVELENGTHS = 10_000_000
+# a table of spectral responses
+LONGEST_RESPONSE = 10_000_000
 # a world file: six numbers
 LONGEST_WORLD_FILE = 10_000
 # a saved alignment: a field of a large scene has a few thousand numbers

@@ -81,7 +81,7 @@ def test_what_is_no_alignment_is_named(content, tmp_path):
     path.write_text(content, encoding="utf-8")
     with pytest.raises(AlignmentError, match="not an alignment"):
         Alignment.load(path)
-    with pytest.raises(AlignmentError, match="not a file"):
+    with pytest.raises(AlignmentError, match="does not exist"):
         Alignment.load(tmp_path / "missing.json")
 
 

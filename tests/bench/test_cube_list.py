@@ -102,7 +102,7 @@ def test_the_list_in_the_pages_is_one(folder: Path) -> None:
 
 
 def test_a_list_that_is_missing_is_named(folder: Path) -> None:
-    with pytest.raises(ReadError, match=r"other\.toml is not a list of cubes"):
+    with pytest.raises(ReadError, match=r"other\.toml does not exist"):
         open_listed_cubes(folder, folder / "other.toml")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,8 @@ import numpy as np
 from napari_specfusion import memory
 from napari_specfusion.alignment.transform import Field, Transform
 from napari_specfusion.data.scene import Finding
-from napari_specfusion.errors import AlignmentError, OutputError
+from napari_specfusion.errors import AlignmentError, OutputError, ReadError
+from napari_specfusion.files import as_path, read_text
 from napari_specfusion.io.atomic import replacing
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def write_record(path: str | os.PathLike[str], values: dict[str, Any], *, overwr
     OutputError
         If the file exists and `overwrite` is false, or it cannot be written.
     """
-    if not overwrite and Path(path).exists():
+    path = as_path(path, OutputError)
+    if not overwrite and path.exists():
         raise OutputError(f"{path} exists; give another file, or overwrite=True to replace it.")
     transform: Transform = values["transform"]
     bent = transform.field
@@ -61,18 +62,16 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     AlignmentError
         If the file is missing, or is not an alignment.
     """
-    path = Path(path)
+    path = as_path(path, AlignmentError)
     try:
-        if not path.is_file():
-            raise AlignmentError(f"{path} is not a file. Check the name.")
-        if path.stat().st_size > memory.LARGEST_ALIGNMENT:
-            raise ValueError(f"it has {path.stat().st_size >> 20} MB")
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path, memory.LARGEST_ALIGNMENT)
+    except ReadError as error:
+        raise AlignmentError(str(error)) from error
+    try:
+        stored = json.loads(text)
         if stored.get(KEY) != VERSION:
             raise ValueError("it has another version, or none")
         return _restored(stored)
-    except OSError as error:
-        raise AlignmentError(f"{path} cannot be read: {error.strerror or error}. Check the name.") from error
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise AlignmentError(
             f"{path} is not an alignment that this version wrote ({error}). Align the two images again."

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
+from napari_specfusion.files import as_path, check_file
 from napari_specfusion.io.formats.envi.reader import find_header
 from napari_specfusion.io.formats.envi.specim import capture_in
 from napari_specfusion.io.metadata.axes import BandAxis, find_band_axis, order_of, uncertain
@@ -80,7 +81,7 @@ def open_cube(
     ReadError
         If the file is missing, damaged, in an unknown format, or does not hold one real, numeric image.
     """
-    path = Path(path)
+    path = as_path(path)
     wavelengths, unit = _checked(wavelengths)
     chosen = _reader_of(path, reader)
     takes = chosen.options
@@ -113,7 +114,7 @@ def open_scene(path: str | os.PathLike[str], *, reader: str | None = None) -> Sc
     SceneError
         If the two images do not fit together.
     """
-    path = Path(path)
+    path = as_path(path)
     chosen = _reader_of(path, reader)
     with _reading(path, chosen):
         scene = None if chosen.read_scene is None else chosen.read_scene(path)
@@ -145,7 +146,7 @@ def list_arrays(path: str | os.PathLike[str], *, reader: str | None = None) -> t
     ReadError
         If the file cannot be read.
     """
-    path = Path(path)
+    path = as_path(path)
     chosen = _reader_of(path, reader)
     if chosen.arrays is None:
         return ()
@@ -156,8 +157,7 @@ def list_arrays(path: str | os.PathLike[str], *, reader: str | None = None) -> t
 
 def _reader_of(path: Path, reader: str | None) -> Reader:
     """Return the reader with the key `reader`, or the one that fits the file."""
-    if "\0" in str(path) or not path.exists():
-        raise ReadError(f"{path} does not exist; check the path.")
+    check_file(path, folder=True)
     key = reader if reader is not None else find_reader(path)
     if key not in READERS:
         known = ", ".join(READERS)
@@ -184,7 +184,9 @@ def _reading(path: Path, reader: Reader) -> Iterator[None]:
 
 def find_reader(path: str | os.PathLike[str]) -> str | None:
     """Return the key in `READERS` for `path`, by its name, then by its first bytes; or None."""
-    path = Path(path)
+    path = as_path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return None  # a pipe or a device
     named = next((key for key, reader in READERS.items() if reader.claims(path)), None)
     if path.is_dir():
         if named == "zarr" or (path / "zarr.json").is_file():
@@ -281,7 +283,7 @@ def _checked(
 ) -> tuple[NDArray[np.float64] | None, str | None]:
     """Return wavelengths as numbers, and their unit if they come from a file that gives it."""
     if isinstance(wavelengths, str | os.PathLike):
-        return read_wavelengths(Path(wavelengths))
+        return read_wavelengths(as_path(wavelengths))
     try:
         return (None if wavelengths is None else np.asarray(wavelengths, dtype=np.float64)), None
     except (TypeError, ValueError) as error:

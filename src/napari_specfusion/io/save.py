@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion.errors import OutputError
+from napari_specfusion.files import as_path
 from napari_specfusion.io.arrays.blocks import SaveProgress, Watch
 from napari_specfusion.io.arrays.paths import source_paths
 from napari_specfusion.io.atomic import check_targets, explained, replacing_all
@@ -84,7 +85,7 @@ def save_cube(
     Cancelled
         If the save was stopped.
     """
-    path = Path(path)
+    path = as_path(path, OutputError)
     key = find_writer(path) if writer is None else writer
     if key not in WRITERS:
         problem = f"{path} has no known ending" if writer is None else f"there is no writer {writer!r}"
@@ -116,7 +117,7 @@ def save_cube(
 
 def find_writer(path: str | os.PathLike[str]) -> str | None:
     """Return the key in `WRITERS` for `path`, by the longest matching ending; or None."""
-    name = Path(path).name.lower()
+    name = as_path(path, OutputError).name.lower()
     fitting = [(len(suffix), key) for key, w in WRITERS.items() for suffix in w.suffixes if name.endswith(suffix)]
     return max(fitting)[1] if fitting else None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_specfusion.errors import CalibrationError
+from napari_specfusion.files import as_path
 from napari_specfusion.io.formats.envi.specim import DARK, WHITE, captures_in, headers_in
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def find_references(path: str | os.PathLike[str]) -> References:
     CalibrationError
         If a folder does not hold exactly one capture.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.is_dir():
         path = _capture_in(path)
     neighbours = {p.name.lower(): p for p in headers_in(path.parent)}

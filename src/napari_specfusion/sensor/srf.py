@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.errors import ReadError, SceneError
+from napari_specfusion.files import as_path, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,13 +148,14 @@ def read_srf(path: str | Path, wavelengths: ArrayLike) -> Srf:
     ReadError
         If the file is missing or does not hold such a table.
     """
-    file = Path(path)
+    file = as_path(path)
+    text = read_text(file, memory.LONGEST_RESPONSE)
     try:
-        header, *lines = file.read_text(encoding="utf-8").splitlines()
+        header, *lines = text.splitlines()
         if not any(line.strip() for line in lines):
             raise ValueError("it holds no numbers")
         table = np.loadtxt(lines, delimiter=",", ndmin=2)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
         raise ReadError(
             f"{file.name} is not a response table ({error}); write a header line, then wavelength,band,band,... in nm."
         ) from error

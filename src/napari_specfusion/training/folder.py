@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import OutputError
+from napari_specfusion.files import check_file
 from napari_specfusion.io.atomic import clear_leftovers, replacing
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class TrainingFolder:
         if not file.exists():
             return None
         try:
+            check_file(file)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             state["facts"]["protocols"]  # missing in any other file
         except Exception as error:  # torch raises many kinds for a damaged file

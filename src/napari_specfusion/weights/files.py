@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.errors import CheckpointError, ModelError, OutputError
+from napari_specfusion.errors import CheckpointError, ModelError, OutputError, ReadError
+from napari_specfusion.files import as_path, check_file
 from napari_specfusion.io.atomic import replacing
 from napari_specfusion.networks.registry import NETWORKS, create_model
 from napari_specfusion.networks.residual import NUMBERS
@@ -73,7 +74,7 @@ def write_weights(path: str | Path, module: torch.nn.Module, card: ModelCard, nu
     import torch
     from safetensors.torch import save
 
-    target = Path(path)
+    target = as_path(path, OutputError)
     if target.suffix != SUFFIX:
         raise OutputError(f"{target.name} must end in {SUFFIX}; choose another name.")
     numbers = numbers or {}
@@ -122,9 +123,7 @@ def read_weights(path: str | Path, ratio: int | Fraction | None = None) -> Weigh
         If the file is missing, damaged, contradicts itself, holds code, belongs to an unknown network, or to another
         ratio.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise CheckpointError(f"There is no weight file {file}; check the path.")
+    file = _weight_file(path)
     state, card = _read_safetensors(file) if file.suffix == SUFFIX else read_checkpoint(file)
     numbers: dict[str, NDArray[np.float64]] = {}
     if card.kind in WITH_NUMBERS:
@@ -156,7 +155,7 @@ def read_card(path: str | Path) -> ModelCard:
     CheckpointError
         If the file is missing or damaged.
     """
-    file = Path(path)
+    file = _weight_file(path)
     try:
         from safetensors import safe_open
 
@@ -169,6 +168,17 @@ def read_card(path: str | Path) -> ModelCard:
     except Exception as error:  # safetensors has an error of its own
         raise CheckpointError(f"{file.name} is not a whole safetensors file ({error}); get it again.") from error
     return card
+
+
+def _weight_file(path: object) -> Path:
+    file = as_path(path, CheckpointError)
+    if not file.exists():
+        raise CheckpointError(f"There is no weight file {file}; check the path.")
+    try:
+        check_file(file)
+    except ReadError as error:
+        raise CheckpointError(str(error)) from error
+    return file
 
 
 def _read_safetensors(file: Path) -> tuple[dict[str, torch.Tensor], ModelCard]:

@@ -153,7 +153,7 @@ MODULO = (
         ({"data": 'FirstC="2000000000" PlaneCount="1"'}, "planes"),
         ({"more": MODULO}, "steps from"),
         ({"inside": '<UUID FileName="../b.tif">urn:uuid:1</UUID>'}, "outside its folder"),
-        ({"inside": '<UUID FileName="link.tif">urn:uuid:1</UUID>'}, "outside its folder"),
+        ({"inside": '<UUID FileName="link.tif">urn:uuid:1</UUID>'}, "out of the folder"),
         ({"inside": '<UUID FileName="circle.tif">urn:uuid:1</UUID>'}, "form a loop"),
     ],
 )

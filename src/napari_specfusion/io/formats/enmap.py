@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.files import check_neighbours
 from napari_specfusion.io.formats.tiff.reader import read_tiff
 from napari_specfusion.io.metadata.units import fits_dtype, numbers
 from napari_specfusion.io.metadata.xml import read_xml
@@ -90,6 +91,7 @@ def _pair(path: Path) -> tuple[Path | None, Path | None]:
             match = pattern.fullmatch(entry.name)
             if match is not None and match["stem"].lower() == own["stem"].lower() and entry.is_file():
                 found.setdefault(key, entry)
+    check_neighbours(path, found.values())
     found["metadata" if _METADATA.fullmatch(path.name) else "image"] = path
     return found.get("metadata"), found.get("image")
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError, needs_extra
+from napari_specfusion.files import check_file, check_inside
 from napari_specfusion.io.arrays.gamma import without_alpha
 from napari_specfusion.io.arrays.lazy import BlockArray, Box, lazy_cube
 from napari_specfusion.io.metadata.gdal_items import GdalItems, gdal_fields
@@ -109,6 +110,11 @@ def _open(path: Path) -> Any:
         from rasterio.io import DatasetReader
     except ImportError as error:
         raise ReadError(f"{path} is read with GDAL, which {needs_extra('rasterio')}.") from error
+    # GDAL looks for georeferencing and pyramids in files of a like name.
+    alike = [p for p in path.absolute().parent.iterdir() if p.stem in {path.stem, path.name} and p.name != path.name]
+    for neighbour in alike:
+        if neighbour.exists():
+            check_file(neighbour, folder=True)
     with rasterio.Env() as env, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
@@ -127,12 +133,8 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _check_neighbours(path: Path, files: list[str]) -> None:
-    folder = path.absolute().parent.resolve()
     for file in files:
-        if not Path(file).resolve().is_relative_to(folder):
-            raise ReadError(
-                f"{path} refers to {file} outside its folder, which is not read; put the files in one folder."
-            )
+        check_inside(Path(file), path)
 
 
 def _check_length(path: Path, driver: str) -> None:

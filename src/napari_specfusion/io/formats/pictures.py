@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.files import check_neighbours
 from napari_specfusion.io.arrays.gamma import LINEAR, SRGB, linearised
 from napari_specfusion.io.arrays.lazy import BlockArray, BlockCache, Box, LoadedArray, lazy_cube
 from napari_specfusion.io.formats.tiff.segments import decoded, open_tiff, quiet_tifffile
@@ -84,6 +85,7 @@ def read_folder(path: Path) -> Cube:
         If there are no pictures, or if their sizes or data types differ.
     """
     files = _band_files(path)
+    check_neighbours(path, files)
     heads = [_head(file) for file in files]
     shape, dtype = heads[0].shape, heads[0].dtype
     for file, other in zip(files, heads, strict=True):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.files import check_neighbours
 from napari_specfusion.io.guards import limits
 from napari_specfusion.io.metadata.xml_text import parse_xml
 
@@ -142,11 +143,14 @@ def check_ome(path: Path, description: str) -> bool:
             files.add(str(node.get("FileName")))
     if len(files) > _MOST_FILES:
         raise ReadError(f"{path} refers to {len(files)} files; open one of them with reader='gdal'.")
-    folder = path.resolve().parent
     for file in sorted(files):
+        if "/" in file or "\\" in file or file == "..":
+            raise ReadError(
+                f"{path}: its description points to {file!r} outside its folder, which is not read; put the files in "
+                "one folder."
+            )
         other = path.parent / file
-        if "/" in file or "\\" in file or other.resolve().parent != folder:
-            raise ReadError(f"{path}: its description points to {file!r} outside its folder, which is not read.")
+        check_neighbours(path, [other])
         if other.is_file() and other.resolve() != path.resolve():
             check_pages(other)
     return True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.storage import LocalStore
 
-from napari_specfusion.errors import ReadError
+from napari_specfusion.files import check_neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +20,7 @@ class InsideStore(LocalStore):
     """A store that rejects links out of its folder, through which zarr could read any file on the machine."""
 
     def _check(self, key: str) -> None:
-        if not (self.root / key).resolve().is_relative_to(self.root.resolve()):
-            raise ReadError(f"{self.root}: {key} is a link out of the folder and is not followed.")
+        check_neighbours(self.root, [self.root / key])
 
     async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
         """Return the bytes of a file, or a part of them."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion import memory
+from napari_specfusion.files import check_inside, read_bytes
 from napari_specfusion.io.metadata.units import numbers
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def world_fields(path: Path) -> dict[str, Any]:
     for file in sorted(found):
         if file.stat().st_size > memory.LONGEST_WORLD_FILE:
             continue
-        values = numbers(file.read_bytes().decode("ascii", "replace").split())
+        check_inside(file, path)
+        values = numbers(read_bytes(file, memory.LONGEST_WORLD_FILE).decode("ascii", "replace").split())
         if values is None or values.size != 6 or values[0] * values[3] == values[1] * values[2]:
             continue
         a, d, b, e, x, y = (float(value) for value in values)

@@ -8,6 +8,7 @@ from xml.parsers import expat
 
 from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
+from napari_specfusion.files import read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,12 +26,7 @@ def read_xml(path: Path) -> Element:
     ReadError
         If the file is not XML, declares a document type, or is too long or too deeply nested.
     """
-    with path.open("rb") as file:
-        raw = file.read(memory.LONGEST_TEXT + 1)
-    if len(raw) > memory.LONGEST_TEXT:
-        raise ReadError(
-            f"{path} is longer than {memory.LONGEST_TEXT >> 20} MB, too long for metadata; choose the product's XML."
-        )
+    raw = read_bytes(path, memory.LONGEST_TEXT)
     builder, depth = TreeBuilder(), 0
     parser = expat.ParserCreate()
 

@@ -183,7 +183,7 @@ def test_links_out_of_the_folder_are_not_followed(
     link(tmp_path / "x.zarr" / chunk, tmp_path / "secret.zarr" / chunk)
     cube = open_cube(tmp_path / "x.zarr")
     for read in (lambda: cube.spectrum(0, 0), lambda: np.asarray(cube.data[0])):
-        with pytest.raises(ReadError, match="link out of the folder"):
+        with pytest.raises(ReadError, match="out of the folder"):
             read()
     # inside it, links are files like others
     (tmp_path / "x.zarr" / chunk).unlink()
@@ -196,7 +196,7 @@ def test_links_out_of_the_folder_are_not_followed(
         if (tmp_path / "x.zarr" / name).exists():
             (tmp_path / "x.zarr" / name).unlink()
             link(tmp_path / "x.zarr" / name, tmp_path / "secret.zarr" / name)
-    with pytest.raises(ReadError, match="link out of the folder"):
+    with pytest.raises(ReadError, match="out of the folder"):
         open_cube(tmp_path / "x.zarr")
 
 

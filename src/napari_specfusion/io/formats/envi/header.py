@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
+from napari_specfusion.files import check_file
 from napari_specfusion.io.formats.envi.map_info import map_fields
 from napari_specfusion.io.metadata.units import fits_dtype, numbers, to_standard_unit, wavelengths_in_names
 
@@ -116,6 +117,7 @@ def _text(raw: bytes) -> str:
 
 def _parsed(path: Path) -> tuple[dict[str, str], list[str]]:
     """Return the entries of a header, and the keys that occur twice with different values."""
+    check_file(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         raw = file.read(min(size, memory.LONGEST_HEADER))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_specfusion.errors import ReadError
+from napari_specfusion.files import as_path, check_file, check_inside
 from napari_specfusion.io.arrays.lazy import MappedArray, lazy_cube
 from napari_specfusion.io.formats.envi.header import Header, read_header
 from napari_specfusion.io.formats.envi.specim import capture_in
@@ -44,12 +45,18 @@ def read_envi(path: Path, *, data: str | Path | None = None, wavelengths: object
             f"{path} has no ENVI header next to it ({path.name}.hdr or {path.stem}.hdr); "
             "put it there, or open the header."
         )
+    check_inside(header_path, path)
     header = read_header(header_path, own_wavelengths=wavelengths is not None)
     if data is None and path != header_path:
         data = path
-    data_path = Path(data) if data is not None else _find_data(header_path, header)
-    if not data_path.is_file():
+    if data is None:
+        data_path = _find_data(header_path, header)
+        check_inside(data_path, path)
+    else:
+        data_path = as_path(data)
+    if not data_path.exists():
         raise ReadError(f"{data_path} does not exist; give the data file of {header_path.name} with data=.")
+    check_file(data_path)
     description = dict(header.description)
     notes = list(description["metadata"]["notes"])
     if surplus := _surplus(data_path, header):
