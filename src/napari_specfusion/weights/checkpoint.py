@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 import warnings
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import CheckpointError
 from napari_specfusion.weights.card import ModelCard
+from napari_specfusion.weights.pickled import check_pickled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def read_checkpoint(file: Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _check_zip(file, size)
+            check_pickled(file)
             stored = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -79,14 +79,6 @@ def read_checkpoint(file: Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
         raise CheckpointError(f"{file.name} holds no weights; get the file again.")
     config = outer.get("config") if outer is not stored else None
     return state, _card_of(config) if isinstance(config, dict) else ModelCard()
-
-
-def _check_zip(file: Path, size: int) -> None:
-    """Refuse a PyTorch file with compressed parts: PyTorch writes none, and they may unpack to any size."""
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            if sum(part.file_size for part in archive.infolist()) > size:
-                raise ValueError("its parts are larger than the file")
 
 
 def _card_of(config: Mapping[str, Any]) -> ModelCard:

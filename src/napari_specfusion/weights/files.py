@@ -29,6 +29,8 @@ DEFAULT_RATIO = 4
 # kinds of files whose network gets spectral directions of its training scenes
 WITH_NUMBERS = ("trained", "fitted")
 _MODULE = "module."
+# A file states sizes up to here. A network may lack some of its weights, which is told by their names.
+_LARGEST_SIZE, _SPARE_WEIGHTS = 1 << 20, 1_000_000
 
 Numbers = Mapping[str, NDArray[np.float64]]
 
@@ -125,12 +127,13 @@ def read_weights(path: str | Path, ratio: int | Fraction | None = None) -> Weigh
     """
     file = _weight_file(path)
     state, card = _read_safetensors(file) if file.suffix == SUFFIX else read_checkpoint(file)
+    _check_types(file.name, state)
     numbers: dict[str, NDArray[np.float64]] = {}
     if card.kind in WITH_NUMBERS:
         missing = [name for name in NUMBERS if name not in state]
         if missing:
             raise CheckpointError(f"{file.name} does not hold {', '.join(missing)}; get the file again.")
-        numbers = {name: state.pop(name).double().numpy() for name in NUMBERS}
+        numbers = {name: state.pop(name).detach().double().numpy() for name in NUMBERS}
     state = {name.removeprefix(_MODULE): value for name, value in state.items()}
     if not all(bool(v.isfinite().all()) for v in state.values() if v.is_floating_point()) or not all(
         np.isfinite(values).all() for values in numbers.values()
@@ -168,6 +171,18 @@ def read_card(path: str | Path) -> ModelCard:
     except Exception as error:  # safetensors has an error of its own
         raise CheckpointError(f"{file.name} is not a whole safetensors file ({error}); get it again.") from error
     return card
+
+
+def _check_types(file: str, state: Mapping[str, torch.Tensor]) -> None:
+    """Check that all tensors hold plain real numbers, which every step after this one can compute with."""
+    import torch
+
+    plain = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64}
+    for name, value in state.items():
+        if value.dtype not in plain:
+            raise CheckpointError(
+                f"{file} holds {name[:80]!r} as {value.dtype}; weights are floating-point numbers: get the file again."
+            )
 
 
 def _weight_file(path: object) -> Path:
@@ -224,7 +239,7 @@ def _network(
         )
     try:
         sizes = _all_sizes(NETWORKS[name].read_sizes(shapes), card)
-        module = create_model(name, sizes.pop("bands"), sizes.pop("guide_bands"), int(chosen), **sizes)
+        module = _created(name, sizes, int(chosen), state)
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, RuntimeError, ModelError) as error:
         raise CheckpointError(
             f"{file} looks like {name}, but its tensors do not fit together ({error}); get the file again."
@@ -235,6 +250,22 @@ def _network(
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{file} does not fill {name}: {reason}; get the file again.") from error
     return name, module.eval()
+
+
+def _created(name: str, sizes: dict[str, int], ratio: int, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    """Return a network of the sizes that a file states, if it is not far larger than the file."""
+    import torch
+
+    for key, value in sizes.items():
+        if not 0 <= value <= _LARGEST_SIZE:
+            raise ValueError(f"{key} is {value}")
+    bands, guide_bands = sizes.pop("bands"), sizes.pop("guide_bands")
+    with torch.device("meta"):  # takes no memory
+        planned = create_model(name, bands, guide_bands, ratio, **sizes)
+    needed, held = (sum(value.numel() for value in part.values()) for part in (planned.state_dict(), state))
+    if needed > _SPARE_WEIGHTS + 4 * held:
+        raise ValueError(f"the network has {needed} weights, the file {held}")
+    return create_model(name, bands, guide_bands, ratio, **sizes)
 
 
 def _closest(names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> str:

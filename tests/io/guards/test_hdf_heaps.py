@@ -14,7 +14,7 @@ import pytest
 from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.io import open_cube
 from napari_specfusion.io.formats.hdf5.arrays import _undo
-from napari_specfusion.io.formats.hdf5.file import attribute, open_hdf
+from napari_specfusion.io.formats.hdf5.file import attribute, open_hdf, text
 from napari_specfusion.io.guards.hdf_heaps import HeapCheckedFile
 
 if TYPE_CHECKING:
@@ -203,3 +203,17 @@ def test_a_mark_is_blank_wherever_a_piece_begins(tmp_path: Path) -> None:
 def test_items_of_no_or_many_bytes_are_not_unshuffled(item: Any) -> None:
     with pytest.raises(SpecFusionError, match="shuffled by items"):
         _undo("a.h5", 2, (item,), b"12345678", 8)
+
+
+def test_the_length_of_a_text_is_looked_at_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["words"] = "short"
+        place = file["words"].id.get_offset()
+    raw = bytearray(path.read_bytes())
+    with open_hdf(path) as file:
+        assert text(file["words"]) == "short"
+    raw[place : place + 4] = b"\xff" * 4
+    path.write_bytes(raw)
+    with open_hdf(path) as file:
+        assert text(file["words"]) is None

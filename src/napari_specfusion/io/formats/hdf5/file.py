@@ -164,10 +164,18 @@ def text(item: Any) -> str | None:
         return None
     if max(math.prod(item.shape), math.prod(item.chunks or ())) > _MOST_NUMBERS or item.size != 1:
         return None
-    if not _is_plain(item.id.get_type()):
+    if not _is_plain(item.id.get_type()) or _claimed(item) > _MOST_NUMBERS:
         return None
     value = np.asarray(item[()]).reshape(-1)[0]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _claimed(item: Any) -> int:
+    """Return the length that the reference to a text of any length states; HDF5 makes room for it unseen."""
+    offset = item.id.get_offset() if item.chunks is None else None
+    if offset is None or not item.id.get_type().is_variable_str():
+        return 0
+    return int.from_bytes(HeapCheckedFile.peek(item.file.filename, offset, 4), "little")
 
 
 def _flaw(dataset: Any, numeric: bool = True) -> str | None:
