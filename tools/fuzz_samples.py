@@ -1,50 +1,21 @@
-"""Damage small files of every format at random, open them, and report what a reader must not do.
-
-A reader may refuse a file with a SpecFusionError, or open it. It must not raise anything else, crash, take more than
-two seconds of processor time, ask for memory that is not there, or take more than 200 MB and fifty times the file.
-
-    python tools/fuzz_readers.py --seed 1 --count 10000
-    python tools/fuzz_readers.py --only tiff:1:4711 --keep damaged     # one case again, its file kept
-
-A case is its format, seed and number: the same three make the same file.
-"""
+"""Small valid files of every kind that the package reads, as bytes."""
 
 from __future__ import annotations
 
-import argparse
 import io
-import logging
-import multiprocessing
-import os
-import random
+import json
 import re
-import shutil
 import struct
-import sys
-import tempfile
-import time
-import warnings
-import zipfile
-from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# One thread per library: cases are many and small, and processor time is measured.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
-import numpy as np  # noqa: E402 (its threads are set above)
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-SECONDS = 2.0
-HANG_SECONDS = 60.0
-SPARE_BYTES, PER_BYTE = 200 << 20, 50
-ADDRESS_SPACE = 16 << 30
-BATCH = 250
+__all__ = ["MAKERS", "Files"]
+
 PIXELS = np.random.default_rng(0).integers(0, 4000, (3, 4, 5)).astype("<u2")
 
 # A data set is the name of the path to open, and its files by name.
@@ -310,6 +281,75 @@ def picture_files(folder: Path) -> list[tuple[str, Files]]:
     ]
 
 
+def weight_files(folder: Path) -> list[tuple[str, Files]]:
+    """Return weights with a card, and checkpoints in both formats of PyTorch."""
+    import torch
+
+    from napari_specfusion.networks.registry import create_model
+    from napari_specfusion.weights.card import ModelCard
+    from napari_specfusion.weights.files import write_weights
+
+    small = {"width": 4, "heads": 2, "tokens": 2, "basis": 2, "features": 4, "blocks": 1}
+    network = create_model("lso", 3, 2, 4, **small)
+    for value in network.state_dict().values():  # not random, so that a case is the same at any time
+        value.copy_(torch.linspace(-0.1, 0.1, value.numel()).reshape(value.shape))
+    card = ModelCard(network="lso", wavelengths=(400.0, 500.0, 600.0), data=("a", "b"), scores={"psnr": 30.0})
+    write_weights(folder / "a.safetensors", network, card)
+    made = [("scene.safetensors", {"scene.safetensors": _in_order((folder / "a.safetensors").read_bytes())})]
+    state = network.state_dict()
+    whole = {"model_state_dict": state, "config": {"sf": 4, "patch_size": 4}, "epoch": 3}
+    torch.save(whole, folder / "a.pth")
+    made.append(("scene.pth", {"scene.pth": (folder / "a.pth").read_bytes()}))
+    # Files of the older format name storages by their addresses: all weights in one, whose name is replaced.
+    flat = torch.cat([value.ravel() for value in state.values()])
+    parts = flat.split([value.numel() for value in state.values()])
+    views = {name: part.view(state[name].shape) for name, part in zip(state, parts, strict=True)}
+    torch.save(views, folder / "b.pth", _use_new_zipfile_serialization=False)
+    name = str(flat.untyped_storage()._cdata).encode()
+    old = (folder / "b.pth").read_bytes().replace(struct.pack("<I", len(name)) + name, struct.pack("<I", 1) + b"0")
+    return [*made, ("scene.pth", {"scene.pth": old})]
+
+
+def _in_order(data: bytes) -> bytes:
+    """Return a safetensors file with its tensors sorted by name; the library writes them in any order."""
+    (length,) = struct.unpack_from("<Q", data)
+    stored, packed, place = json.loads(data[8 : 8 + length]), b"", 0
+    ordered = {"__metadata__": stored.pop("__metadata__")}
+    for name, tensor in sorted(stored.items()):
+        first, last = tensor["data_offsets"]
+        packed += data[8 + length + first : 8 + length + last]
+        ordered[name] = {**tensor, "data_offsets": [place, place := place + last - first]}
+    header = json.dumps(ordered).encode()
+    return struct.pack("<Q", len(header)) + header + packed
+
+
+def table_files(folder: Path) -> list[tuple[str, Files]]:
+    """Return a spectral response."""
+    rows = "".join(f"{nm},{nm / 1000:g},{1 - nm / 1000:g}\n" for nm in range(400, 701, 50))
+    return [("scene.csv", {"scene.csv": f"wavelength,red,green\n{rows}".encode()})]
+
+
+def wavelength_files(folder: Path) -> list[tuple[str, Files]]:
+    """Return lists and tables of wavelengths."""
+    table = "band;wavelength_um;fwhm\n1;0.4;5\n2;0.5;5\n3;0.6;5\n"
+    return [("scene.txt", {"scene.txt": text.encode()}) for text in ("400\n500\n600\n", "400, 500, 600", table)]
+
+
+def alignment_files(folder: Path) -> list[tuple[str, Files]]:
+    """Return saved alignments, with and without local displacements."""
+    control = np.zeros((2, 4, 4)).tolist()
+    stored = {
+        "napari_specfusion_alignment": 1, "ratio": [4, 1], "cube_shape": [5, 6], "guide_shape": [20, 24],
+        "window": [0, 5, 0, 6], "placement": "cropped", "model": "affine", "local": ["smooth"], "before": 0.5,
+        "after": 0.1, "detail": 0.2, "certainty": {"scale": 0.01}, "verdict": "good", "notes": [["info", "a", "b"]],
+    }  # fmt: skip
+    made = []
+    for field in (None, {"control": control, "origin": [0, 0], "spacing": 4.0}):
+        moved = {"matrix": [[4, 0, 1.5], [0, 4, 1.5], [0, 0, 1]], "field": field, "lines": None}
+        made.append(("scene.json", {"scene.json": json.dumps({**stored, "transform": moved}, indent=1).encode()}))
+    return made
+
+
 MAKERS: dict[str, Callable[[Path], list[tuple[str, Files]]]] = {
     "envi": envi_files,
     "matlab": matlab_files,
@@ -320,300 +360,8 @@ MAKERS: dict[str, Callable[[Path], list[tuple[str, Files]]]] = {
     "hdf5": hdf5_files,
     "lan": lan_files,
     "picture": picture_files,
+    "weights": weight_files,
+    "response": table_files,
+    "wavelengths": wavelength_files,
+    "alignment": alignment_files,
 }
-
-
-# --- damage ----------------------------------------------------------------------------
-
-NUMBERS = [0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**64 - 1]
-WORDS = [
-    b"-1",
-    b"0",
-    b"1",
-    b"1e9",
-    b"1000000000000",
-    b"1e308",
-    b"NaN",
-    b"9" * 30,
-    b"null",
-    b"[]",
-    b'"x"',
-    b"{}",
-    b"../..",
-]
-
-
-def flip(data: bytearray, draw: random.Random) -> None:
-    """Flip some bits."""
-    for _ in range(draw.choice((1, 1, 2, 4, 16))):
-        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-
-
-def inflate(data: bytearray, draw: random.Random) -> None:
-    """Write a number at the border of its type over some bytes."""
-    size = draw.choice((1, 2, 4, 8))
-    number = draw.choice(NUMBERS) & (256**size - 1)
-    at = draw.randrange(max(1, len(data) - size + 1))
-    at -= at % draw.choice((1, 2, 4))
-    data[at : at + size] = number.to_bytes(size, draw.choice(("little", "big")))
-
-
-def inflate_text(data: bytearray, draw: random.Random) -> None:
-    """Write another number, or what is none, in place of one in digits."""
-    found = list(re.finditer(rb"-?\d+(\.\d+)?", data))
-    if found:
-        match = draw.choice(found)
-        data[match.start() : match.end()] = draw.choice(WORDS)
-
-
-def truncate(data: bytearray, draw: random.Random) -> None:
-    """Cut the end off."""
-    del data[draw.randrange(len(data)) :]
-
-
-def remove(data: bytearray, draw: random.Random) -> None:
-    """Cut a piece out."""
-    at = draw.randrange(len(data))
-    del data[at : at + draw.choice((1, 4, 16, 256))]
-
-
-def repeat(data: bytearray, draw: random.Random) -> None:
-    """Double a piece, many times over now and then."""
-    at = draw.randrange(len(data))
-    piece = bytes(data[at : at + draw.choice((1, 4, 16, 256))])
-    data[at:at] = piece * draw.choice((1, 1, 2, 1000))
-
-
-def move(data: bytearray, draw: random.Random) -> None:
-    """Copy a piece to another place."""
-    start, at, size = draw.randrange(len(data)), draw.randrange(len(data)), draw.choice((4, 8, 12, 64))
-    data[at : at + size] = data[start : start + size]
-
-
-DAMAGES = (flip, inflate, inflate, inflate_text, inflate_text, truncate, remove, repeat, move)
-
-
-def damaged(files: Files, draw: random.Random) -> Files:
-    """Return the files with one to three of them damaged, inside of an archive now and then."""
-    files = dict(files)
-    for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        if not files:
-            break
-        # Descriptions before pixels: there is more to go wrong.
-        told = [name for name in files if name.endswith((".hdr", ".json", ".zarray", ".zattrs", ".zgroup"))]
-        name = draw.choice(told if told and draw.random() < 0.8 else list(files))
-        if name.endswith(".npz") and draw.random() < 0.6:
-            files[name] = rezipped(files[name], draw)
-        elif len(files) > 1 and draw.random() < 0.03:
-            del files[name]
-        elif files[name]:
-            data = bytearray(files[name])
-            draw.choice(DAMAGES)(data, draw)
-            files[name] = bytes(data)
-    return files
-
-
-def rezipped(archive: bytes, draw: random.Random) -> bytes:
-    """Return a ZIP whose members are damaged before they are packed, so that their checksums are right."""
-    out = io.BytesIO()
-    try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
-            for name in old.namelist():
-                data = bytearray(old.read(name))
-                if data and draw.random() < 0.7:
-                    draw.choice(DAMAGES)(data, draw)
-                new.writestr(name, bytes(data))
-    except Exception:  # damaged before; as good as any
-        return archive
-    return out.getvalue()
-
-
-# --- one case ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Case:
-    """A damaged data set, told by three values."""
-
-    kind: str
-    seed: int
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.seed}:{self.number}"
-
-    def write(self, bases: list[tuple[str, Files]], folder: Path) -> tuple[Path, int]:
-        """Write the files; return the path to open and the bytes of all."""
-        draw = random.Random(str(self))
-        name, files = draw.choice(bases)
-        files = damaged(files, draw)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for file, data in files.items():
-            path = folder / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        return folder / name, sum(map(len, files.values()))
-
-
-def status_bytes(key: str) -> int:
-    """Return a number of /proc/self/status in bytes; 0 where there is none."""
-    try:
-        found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) << 10 if found else 0
-
-
-def reset_peak() -> None:
-    """Let the kernel forget the largest memory so far."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-    except OSError:
-        pass
-
-
-def causes(error: BaseException | None) -> list[BaseException]:
-    """Return an error and those behind it."""
-    chain: list[BaseException] = []
-    while error is not None and error not in chain:
-        chain.append(error)
-        error = error.__cause__ or error.__context__
-    return chain
-
-
-def attempt(path: Path, size: int) -> tuple[str, str]:
-    """Open a path and read of it; return "opened" or "refused" and "", or what went wrong and its details."""
-    from napari_specfusion.errors import SpecFusionError
-    from napari_specfusion.io import list_arrays, open_cube
-
-    reset_peak()
-    before, start = status_bytes("VmRSS"), time.process_time()
-    verdict, error = "opened", None
-    try:
-        with suppress(SpecFusionError):
-            list_arrays(path)
-        cube = open_cube(path)
-        cube.spectrum(0, 0)
-        np.asarray(cube.data[0, :1, :1])
-    except SpecFusionError as caught:
-        verdict, error = "refused", caught
-    except BaseException as caught:
-        verdict, error = "WRONG ERROR", caught
-    spent, grown = time.process_time() - start, status_bytes("VmHWM") - before
-    if any(isinstance(cause, MemoryError) for cause in causes(error)):
-        verdict = "ASKED FOR TOO MUCH MEMORY"
-    elif grown > SPARE_BYTES + PER_BYTE * size:
-        verdict = "TOOK TOO MUCH MEMORY"
-    elif spent > SECONDS and verdict != "WRONG ERROR":
-        verdict = "SLOW"
-    details = "" if verdict in ("opened", "refused") else f"{spent:.1f} s, {grown >> 20} MB for {size} bytes; "
-    if details and error is not None:
-        details += " <- ".join(f"{type(e).__name__}: {str(e)[:160]}" for e in causes(error)[:3])
-    return verdict, details
-
-
-def work(cases: list[Case], folder: Path, progress: Any, results: Any) -> None:
-    """Run some cases in a process of their own; `progress` holds the number under way and when it began."""
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-    if sys.platform == "linux":  # others have no such limit, or do not keep to it
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, limit[1]))
-    os.close(2)
-    os.open(os.devnull, os.O_WRONLY)  # what C libraries say of damaged files
-    bases = {kind: MAKERS[kind](_fresh(folder / "made")) for kind in {case.kind for case in cases}}
-    for index, case in enumerate(cases):
-        progress[0], progress[1] = index, time.monotonic()
-        path, size = case.write(bases[case.kind], folder / "case")
-        results.put((index, *attempt(path, size)))
-    progress[0] = len(cases)
-
-
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
-# --- all of them ---------------------------------------------------------------------------
-
-
-def run(cases: list[Case], folder: Path, keep: Path | None = None) -> list[tuple[Case, str, str]]:
-    """Run cases batch by batch in processes that are stopped where they hang; return each with its verdict."""
-    # Forked, or each batch would import everything again.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    done: list[tuple[Case, str, str]] = []
-    while len(done) < len(cases):
-        batch = cases[len(done) : len(done) + BATCH]
-        progress, results = context.Array("d", [0, time.monotonic()]), context.SimpleQueue()
-        process = context.Process(target=work, args=(batch, folder, progress, results), daemon=True)
-        process.start()
-        told: list[tuple[Case, str, str]] = []
-        hung = False
-        while True:
-            while not results.empty():
-                index, verdict, details = results.get()
-                told.append((batch[index], verdict, details))
-            if len(told) == len(batch) or not process.is_alive():
-                break
-            if time.monotonic() - progress[1] > HANG_SECONDS:
-                hung = True
-                process.kill()
-                break
-            time.sleep(0.02)
-        process.join()
-        while not results.empty():
-            index, verdict, details = results.get()
-            told.append((batch[index], verdict, details))
-        if len(told) < len(batch):
-            what = f"more than {HANG_SECONDS:g} s" if hung else f"exit code {process.exitcode}"
-            told.append((batch[len(told)], "HUNG" if hung else "CRASHED", what))
-        done += told
-        for case, verdict, details in told:
-            if verdict.isupper():
-                print(f"{case} {verdict}: {details}", flush=True)
-        if keep is not None:
-            _keep([case for case, verdict, _ in told if verdict not in ("opened", "refused")], folder, keep)
-    return done
-
-
-def _keep(cases: list[Case], folder: Path, keep: Path) -> None:
-    for case in cases:
-        path, _ = case.write(MAKERS[case.kind](_fresh(folder / "made")), keep / str(case).replace(":", "-"))
-        print(f"kept {path}")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run what the command line says; 1 if a reader did what it must not."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (%(default)s)")
-    parser.add_argument("--count", type=int, default=2000, help="cases in all (%(default)s)")
-    parser.add_argument("--formats", nargs="+", choices=MAKERS, default=list(MAKERS), metavar="FORMAT", help="(all)")
-    parser.add_argument("--only", metavar="FORMAT:SEED:NUMBER", help="one case alone")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to keep the files of what was found")
-    options = parser.parse_args(argv)
-    cases = [Case(options.formats[n % len(options.formats)], options.seed, n) for n in range(options.count)]
-    if options.only:
-        kind, seed, number = options.only.split(":")
-        cases = [Case(kind, int(seed), int(number))]
-
-    # imported here and not in every batch
-    import napari_specfusion.io  # noqa: F401
-
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        results = run(cases, Path(folder), options.keep)
-    table = Counter((case.kind, verdict) for case, verdict, _ in results)
-    verdicts = sorted({verdict for _, verdict in table}, key=lambda v: (v.isupper(), v))
-    for kind in dict.fromkeys(case.kind for case in cases):
-        print(f"{kind:8}", *(f"{table[kind, verdict]:7} {verdict}" for verdict in verdicts))
-    found = sum(verdict.isupper() for _, verdict, _ in results)
-    print(f"seed {options.seed}, {len(cases)} cases, {found} findings, {time.monotonic() - start:.0f} s")
-    return int(bool(found))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
