@@ -11,7 +11,7 @@ import pytest
 
 from napari_specfusion import memory
 from napari_specfusion.errors import OutputError, ReadError, SpecFusionError
-from napari_specfusion.files import as_path, read_text
+from napari_specfusion.files import as_path, text_of
 from napari_specfusion.io import open_cube
 from napari_specfusion.sensor.srf import read_srf
 
@@ -33,16 +33,16 @@ def test_a_path_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_text_has_a_limit(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + b"x" * 97)
-    assert read_text(tmp_path / "a.csv", 100) == "x" * 97
+    assert text_of(tmp_path / "a.csv", 100) == "x" * 97
     with pytest.raises(ReadError, match="more than 99 bytes"):
-        read_text(tmp_path / "a.csv", 99)
+        text_of(tmp_path / "a.csv", 99)
     with pytest.raises(ReadError, match="is a folder, and only files are read"):
-        read_text(tmp_path, 10)
+        text_of(tmp_path, 10)
     with pytest.raises(ReadError, match="does not exist"):
-        read_text(tmp_path / "b.csv", 10)
+        text_of(tmp_path / "b.csv", 10)
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ReadError, match="as text"):
-        read_text(tmp_path / "a.csv", 99)
+        text_of(tmp_path / "a.csv", 99)
 
 
 def test_a_long_response_table_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_a_long_response_table_is_not_read(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no such device")
 def test_devices_and_sockets_are_refused(tmp_path: Path) -> None:
-    for call in (read_text, read_srf):
+    for call in (text_of, read_srf):
         with pytest.raises(ReadError, match="is a device, and only files"):
             call(Path("/dev/zero"), 10)
     with pytest.raises(ReadError, match="is a device, and only files and folders"):

@@ -143,13 +143,16 @@ def write(case: fuzzing.Case, bases: list[tuple[str, Files]], folder: Path) -> t
     draw = random.Random(str(case))
     name, files = draw.choice(bases)
     files = damaged(files, draw)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    return put(files, folder) / name, sum(map(len, files.values()))
+
+
+def put(files: Files, folder: Path) -> Path:
+    """Write files into an empty folder."""
+    fresh(folder)
     for file, data in files.items():
-        path = folder / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return folder / name, sum(map(len, files.values()))
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(data)
+    return folder
 
 
 def read_cube(path: Path) -> None:
@@ -217,6 +220,10 @@ READS: dict[str, Callable[[Path], None]] = {
 def start(folder: Path, kinds: Sequence[str]) -> Any:
     """Make the valid files of some kinds; return what runs a case."""
     bases = {kind: MAKERS[kind](fresh(folder / "made")) for kind in kinds}
+
+    for kind, made in bases.items():  # the first call of each kind imports what it needs
+        name, files = made[0]
+        READS.get(kind, read_cube)(put(files, folder / "case") / name)
 
     def attempt(case: fuzzing.Case) -> tuple[str, str]:
         path, size = write(case, bases[case.kind], folder / "case")

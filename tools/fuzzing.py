@@ -189,6 +189,8 @@ def _batch(start: Any, folder: Path, cases: Sequence[Case], limits: Limits, unti
         process.kill()
     process.join()
     collect()
+    if state[0] < 0 and lost != "time":
+        raise SystemExit("The process that runs the cases did not start; its error is above.")
     if len(told) < len(cases) and not lost:
         lost = f"CRASHED exit code {process.exitcode}"
     return _Batch(told, lost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_specfusion.arguments import short, text
 from napari_specfusion.errors import FusionError
 
 __all__ = ["pick_device"]
@@ -17,13 +18,15 @@ def pick_device(name: str, precision: str = "float32") -> str:
     """
     import torch
 
+    text("The device", name, FusionError)
     if name == "auto":
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() and precision != "float64" else "cpu"
     try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise FusionError(f"The device {name!r} cannot be used ({reason}); choose 'cpu', or 'auto'.") from error
+        # read back, which devices that only pretend to compute refuse
+        torch.ones(1, device=name).add(1).item()
+    except Exception as error:  # each kind of device has errors of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FusionError(f"The device {short(name)} cannot be used ({reason}); choose 'cpu', or 'auto'.") from error
     return name

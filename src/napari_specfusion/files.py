@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.errors import SpecFusionError
 
-__all__ = ["as_path", "check_file", "check_inside", "check_neighbours", "read_bytes", "read_text"]
+__all__ = ["as_path", "bytes_of", "check_file", "check_inside", "check_neighbours", "text_of"]
 
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
@@ -86,7 +86,7 @@ def check_file(path: Path, *, folder: bool = False) -> None:
     )
 
 
-def read_bytes(path: Path, most: int) -> bytes:
+def bytes_of(path: Path, most: int) -> bytes:
     """Return the content of a file of at most `most` bytes.
 
     Raises
@@ -105,7 +105,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def read_text(path: Path, most: int) -> str:
+def text_of(path: Path, most: int) -> str:
     """Return the text of a UTF-8 file of at most `most` bytes, without its byte order mark.
 
     Raises
@@ -114,7 +114,7 @@ def read_text(path: Path, most: int) -> str:
         If it is not a regular file, is longer, or is not text.
     """
     try:
-        return read_bytes(path, most).decode("utf-8-sig")
+        return bytes_of(path, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ReadError(f"{path} cannot be read as text ({error}); choose a text file in UTF-8.") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from napari_specfusion.arguments import callback
 from napari_specfusion.errors import Cancelled
 
 __all__ = ["Progress", "ShouldStop", "Watch"]
@@ -46,6 +47,10 @@ class Watch:
     progress: Callable[[Progress], None] | None = None
     should_stop: ShouldStop | None = None
     stopped: str = "Stopped before the first tile; nothing was written."
+
+    def __post_init__(self) -> None:
+        callback("progress", self.progress)
+        callback("should_stop", self.should_stop)
 
     def check(self) -> None:
         """Raise Cancelled if the step should stop."""

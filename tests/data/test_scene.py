@@ -130,7 +130,7 @@ def test_what_is_no_shift(shift, centre):
 
 
 def test_other_things_that_do_not_fit():
-    with pytest.raises(SceneError, match="'cell' or 'corner'"):
+    with pytest.raises(SceneError, match="one of cell, corner"):
         Scene(*pair(), centre="middle")
     with pytest.raises(SceneError, match="needs 3 x 5"):
         Scene(*pair(), srf=Srf(np.ones((3, 6))))

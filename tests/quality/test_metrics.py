@@ -268,8 +268,8 @@ def test_a_plane_is_an_image_of_one_band():
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [
-        ({"ratio": 0}, "ratio is 0"),
-        ({"data_range": -1.0}, "data range is -1"),
+        ({"ratio": 0}, "low resolution is 0"),
+        ({"data_range": -1.0}, "largest possible value, is -1"),
         ({"border": 6}, "border of 6"),
         ({"block": 0}, "block size is 0"),
     ],

@@ -283,7 +283,7 @@ def test_values_of_a_reference_that_are_no_data() -> None:
         ({"times": 5}, "two numbers above 0"),
         ({"saturation": "full"}, "saturation is 'full'"),
         ({"saturation": np.nan}, "saturation is nan"),
-        ({"dead": "ignore"}, "'nan' or 'interpolate'"),
+        ({"dead": "ignore"}, "one of nan, interpolate"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], words: str) -> None:

@@ -66,7 +66,8 @@ def test_any_size(size):
 
 
 @pytest.mark.parametrize(
-    ("keywords", "words"), [({"size": 8}, "at least 32 pixels"), ({"size": 64, "bands": 0}, "has 0 bands; it needs")]
+    ("keywords", "words"),
+    [({"size": 8}, "size is 8; it must be"), ({"size": 64, "bands": 0}, "number of bands is 0")],
 )
 def test_what_shows_nothing_is_refused(keywords, words):
     with pytest.raises(SceneError, match=words):

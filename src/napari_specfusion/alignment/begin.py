@@ -102,7 +102,7 @@ def _given(matrix: NDArray[np.float64], low: Cube, displaced: Transform | None =
 def _numbers(start: Any) -> NDArray[np.float64]:
     try:
         return np.asarray(start, dtype=np.float64)
-    except (TypeError, ValueError):
+    except Exception:  # arrays of other libraries raise anything
         return np.zeros(0)
 
 

@@ -22,6 +22,7 @@ from napari_specfusion.alignment.model import MODELS
 from napari_specfusion.alignment.place import CALIBRATED, place
 from napari_specfusion.alignment.transform import Transform, homogeneous
 from napari_specfusion.alignment.views import Views
+from napari_specfusion.arguments import short
 from napari_specfusion.data.clean import Cleaning
 from napari_specfusion.data.scene import Finding, Scene, as_ratio
 from napari_specfusion.data.surveying import survey_values
@@ -108,8 +109,8 @@ def align(
     Cancelled
         If `should_stop` returned true.
     """
-    if model != "auto" and model not in MODELS:
-        raise AlignmentError(f"There is no model {model!r}; choose auto, {', '.join(MODELS)}.")
+    if not isinstance(model, str) or (model != "auto" and model not in MODELS):
+        raise AlignmentError(f"There is no model {short(model)}; choose auto, {', '.join(MODELS)}.")
     watch = Watch(progress, should_stop)
     given = as_cube(hsi), as_cube(guide)
     watch.tell(0, 1, "Aligning the two images")

@@ -31,7 +31,7 @@ def matrix_of_points(pairs: Any) -> NDArray[np.float64]:
     """
     try:
         points = np.asarray(pairs, dtype=np.float64)
-    except (TypeError, ValueError):
+    except Exception:  # arrays of other libraries raise anything
         points = np.zeros(0)
     if points.ndim != 3 or points.shape[1:] != (2, 2) or not np.isfinite(points).all():
         raise AlignmentError(

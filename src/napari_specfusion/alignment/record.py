@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from napari_specfusion import memory
 from napari_specfusion.alignment.transform import Field, Transform
 from napari_specfusion.data.scene import Finding
 from napari_specfusion.errors import AlignmentError, OutputError, ReadError
-from napari_specfusion.files import as_path, read_text
+from napari_specfusion.files import as_path, text_of
 from napari_specfusion.io.atomic import replacing
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_record", "write_record"]
 
+_LARGEST_RATIO = 10_000
 KEY, VERSION = "napari_specfusion_alignment", 1
 
 
@@ -64,7 +66,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = as_path(path, AlignmentError)
     try:
-        text = read_text(path, memory.LARGEST_ALIGNMENT)
+        text = text_of(path, memory.LARGEST_ALIGNMENT)
     except ReadError as error:
         raise AlignmentError(str(error)) from error
     try:
@@ -87,6 +89,8 @@ def _restored(stored: dict[str, Any]) -> dict[str, Any]:
         if control.ndim != 3 or len(control) != 2 or min(control.shape[1:]) < 4 or not np.isfinite(control).all():
             raise ValueError("its field is damaged")
         smooth = Field(control, (float(bent["origin"][0]), float(bent["origin"][1])), float(bent["spacing"]))
+        if not (0 < smooth.spacing < math.inf and all(map(math.isfinite, smooth.origin))):
+            raise ValueError("its field is damaged")
     lines = None if moved["lines"] is None else np.array(moved["lines"], dtype=np.float64)
     cube_shape = int(stored["cube_shape"][0]), int(stored["cube_shape"][1])
     if lines is not None and (lines.shape != (cube_shape[0], 2) or not np.isfinite(lines).all()):
@@ -94,13 +98,16 @@ def _restored(stored: dict[str, Any]) -> dict[str, Any]:
     top, bottom, left, right = (int(n) for n in stored["window"])
     if not (0 <= top < bottom <= cube_shape[0] and 0 <= left < right <= cube_shape[1]):
         raise ValueError("its window lies outside the cube")
+    ratio = Fraction(int(stored["ratio"][0]), int(stored["ratio"][1]))
+    if not 0 < ratio <= _LARGEST_RATIO:
+        raise ValueError(f"its ratio is {float(ratio):g}")
     if stored["placement"] not in ("as is", "cropped", "resampled"):
         raise ValueError(f"its placement is {stored['placement']!r}")
     if stored["verdict"] not in ("good", "doubtful", "unrelated"):
         raise ValueError(f"its verdict is {stored['verdict']!r}")
     return {
         "transform": Transform(np.array(moved["matrix"], dtype=np.float64), smooth, lines),
-        "ratio": Fraction(int(stored["ratio"][0]), int(stored["ratio"][1])),
+        "ratio": ratio,
         "cube_shape": cube_shape,
         "guide_shape": (int(stored["guide_shape"][0]), int(stored["guide_shape"][1])),
         "window": (top, bottom, left, right),

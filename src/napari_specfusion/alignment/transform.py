@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from napari_specfusion.arguments import short
 from napari_specfusion.errors import AlignmentError
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class Field:
         return float(np.hypot(*self.control).max(initial=0.0))
 
 
+# larger numbers lose all precision of a pixel, and decompositions may not converge
+FARTHEST = 1e9
+
+
 @dataclass(frozen=True, eq=False)
 class Transform:
     """From cube pixels to guide pixels: a plane projective map, then displacements.
@@ -87,10 +92,8 @@ class Transform:
 
     def __post_init__(self) -> None:
         matrix = np.asarray(self.matrix, dtype=np.float64)
-        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
-            raise AlignmentError(
-                f"The matrix is {np.array2string(matrix, precision=3)}; it must be 3 x 3, finite and invertible."
-            )
+        if matrix.shape != (3, 3) or not (np.abs(matrix) < FARTHEST).all() or abs(np.linalg.det(matrix)) < 1e-12:
+            raise AlignmentError(f"The matrix is {short(matrix.tolist())}; it must be 3 x 3, finite and invertible.")
         object.__setattr__(self, "matrix", matrix / matrix[2, 2] if matrix[2, 2] else matrix)
 
     def to_guide(self, y: Any, x: Any) -> tuple[Points, Points]:

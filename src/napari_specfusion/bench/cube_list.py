@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
-from napari_specfusion.files import read_text
+from napari_specfusion.files import text_of
 from napari_specfusion.io import open_cube
 from napari_specfusion.simulation.sharp_cubes import cube_files
 
@@ -115,7 +115,7 @@ def open_listed_cubes(folder: str | Path, listed: str | Path | None = None) -> l
 
 def _read_list(file: Path) -> dict[str, dict[str, Any]]:
     try:
-        tables = tomllib.loads(read_text(file, memory.LONGEST_TEXT))
+        tables = tomllib.loads(text_of(file, memory.LONGEST_TEXT))
     except tomllib.TOMLDecodeError as error:
         raise ReadError(f"{file} is not a list of cubes ({error}); write a TOML table for each file.") from error
     for name, options in tables.items():

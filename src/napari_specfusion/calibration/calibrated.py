@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_specfusion.arguments import instance
 from napari_specfusion.calibration.bands import BandGeometry, band_geometry
 from napari_specfusion.calibration.estimate import Calibration, Match, calibration_of
 from napari_specfusion.calibration.moments import CoarseGuide, PairMoments, strips
 from napari_specfusion.calibration.restoring import RestoringPredictor, cleaned_srf, stated_srf
 from napari_specfusion.data.clean import Cleaning
+from napari_specfusion.data.scene import Scene
 from napari_specfusion.data.surveying import survey_values
 from napari_specfusion.errors import SceneError
 from napari_specfusion.progress import Progress, ShouldStop, Watch
@@ -24,7 +26,6 @@ from napari_specfusion.sensor.sampling import Sampling
 
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
-    from napari_specfusion.data.scene import Scene
     from napari_specfusion.tiling.contract import Predictor
 
 __all__ = ["CalibratedScene", "CubePass", "calibrate"]
@@ -73,7 +74,7 @@ class CalibratedScene:
         progress: Callable[[Progress], None] | None = None,
         should_stop: ShouldStop | None = None,
     ) -> None:
-        self.stated = scene
+        self.stated = instance("The pair", scene, Scene, "a Scene", SceneError)
         self.watch = Watch(progress, should_stop)
         self._is_clean = False
         self._pass: CubePass | None = None

@@ -8,13 +8,26 @@ import dask.array as da
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_specfusion.arguments import short
 from napari_specfusion.errors import CubeError
 
-__all__ = ["check_data", "filled", "fixed_numbers", "one_or_per_band", "one_per_band", "to_numbers"]
+__all__ = [
+    "as_array",
+    "check_data",
+    "check_window",
+    "filled",
+    "fixed_numbers",
+    "one_or_per_band",
+    "one_per_band",
+    "places",
+    "to_numbers",
+]
 
 
 def check_data(data: Any) -> None:
     """Raise a CubeError unless `data` can be a cube's pixels."""
+    if not all(hasattr(data, name) for name in ("dtype", "shape", "ndim")):
+        raise CubeError(f"The data are of type {type(data).__name__}; give an array (bands, y, x).")
     dtype = np.dtype(data.dtype)
     if dtype.kind == "c":
         raise CubeError(f"The data are complex ({dtype}); take the magnitude or the real part first.")
@@ -28,6 +41,39 @@ def check_data(data: Any) -> None:
         )
     if 0 in data.shape:
         raise CubeError(f"The data are empty, shape {tuple(data.shape)}; a cube needs at least one band and one pixel.")
+
+
+def as_array(array: Any) -> NDArray[Any]:
+    """Return anything like an array as one of numpy."""
+    try:
+        return np.asarray(array)
+    except Exception as error:  # rows of unequal length, or an array of another library
+        raise CubeError(
+            f"A {type(array).__name__} cannot be used as an array ({' '.join(str(error).split())[:120]}); give rows of "
+            "equal length: (bands, y, x)."
+        ) from error
+
+
+def check_window(*parts: Any) -> None:
+    """Raise a CubeError unless the parts are slices of whole numbers."""
+    for part in parts:
+        ends = (part.start, part.stop, part.step) if isinstance(part, slice) else (part,)
+        if not isinstance(part, slice) or not all(end is None or isinstance(end, int | np.integer) for end in ends):
+            raise CubeError(f"The window has {short(part)}; give slices of whole numbers, such as slice(0, 10).")
+        if part.step == 0:
+            raise CubeError("The window has a slice of step 0; give slices of another step.")
+
+
+def places(key: str, value: Any, count: int) -> NDArray[np.intp]:
+    """Return indices below `count`, given as such or as a boolean mask."""
+    index = np.atleast_1d(as_array(value))
+    if index.dtype == bool:
+        if index.shape != (count,):
+            raise CubeError(f"The mask has {index.size} entries for {count} bands; give one per band.")
+        index = np.flatnonzero(index)
+    if index.ndim != 1 or index.dtype.kind not in "iu" or not np.all((index < count) & (index >= -count)):
+        raise CubeError(f"{key} are {short(value)}; give numbers from 0 to {count - 1}, or a mask.")
+    return index.astype(np.intp)
 
 
 def filled(array: Any, nodata: Any) -> Any:
@@ -50,15 +96,15 @@ def to_numbers(key: str, value: Any) -> NDArray[np.float64]:
     """Return the field `key` as numbers of any shape."""
     try:
         return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise CubeError(f"{key} is {value!r}, not a number ({error}); give numbers, or leave it out.") from error
+    except Exception as error:  # arrays of other libraries raise anything
+        raise CubeError(f"{key} is {short(value)}, not a number ({error}); give numbers, or leave it out.") from error
 
 
 def one_per_band(key: str, value: Any, bands: int, dtype: DTypeLike) -> NDArray[Any]:
     """Return the field `key` as an array ``(bands,)``."""
     try:
         values: NDArray[Any] = np.asarray(value).astype(dtype)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         raise CubeError(f"{key} must be numbers ({error}); give one per band, or leave it out.") from error
     if values.shape != (bands,):
         raise CubeError(f"{key} has {values.size} entries for {bands} bands; give one per band, or leave it out.")

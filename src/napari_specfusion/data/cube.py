@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -13,7 +14,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_specfusion import memory
-from napari_specfusion.data.checks import check_data, filled, fixed_numbers, one_or_per_band, one_per_band, to_numbers
+from napari_specfusion.arguments import short, text, whole
+from napari_specfusion.data.checks import (
+    as_array,
+    check_data,
+    check_window,
+    filled,
+    fixed_numbers,
+    one_or_per_band,
+    one_per_band,
+    places,
+    to_numbers,
+)
 from napari_specfusion.data.computed import computed
 from napari_specfusion.data.data_array import to_data_array
 from napari_specfusion.data.display import contrast_limits, rgb_bands
@@ -25,7 +37,7 @@ from napari_specfusion.errors import CubeError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     import xarray
@@ -94,6 +106,8 @@ class Cube:
 
     def __post_init__(self) -> None:
         check_data(self.data)
+        if not isinstance(self.data, da.Array):
+            raise CubeError(f"The data are a {type(self.data).__name__}; give a dask array, or call Cube.from_array.")
         bands = self.data.shape[0]
         fields: dict[str, Any] = {}
         for key, dtype in zip(_PER_BAND, (np.float64, np.float64, np.bool_), strict=True):
@@ -108,14 +122,23 @@ class Cube:
             raise CubeError(
                 "wavelengths hold NaN or infinite entries; give a number for every band, or leave them out."
             )
-        if self.spectral_unit not in _UNITS:
-            raise CubeError(
-                f"spectral_unit is {self.spectral_unit!r}; convert the wavelengths and give one of {', '.join(_UNITS)}."
-            )
+        if not isinstance(self.spectral_unit, str) or self.spectral_unit not in _UNITS:
+            unit = short(self.spectral_unit)
+            raise CubeError(f"spectral_unit is {unit}; convert the wavelengths and give one of {', '.join(_UNITS)}.")
+        text("name", self.name, CubeError)
+        if self.source is not None and not (hasattr(self.source, "spectrum") and hasattr(self.source, "window")):
+            raise CubeError(f"source is {short(self.source)}; it must read spectra and windows. Leave it out.")
+        if not isinstance(self.metadata, Mapping):
+            raise CubeError(f"metadata is {short(self.metadata)}; it must be a dictionary.")
         if self.nodata is not None and to_numbers("nodata", self.nodata).ndim:
-            raise CubeError(f"nodata is {self.nodata!r}; give one number, or None.")
+            raise CubeError(f"nodata is {short(self.nodata)}; give one number, or None.")
+        nodata: Any = self.nodata
+        if nodata is not None and not isinstance(nodata, int | float | np.number):
+            fields["nodata"] = float(nodata)
         if self.crs is not None and not isinstance(self.crs, str):
-            raise CubeError(f"crs is {self.crs!r}; it must be text: a code such as 'EPSG:32632', or WKT. Try str().")
+            raise CubeError(
+                f"crs is {short(self.crs)}; it must be text: a code such as 'EPSG:32632', or WKT. Try str()."
+            )
         fields["metadata"] = MappingProxyType(dict(self.metadata))
         for key, value in fields.items():
             object.__setattr__(self, key, value)
@@ -133,7 +156,7 @@ class Cube:
         """
         array = filled(array, fields.get("nodata"))
         if not isinstance(array, da.Array):
-            values = np.asarray(array)
+            values = as_array(array)
             check_data(values := values[None] if values.ndim == 2 and values.size else values)
             fields.setdefault("source", ArraySource(values))
             return cls(da.from_array(values, chunks=(1, *values.shape[1:]), name=False), **fields).ascending()
@@ -208,12 +231,14 @@ class Cube:
         return self.select(np.argsort(self.wavelengths, kind="stable"))
 
     def select(self, bands: ArrayLike) -> Self:
-        """Return a cube with the bands in `bands` (indices or a boolean mask), in that order."""
-        index = np.atleast_1d(bands)
-        if index.dtype == bool:
-            if index.shape != (self.bands,):
-                raise CubeError(f"The mask has {index.size} entries for {self.bands} bands; give one per band.")
-            index = np.flatnonzero(index)
+        """Return a cube with the bands in `bands` (indices or a boolean mask), in that order.
+
+        Raises
+        ------
+        CubeError
+            If there is no such band.
+        """
+        index = places("The bands", bands, self.bands)
         fields: dict[str, Any] = {
             key: None if getattr(self, key) is None else getattr(self, key)[index] for key in _PER_BAND
         }
@@ -226,7 +251,14 @@ class Cube:
         return self.replace(data=self.data[index], source=source, **fields)
 
     def crop(self, rows: slice, columns: slice) -> Self:
-        """Return the cube cropped to a window, with its geometry adjusted."""
+        """Return the cube cropped to a window, with its geometry adjusted.
+
+        Raises
+        ------
+        CubeError
+            If the window is empty or has gaps.
+        """
+        check_window(rows, columns)
         (y0, y1, _), (x0, x1, _) = rows.indices(self.shape[1]), columns.indices(self.shape[2])
         if any(part.step not in (None, 1) for part in (rows, columns)):
             raise CubeError(f"A window from {rows} and {columns} has gaps; give slices without a step.")
@@ -261,6 +293,7 @@ class Cube:
             If the pixel lies outside the cube.
         """
         _, height, width = self.shape
+        y, x = whole("The row of a pixel", y, error=CubeError), whole("The column of a pixel", x, error=CubeError)
         if not (0 <= y < height and 0 <= x < width):
             raise CubeError(f"Pixel ({y}, {x}) lies outside {self.name}, which has {height} rows and {width} columns.")
         if self.source is None:
@@ -268,7 +301,14 @@ class Cube:
         return physical(self, self.source.spectrum(y, x)[:, None, None])[:, 0, 0]
 
     def read(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.floating[Any]]:
-        """Return the physical values ``(bands, rows, columns)`` of a window in memory; no-data as NaN."""
+        """Return the physical values ``(bands, rows, columns)`` of a window in memory; no-data as NaN.
+
+        Raises
+        ------
+        CubeError
+            If `rows` or `columns` is not a slice of whole numbers.
+        """
+        check_window(rows, columns)
         if self.source is None:
             return np.array(computed(self.values[:, rows, columns]))
         return physical(self, self.source.window(rows, columns))
@@ -305,6 +345,7 @@ class Cube:
 
     def sample(self, bands: int = 7) -> NDArray[np.floating[Any]]:
         """Return physical values of up to `bands` good bands on a grid of about 64 x 64 pixels; no-data as NaN."""
+        bands = whole("The number of bands", bands, 1, error=CubeError)
         good = np.flatnonzero(self.good) if self.good.any() else np.arange(self.bands)
         chosen = np.unique(good[np.linspace(0, len(good) - 1, min(len(good), bands)).astype(int)])
         rows, columns = (slice(None, None, max(1, n // 64)) for n in self.shape[1:])

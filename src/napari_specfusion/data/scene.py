@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_specfusion import memory
+from napari_specfusion.arguments import choice, instance, short
 from napari_specfusion.data.clean import Cleaning
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.summary import html_summary, scene_rows, scene_title, text_summary
 from napari_specfusion.data.surveying import survey_values
 from napari_specfusion.errors import SceneError
+from napari_specfusion.sensor.sampling import Psf
+from napari_specfusion.sensor.srf import Srf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
     from napari_specfusion.alignment.alignment import Alignment
-    from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.survey import ValueSurvey
     from napari_specfusion.progress import Watch
-    from napari_specfusion.sensor.sampling import Psf
-    from napari_specfusion.sensor.srf import Srf
 
 __all__ = ["Finding", "Scene", "as_ratio", "cube_findings"]
 
@@ -101,11 +102,17 @@ class Scene:
     alignment: Alignment | None = None
 
     def __post_init__(self) -> None:
+        for name, image in (("hsi", self.hsi), ("guide", self.guide)):
+            instance(name, image, Cube, "a Cube, such as as_cube(...)", SceneError)
+        for name, kind in (("psf", Psf), ("srf", Srf), ("reference", Cube)):
+            if getattr(self, name) is not None:
+                instance(name, getattr(self, name), kind, f"a {kind.__name__}, or None", SceneError)
+        if self.alignment is not None and not hasattr(self.alignment, "transform"):
+            raise SceneError(f"alignment is {short(self.alignment)}; give an Alignment, or None.")
         ratio = ratio_of(self.hsi, self.guide) if self.ratio is None else as_ratio(self.ratio)
         object.__setattr__(self, "ratio", ratio)
         _check_extents(self.hsi, self.guide, ratio)
-        if self.centre not in ("cell", "corner"):
-            raise SceneError(f"centre is {self.centre!r}; it must be 'cell' or 'corner'.")
+        choice("centre", self.centre, ("cell", "corner"), SceneError)
         if self.centre == "corner" or self.shift is not None:
             y, x = _checked_shift((0.0, 0.0) if self.shift is None else self.shift)
             half = (float(ratio) - 1) / 2 if self.centre == "corner" else 0.0
@@ -187,8 +194,8 @@ def as_ratio(value: int | float | Fraction | np.number[Any]) -> Fraction:
         If it is not a number above 1 and at most 64.
     """
     plain: object = value.item() if isinstance(value, np.generic) else value
-    if not isinstance(plain, int | float | Fraction) or not math.isfinite(plain):
-        raise SceneError(f"The ratio is {value!r}; it must be a number of HR pixels per LR pixel, such as 4.")
+    if isinstance(plain, bool) or not isinstance(plain, int | float | Fraction) or not _is_finite(plain):
+        raise SceneError(f"The ratio is {short(value)}; it must be a number of HR pixels per LR pixel, such as 4.")
     ratio = Fraction(plain).limit_denominator(MAX_DENOMINATOR)
     if not 1 < ratio <= MAX_RATIO:
         raise SceneError(
@@ -196,6 +203,13 @@ def as_ratio(value: int | float | Fraction | np.number[Any]) -> Fraction:
             "Are the cube and the guide swapped?"
         )
     return ratio
+
+
+def _is_finite(value: float | Fraction) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def ratio_of(hsi: Cube, guide: Cube) -> Fraction:
@@ -232,10 +246,10 @@ def ratio_of(hsi: Cube, guide: Cube) -> Fraction:
 def _checked_shift(shift: Any) -> tuple[float, float]:
     try:
         y, x = (float(component) for component in shift)
-    except (TypeError, ValueError):
+    except Exception:  # arrays of other libraries raise anything
         y = x = math.nan
     if not (math.isfinite(y) and math.isfinite(x)):
-        raise SceneError(f"The shift is {shift}; give two finite numbers (y, x) of HR pixels, or None.")
+        raise SceneError(f"The shift is {short(shift)}; give two finite numbers (y, x) of HR pixels, or None.")
     return y, x
 
 

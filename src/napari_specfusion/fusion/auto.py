@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion import memory
+from napari_specfusion.arguments import short, whole
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.device import pick_device
-from napari_specfusion.errors import Cancelled, SceneError, SpecFusionError
+from napari_specfusion.errors import Cancelled, ModelError, SceneError, SpecFusionError
 from napari_specfusion.methods.registry import DEFAULT_METHOD, METHODS
 from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.quality.metrics import Quality, evaluate
@@ -21,7 +23,7 @@ from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tile_runner import predict_tiles, tile_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -118,6 +120,8 @@ def choose(
     Cancelled
         If the trial was stopped.
     """
+    side = whole("side", side, 1, error=SceneError)
+    candidates = None if candidates is None else _checked(candidates)
     device = pick_device(device)
     calibrated = CalibratedScene.of(scene)
     scene = calibrated.stated
@@ -134,9 +138,8 @@ def choose(
             reason=f"{DEFAULT_METHOD} was chosen untried: a trial on only {height} x {width} pixels is unreliable. "
             f"It needs {SMALLEST} a side.",
         )
-    if candidates is None:
-        candidates = (*METHODS.values(), *_weights(scene))
-    methods = {method.name: method for method in candidates}
+    given = (*METHODS.values(), *_weights(scene)) if candidates is None else candidates
+    methods = {method.name: method for method in given}
     pair = calibrated.with_scene(trial)
     pair.watch = Watch(None, should_stop, STOPPED)
     scores: dict[str, Quality] = {}
@@ -158,6 +161,19 @@ def choose(
         )
     best = _best(scores)
     return Choice(methods[best], scores, left_out, _reason(best, scores, left_out, (height, width)))
+
+
+def _checked(candidates: object) -> tuple[Method, ...]:
+    """Return methods to try, each with a name and ready to be prepared."""
+    given = tuple(candidates) if isinstance(candidates, Iterable) and not isinstance(candidates, str) else (candidates,)
+    for one in given:
+        if not hasattr(one, "prepare") or not isinstance(getattr(one, "name", None), str):
+            raise ModelError(
+                f"{short(one)} cannot be tried; give methods: values of METHODS, or results of load_weights or fit."
+            )
+    if not given:
+        raise ModelError("There are no candidates; give methods to try, or None for all.")
+    return given
 
 
 def _weights(scene: Scene) -> list[Trained] | list[AnySensor]:

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_specfusion import memory
+from napari_specfusion.arguments import callback, choice, flag, short
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import FusionError, ModelError, OutputError, SceneError
+from napari_specfusion.files import as_path
 from napari_specfusion.fusion.cluster import Cluster
 from napari_specfusion.fusion.destination import destination
 from napari_specfusion.fusion.encoding import Encoding
@@ -129,10 +131,18 @@ def fuse(
     from napari_specfusion.fusion.auto import Choice
     from napari_specfusion.fusion.resolve import AUTO, as_method
 
-    if precision not in PRECISIONS:
-        raise FusionError(f"The precision is {precision!r}; choose one of {', '.join(PRECISIONS)}.")
-    if tile is not None and tile != "auto" and (isinstance(tile, bool) or not isinstance(tile, int) or tile < 1):
-        raise FusionError(f"The tile is {tile!r}; give a number of pixels, 'auto', or None for the whole image.")
+    choice("The precision", precision, PRECISIONS, FusionError)
+    if tile is not None and not (isinstance(tile, str) and tile == "auto"):
+        if isinstance(tile, bool) or not isinstance(tile, int) or tile < 1:
+            raise FusionError(
+                f"The tile is {short(tile)}; give a number of pixels, 'auto', or None for the whole image."
+            )
+    flag("align", align, FusionError)
+    flag("overwrite", overwrite, OutputError)
+    callback("progress", progress, FusionError)
+    callback("should_stop", should_stop, FusionError)
+    if out is not None:
+        out = as_path(out, OutputError)
     if not isinstance(model, Choice) and not (isinstance(model, str) and model == AUTO):
         # what is wrong with a model is told before the long steps
         model = as_method(model)

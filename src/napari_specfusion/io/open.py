@@ -12,6 +12,8 @@ import dask.array as da
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_specfusion.arguments import numbers, short, text
+from napari_specfusion.data.checks import as_array
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CubeError, ReadError, SpecFusionError
 from napari_specfusion.files import as_path, check_file
@@ -159,9 +161,9 @@ def _reader_of(path: Path, reader: str | None) -> Reader:
     """Return the reader with the key `reader`, or the one that fits the file."""
     check_file(path, folder=True)
     key = reader if reader is not None else find_reader(path)
-    if key not in READERS:
+    if not isinstance(key, str) or key not in READERS:
         known = ", ".join(READERS)
-        problem = f"there is no reader {reader!r}" if reader is not None else f"{path} is in an unknown format"
+        problem = f"there is no reader {short(reader)}" if reader is not None else f"{path} is in an unknown format"
         raise ReadError(f"{problem}; choose one with reader=: {known}.")
     return READERS[key]
 
@@ -233,6 +235,10 @@ def as_cube(
         If `obj` is of another type, or cannot be a cube.
     """
     wavelengths, unit = _checked(wavelengths)
+    if name is not None:
+        text("name", name, CubeError)
+    if axes is not None:
+        text("axes", axes, CubeError)
     if isinstance(obj, str | os.PathLike):
         return open_cube(
             obj, wavelengths=wavelengths, spectral_unit=unit, name=name, **({} if axes is None else {"axes": axes})
@@ -255,7 +261,7 @@ def as_cube(
     if hasattr(obj, "data") and hasattr(obj, "metadata"):
         return _described(Cube.from_layer(cast("ImageLayer", obj)), name, wavelengths, unit)
     if hasattr(obj, "__array__") or isinstance(obj, list | tuple):
-        return _of_array(np.asarray(obj), axes, name=name or "cube", **fields)
+        return _of_array(as_array(obj), axes, name=name or "cube", **fields)
     raise CubeError(
         f"{type(obj).__name__} cannot be used as a cube; give a Cube, a path, an array (bands, y, x), a DataArray or "
         "a napari image layer."
@@ -284,10 +290,7 @@ def _checked(
     """Return wavelengths as numbers, and their unit if they come from a file that gives it."""
     if isinstance(wavelengths, str | os.PathLike):
         return read_wavelengths(as_path(wavelengths))
-    try:
-        return (None if wavelengths is None else np.asarray(wavelengths, dtype=np.float64)), None
-    except (TypeError, ValueError) as error:
-        raise CubeError(f"The wavelengths are not all numbers ({error}); give one number per band.") from error
+    return None if wavelengths is None else numbers("The wavelengths", wavelengths, error=CubeError), None
 
 
 def _described(cube: Cube, name: str | None, wavelengths: NDArray[np.float64] | None, unit: str | None) -> Cube:

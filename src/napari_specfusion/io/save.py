@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_specfusion.arguments import flag
 from napari_specfusion.errors import OutputError
 from napari_specfusion.files import as_path
 from napari_specfusion.io.arrays.blocks import SaveProgress, Watch
@@ -87,10 +88,11 @@ def save_cube(
     """
     path = as_path(path, OutputError)
     key = find_writer(path) if writer is None else writer
-    if key not in WRITERS:
+    if not isinstance(key, str) or key not in WRITERS:
         problem = f"{path} has no known ending" if writer is None else f"there is no writer {writer!r}"
         known = ", ".join(f"{name} ({w.suffixes[0]})" for name, w in WRITERS.items())
         raise OutputError(f"{problem}; choose one of {known}.")
+    flag("overwrite", overwrite, OutputError)
     chosen = WRITERS[key]
     unknown = [option for option in options if option not in chosen.options]
     if unknown:

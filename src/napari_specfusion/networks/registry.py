@@ -8,6 +8,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from napari_specfusion.arguments import short, whole
 from napari_specfusion.errors import ModelError
 from napari_specfusion.listing import Listing
 
@@ -18,6 +19,9 @@ __all__ = ["DEFAULT_NETWORK", "NETWORKS", "NetworkInfo", "NetworkSpec", "create_
 
 DEFAULT_NETWORK = "lso-s"
 """The default network of `train` and `fit`."""
+
+# of any size of a network
+LARGEST = 1 << 20
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -179,13 +183,21 @@ def create_model(name: str, bands: int, guide_bands: int, ratio: int, **size: in
     ModelError
         If the network is unknown, or not possible in this size.
     """
-    if name not in NETWORKS:
-        raise ModelError(f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")
+    if not isinstance(name, str) or name not in NETWORKS:
+        raise ModelError(f"There is no network {short(name)}; choose one of {', '.join(NETWORKS)}.")
     spec = NETWORKS[name]
+    bands = whole("The number of bands", bands, 1, LARGEST, ModelError)
+    guide_bands = whole("The number of guide bands", guide_bands, 1, LARGEST, ModelError)
+    ratio = whole("The ratio", ratio, error=ModelError)
     unknown = sorted(set(size) - set(spec.sizes))
     if unknown:
         raise ModelError(f"{name} has no size {', '.join(unknown)}; it has {', '.join(spec.sizes)}.")
     module, attribute = spec.factory.split(":")
     factory: Callable[..., Any] = getattr(import_module(module), attribute)
-    network: torch.nn.Module = factory(bands, guide_bands, ratio, **{**spec.sizes, **size})
+    sizes = {key: whole(key, value, 0, LARGEST, ModelError) for key, value in {**spec.sizes, **size}.items()}
+    try:
+        network: torch.nn.Module = factory(bands, guide_bands, ratio, **sizes)
+    except (RuntimeError, MemoryError) as error:  # torch raises the former where memory is short
+        reason = (str(error).strip() or "no memory").splitlines()[0]
+        raise ModelError(f"{name} cannot be made in this size ({reason[:200]}); choose smaller sizes.") from error
     return network

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from napari_specfusion import memory
+from napari_specfusion.arguments import number, whole
 from napari_specfusion.errors import SceneError
 from napari_specfusion.io import as_cube
 from napari_specfusion.quality.formulas import HALF_WINDOW, Floats
@@ -95,18 +96,14 @@ def peak_of(pair: ImagePair, data_range: float | None, block: int | None) -> flo
     if data_range is None:
         largest = max(blockwise(pair, block, lambda box, _: float(np.fmax.reduce(pair.truth(box), axis=None))))
         data_range = 1.0 if not largest > UNIT_RANGE_LIMIT else largest
-    if not 0 < data_range < math.inf:
-        raise SceneError(f"The data range is {data_range}; give the largest possible value, a positive number.")
-    return float(data_range)
+    return number("data_range, the largest possible value,", data_range, above=0.0, error=SceneError)
 
 
 def side_of(pair: ImagePair, block: int | None) -> int:
     """Return the side of a block in pixels, as given or as the memory allows."""
     if block is None:
         return max(SMALLEST_BLOCK, math.isqrt(memory.QUALITY_BLOCK // (8 * len(pair.good))))
-    if block < 1:
-        raise SceneError(f"The block size is {block}; it must be at least 1 pixel, or None.")
-    return block
+    return whole("The block size", block, 1, error=SceneError)
 
 
 def cuts(length: int, side: int) -> tuple[int, ...]:

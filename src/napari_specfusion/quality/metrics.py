@@ -18,6 +18,7 @@ from uuid import uuid4
 import dask.array as da
 import numpy as np
 
+from napari_specfusion.arguments import flag, number, whole
 from napari_specfusion.errors import SceneError
 from napari_specfusion.quality.blocks import ImagePair, blockwise, cuts, pair_of, peak_of, side_of
 from napari_specfusion.quality.formulas import (
@@ -161,8 +162,9 @@ def evaluate(
     SceneError
         If the two differ in shape or have no valid value in common, or a parameter is out of range.
     """
-    if not ratio > 0:
-        raise SceneError(f"The ratio is {ratio}; give the number of high-resolution pixels per low-resolution pixel.")
+    number("The ratio of high to low resolution", ratio, above=0.0, error=SceneError)
+    border = whole("border", border, 0, error=SceneError)
+    flag("clip", clip, SceneError)
     pair = pair_of(reference, estimate, border)
     peak = peak_of(pair, data_range, block)
     limit = peak if clip else None
@@ -201,6 +203,7 @@ def quality_maps(
     SceneError
         As `evaluate` does.
     """
+    flag("clip", clip, SceneError)
     pair = pair_of(reference, estimate, 0)
     limit = peak_of(pair, data_range, block) if clip else None
 

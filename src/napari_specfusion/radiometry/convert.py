@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_specfusion.arguments import choice
 from napari_specfusion.data.scene import cube_findings
 from napari_specfusion.errors import CalibrationError
 from napari_specfusion.radiometry.setup import Setup
@@ -72,8 +73,7 @@ def reflectance(
     ReadError
         If a file cannot be read.
     """
-    if dead not in ("nan", "interpolate"):
-        raise CalibrationError(f"dead is {dead!r}; it must be 'nan' or 'interpolate'.")
+    choice("dead", dead, ("nan", "interpolate"), CalibrationError)
     setup = Setup.of(raw, white, dark, white_dark, times, saturation)
     findings = setup.findings()
     for finding in findings:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion import memory
+from napari_specfusion.data.checks import as_array
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.io import as_cube
 
@@ -119,7 +120,7 @@ def _as_reference(what: CubeLike, raw: Cube, name: str) -> Cube:
     if isinstance(what, int | float | np.number):
         return Cube.from_array(np.full((raw.bands, 1, 1), float(what)), name=name)
     if isinstance(what, np.ndarray | list | tuple):
-        values = np.asarray(what)
+        values = as_array(what)
         if values.ndim == 1:
             values = values[:, None, None]
         elif values.ndim == 2 and len(values) == raw.bands:

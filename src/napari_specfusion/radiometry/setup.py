@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion.arguments import short
 from napari_specfusion.data.scene import Finding
 from napari_specfusion.errors import CalibrationError
 from napari_specfusion.io import as_cube
@@ -61,13 +62,14 @@ class Setup:
                 "There is no white reference: none was given, and there is no WHITEREF_ file next to the capture. "
                 "Give one with white=."
             )
-        if times is not None and not (np.shape(times) == (2,) and all(_positive(time) for time in times)):
+        pair = isinstance(times, list | tuple | np.ndarray) and len(times) == 2
+        if times is not None and not (pair and all(_positive(time) for time in times)):
             raise CalibrationError(
-                f"times is {times!r}; give two numbers above 0, of the cube and of the white reference."
+                f"times is {short(times)}; give two numbers above 0, of the cube and of the white reference."
             )
         if saturation is not None and not _positive(saturation):
             raise CalibrationError(
-                f"saturation is {saturation!r}; give the count at which the sensor saturates, above 0, or None."
+                f"saturation is {short(saturation)}; give the count at which the sensor saturates, above 0, or None."
             )
         cube = as_cube(raw)
         darkness = Reference.of(0 if dark is None else dark, cube, "dark reference")
@@ -181,7 +183,9 @@ class Setup:
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(0 < value < np.inf)
+    """Whether a value is a number above 0 that floating point can hold."""
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return real and bool(0 < value < np.finfo(np.float64).max)
 
 
 def _middle(span: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion.arguments import choice, whole
 from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.scene import as_ratio
 from napari_specfusion.errors import SceneError
 from napari_specfusion.samples.canvas import OVERSAMPLING, Canvas
 from napari_specfusion.samples.generator import paint_still_life
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sample_reference", "sample_scene"]
 
-SMALLEST_SIZE = 32
+SMALLEST_SIZE, LARGEST_SIZE, MOST_BANDS = 32, 16384, 10_000
 FIRST_WAVELENGTH, LAST_WAVELENGTH = 400.0, 700.0
 HUE_SHIFT = 4.0
 STRIP = 128
@@ -84,10 +86,9 @@ def sample_reference(size: int = 256, *, bands: int = 31, seed: int = 0) -> Cube
     SceneError
         If the image is too small, or has no band.
     """
-    if size < SMALLEST_SIZE:
-        raise SceneError(f"The sample's size is {size}; it must be at least {SMALLEST_SIZE} pixels.")
-    if bands < 1:
-        raise SceneError(f"The sample has {bands} bands; it needs at least 1.")
+    size = whole("The sample's size", size, SMALLEST_SIZE, LARGEST_SIZE, SceneError)
+    bands = whole("The sample's number of bands", bands, 1, MOST_BANDS, SceneError)
+    seed = whole("seed", seed, 0, error=SceneError)
     wavelengths = np.linspace(FIRST_WAVELENGTH, LAST_WAVELENGTH, bands)
     canvas = paint_still_life(size, {name: number for number, name in enumerate(MATERIALS)}, seed)
     return Cube.from_array(_render(canvas, wavelengths), wavelengths=wavelengths, name="still life")
@@ -121,6 +122,8 @@ def sample_scene(
     SceneError
         If the size is too small for the ratio.
     """
+    ratio = as_ratio(ratio)
+    choice("guide", guide, ("rgb", "pan"), SceneError)
     # imported here because a sample cube alone does not need it
     from napari_specfusion.simulation.pair import simulate
 

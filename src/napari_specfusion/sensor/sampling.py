@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from napari_specfusion.arguments import number
 from napari_specfusion.errors import SceneError
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Matrix", "Psf", "Sampling", "apply_columns", "apply_rows", "apply_separable"]
 
 Matrix = sparse.csr_array
+
+
+# largest PSF in HR pixels
+MOST = 1e4
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,12 @@ class Psf:
     support: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0:
+        infinite = isinstance(self.sigma, float) and self.sigma == math.inf
+        sigma = math.inf if infinite else number("The PSF's sigma", self.sigma, 0.0, MOST, error=SceneError)
+        if not sigma > 0:
             raise SceneError(f"The PSF's sigma is {self.sigma}; it must be positive.")
+        if self.support is not None:
+            number("The PSF's support", self.support, 0.0, MOST, error=SceneError)
         if math.isinf(self.sigma) and self.support is None:
             raise SceneError("The PSF's sigma is infinite, which makes a box; a box needs a support.")
         if self.support is not None and not self.support > 0:

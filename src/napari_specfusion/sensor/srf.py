@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_specfusion import memory
+from napari_specfusion.arguments import numbers, short, whole
 from napari_specfusion.errors import ReadError, SceneError
-from napari_specfusion.files import as_path, read_text
+from napari_specfusion.files import as_path, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,14 +57,23 @@ class Srf:
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        matrix = np.asarray(self.matrix, dtype=np.float64)
+        try:
+            matrix = np.asarray(self.matrix, dtype=np.float64)
+            given = None if self.offset is None else np.asarray(self.offset, dtype=np.float64)
+        except Exception as error:  # arrays of other libraries raise anything
+            raise SceneError(
+                f"The spectral response is not a matrix of numbers ({' '.join(str(error).split())[:120]}); give one of "
+                "shape (guide bands, cube bands), and an offset (guide bands,)."
+            ) from error
         if matrix.ndim != 2 or matrix.size == 0 or not np.all(np.isfinite(matrix)):
             raise SceneError(
                 f"The spectral response has shape {matrix.shape}; it must be a finite matrix (guide bands, cube bands)."
             )
-        offset = np.zeros(len(matrix)) if self.offset is None else np.asarray(self.offset, dtype=np.float64)
-        if offset.shape != (len(matrix),):
-            raise SceneError(f"The response's offset has shape {offset.shape}; it must be ({len(matrix)},).")
+        offset = np.zeros(len(matrix)) if given is None else given
+        if offset.shape != (len(matrix),) or not np.all(np.isfinite(offset)):
+            raise SceneError(
+                f"The response's offset has shape {offset.shape}; it must be ({len(matrix)},) and hold finite numbers."
+            )
         object.__setattr__(self, "matrix", matrix)
         object.__setattr__(self, "offset", offset)
 
@@ -130,9 +140,11 @@ def analytic_srf(name: str, wavelengths: ArrayLike) -> Srf:
     SceneError
         If the name is unknown, or a band of the response covers none of the wavelengths.
     """
-    if name not in ANALYTIC_SRFS:
-        raise SceneError(f"There is no spectral response {name!r}; choose one of {', '.join(sorted(ANALYTIC_SRFS))}.")
-    grid = np.asarray(wavelengths, dtype=np.float64)
+    if not isinstance(name, str) or name not in ANALYTIC_SRFS:
+        raise SceneError(
+            f"There is no spectral response {short(name)}; choose one of {', '.join(sorted(ANALYTIC_SRFS))}."
+        )
+    grid = numbers("The wavelengths", wavelengths, error=SceneError)
     bands = ANALYTIC_SRFS[name]
     rows = [np.exp(-4 * np.log(2) * ((grid - centre) / width) ** 2) for centre, width in bands.values()]
     return Srf(_normalised(np.array(rows), np.ones(len(rows)), tuple(bands)), names=tuple(bands))
@@ -149,7 +161,7 @@ def read_srf(path: str | Path, wavelengths: ArrayLike) -> Srf:
         If the file is missing or does not hold such a table.
     """
     file = as_path(path)
-    text = read_text(file, memory.LONGEST_RESPONSE)
+    text = text_of(file, memory.LONGEST_RESPONSE)
     try:
         header, *lines = text.splitlines()
         if not any(line.strip() for line in lines):
@@ -161,7 +173,7 @@ def read_srf(path: str | Path, wavelengths: ArrayLike) -> Srf:
         ) from error
     if table.shape[1] < 2 or np.any(np.diff(table[:, 0]) <= 0):
         raise ReadError(f"{file.name} needs ascending wavelengths in its first column and one column per guide band.")
-    grid = np.asarray(wavelengths, dtype=np.float64)
+    grid = numbers("The wavelengths", wavelengths, error=SceneError)
     rows = [np.interp(grid, table[:, 0], column, left=0.0, right=0.0) for column in table[:, 1:].T]
     columns = header.split(",")
     names = tuple(columns[1:]) if len(columns) == table.shape[1] else ()
@@ -176,13 +188,21 @@ def as_srf(srf: Srf | str | Path | ArrayLike, wavelengths: ArrayLike | None, ban
     SceneError
         If a name or a file is given for a cube without wavelengths, or the band counts differ.
     """
+    bands = whole("The number of bands", bands, 1, error=SceneError)
     if isinstance(srf, str | Path):
         if wavelengths is None:
             raise SceneError(f"The response {srf} needs the cube's wavelengths, but the cube has none; set them first.")
         named = isinstance(srf, str) and not srf.lower().endswith((".csv", ".txt"))
         srf = analytic_srf(str(srf), wavelengths) if named else read_srf(srf, wavelengths)
     elif not isinstance(srf, Srf):
-        srf = Srf(np.atleast_2d(np.asarray(srf, dtype=np.float64)))
+        try:
+            matrix = np.atleast_2d(np.asarray(srf, dtype=np.float64))
+        except Exception as error:  # arrays of other libraries raise anything
+            raise SceneError(
+                f"The spectral response is of type {type(srf).__name__}; give a name, a CSV file, a matrix "
+                "(guide bands, cube bands) or an Srf."
+            ) from error
+        srf = Srf(matrix)
     if srf.bands != bands:
         raise SceneError(f"The spectral response has {srf.bands} columns, the cube {bands} bands; give one per band.")
     return srf

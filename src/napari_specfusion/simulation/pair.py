@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_specfusion.arguments import flag, numbers, short, whole
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene, as_ratio
 from napari_specfusion.errors import SceneError
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from napari_specfusion.data.cube_like import CubeLike
 
 __all__ = ["PROTOCOLS", "Protocol", "blind", "simulate"]
+
+
+# signal-to-noise ratio in dB
+LOUDEST = 300
 
 
 @dataclass(frozen=True)
@@ -102,10 +107,22 @@ def simulate(
     """
     cube = as_cube(sharp)
     factor = as_ratio(ratio)
+    flag("wrap", wrap, SceneError)
+    whole("seed", seed, 0, error=SceneError)
+    if shift is not None:
+        down, right = numbers("shift", shift, (2,), SceneError).tolist()
+        if max(abs(down), abs(right)) > min(cube.shape[1:]):
+            raise SceneError(f"The shift is {short(shift)}; it must be less than the image of {cube.shape[1:]} pixels.")
+        shift = down, right
+    levels = None if noise is None else numbers("noise", noise, (2,), SceneError).tolist()
+    if levels is not None and max(map(abs, levels)) > LOUDEST:
+        raise SceneError(f"The noise is {short(noise)}; give two ratios in dB between -{LOUDEST} and {LOUDEST}.")
     if isinstance(protocol, Psf):
         psf, moved = protocol, 0.0
-    elif protocol not in PROTOCOLS:
-        raise SceneError(f"There is no protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}, or give a Psf.")
+    elif not isinstance(protocol, str) or protocol not in PROTOCOLS:
+        raise SceneError(
+            f"There is no protocol {short(protocol)}; choose one of {', '.join(PROTOCOLS)}, or give a Psf."
+        )
     elif factor.denominator != 1:
         raise SceneError(f"The protocol {protocol} supports whole ratios only, not {factor}; give a Psf instead.")
     else:
@@ -129,9 +146,9 @@ def simulate(
     sampling = Sampling(factor, psf, (moved, moved) if shift is None else shift)
     coarse = sampling.degrade(values, (int(height / factor), int(width / factor)), wrap=wrap)
     guide = response.apply(values)
-    if noise is not None:
+    if levels is not None:
         rng = np.random.default_rng(seed)
-        coarse, guide = (_noisy(image, level, rng) for image, level in zip((coarse, guide), noise, strict=True))
+        coarse, guide = (_noisy(image, level, rng) for image, level in zip((coarse, guide), levels, strict=True))
     spectral = {key: getattr(cube, key) for key in ("wavelengths", "spectral_unit", "fwhm", "good_bands")}
     return Scene(
         hsi=Cube.from_array(coarse, name=f"{cube.name} (low resolution)", **spectral),

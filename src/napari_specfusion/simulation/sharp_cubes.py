@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_specfusion.errors import ReadError
+from napari_specfusion.arguments import short
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import ModelError, ReadError
+from napari_specfusion.files import as_path
 from napari_specfusion.io import find_reader, open_cube
 
-if TYPE_CHECKING:
-    from napari_specfusion.data.cube import Cube
-
-__all__ = ["WHITE", "cube_files", "open_sharp_cubes"]
+__all__ = ["WHITE", "cube_files", "given_cubes", "open_sharp_cubes"]
 
 WHITE = 65535.0
 """Stored integer for reflectance 1 in files that do not state it: the largest 16-bit value."""
@@ -42,10 +41,24 @@ def open_sharp_cubes(folder: str | Path, white: float = WHITE) -> list[Cube]:
     ReadError
         If the folder holds no cube.
     """
-    files = cube_files(folder)
+    files = cube_files(as_path(folder))
     if not files:
         raise ReadError(f"{folder} holds no cube; give the folder with the sharp cubes.")
     return [_reflectance(open_cube(file), white).replace(name=file.stem) for file in files]
+
+
+def given_cubes(scenes: object) -> list[Cube]:
+    """Return cubes given as a list.
+
+    Raises
+    ------
+    ModelError
+        If they are not cubes.
+    """
+    given = list(scenes) if isinstance(scenes, list | tuple) else []
+    if not given or not all(isinstance(cube, Cube) for cube in given):
+        raise ModelError(f"The scenes are {short(scenes)}; give a list of cubes, or the folder that holds them.")
+    return given
 
 
 def cube_files(folder: str | Path) -> list[Path]:

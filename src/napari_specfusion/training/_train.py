@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_specfusion.arguments import callback, flag, instance, number, short
 from napari_specfusion.device import pick_device
-from napari_specfusion.errors import ModelError
+from napari_specfusion.errors import ModelError, OutputError
+from napari_specfusion.files import as_path
 from napari_specfusion.sensor.srf import as_srf
-from napari_specfusion.simulation.sharp_cubes import WHITE, open_sharp_cubes
+from napari_specfusion.simulation.sharp_cubes import WHITE, given_cubes, open_sharp_cubes
 from napari_specfusion.training.folder import TrainingFolder
 from napari_specfusion.training.loop import run_to_the_end
 from napari_specfusion.training.options import VALIDATION_SCENES, TrainingOptions, TrainingProgress
@@ -91,19 +93,27 @@ def train(
     Cancelled
         If `should_stop` returned True; the same call resumes the run.
     """
-    options = options or TrainingOptions()
+    options = TrainingOptions() if options is None else options
+    instance("options", options, TrainingOptions, "TrainingOptions(...)", ModelError)
+    number("white", white, above=0.0, error=ModelError)
+    flag("compile_network", compile_network, ModelError)
+    if mixed_precision is not None:
+        flag("mixed_precision", mixed_precision, ModelError)
+    callback("progress", progress, ModelError)
+    callback("should_stop", should_stop, ModelError)
+    place = pick_device(device, "float32")
+    target = as_path(out, OutputError)
     if start is not None and not isinstance(start, Trained):
         raise ModelError(
             f"The weights to start from are a {type(start).__name__}; give weights from train(...), "
             "or start from random weights."
         )
-    cubes = open_sharp_cubes(scenes, white) if isinstance(scenes, str | Path) else list(scenes)
+    cubes = open_sharp_cubes(scenes, white) if isinstance(scenes, str | Path) else given_cubes(scenes)
     held_out = _validation_names(cubes, validation)
     check_one_sensor(cubes)
     train_cubes = [cube for cube in cubes if cube.name not in held_out]
     val_cubes = [cube for cube in cubes if cube.name in held_out]
-    place = pick_device(device, "float32")
-    folder = TrainingFolder(Path(out))
+    folder = TrainingFolder(target)
 
     def simulated(chosen: Sequence[Cube], both_scales: bool) -> Examples:
         return Examples.of(
@@ -171,6 +181,10 @@ def _validation_names(cubes: Sequence[Cube], validation: int | Sequence[str]) ->
     names = [cube.name for cube in cubes]
     if len(set(names)) < len(names):
         raise ModelError("Two scenes have the same name; give each scene a unique name.")
+    if not isinstance(validation, int) or isinstance(validation, bool):
+        given = list(validation) if isinstance(validation, list | tuple | set | frozenset) else [None]
+        if not all(isinstance(name, str) for name in given):
+            raise ModelError(f"validation is {short(validation)}; give a number of scenes, or a list of their names.")
     if isinstance(validation, int):
         if not 0 < validation < len(names):
             raise ModelError(

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.errors import ModelError
+from napari_specfusion.arguments import callback, choice, instance, number, short, whole
+from napari_specfusion.errors import ModelError, OutputError
+from napari_specfusion.files import as_path
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import start_at_zero
+from napari_specfusion.simulation.sharp_cubes import given_cubes
 from napari_specfusion.training.bases import Bases
 from napari_specfusion.training.folder import TrainingFolder
 from napari_specfusion.training.loop import average, load_state, run_to_the_end, state_of
-from napari_specfusion.training.options import TrainingProgress, rate_at
+from napari_specfusion.training.options import MOST_SEED, TrainingProgress, rate_at
 from napari_specfusion.training.plane_pairs import PlaneExample, draw_pairs
 from napari_specfusion.weights.any_sensor import AnySensor
-from napari_specfusion.weights.card import ModelCard
+from napari_specfusion.weights.card import BASES, ModelCard
 from napari_specfusion.weights.files import complete_card
 
 if TYPE_CHECKING:
@@ -84,8 +87,17 @@ class AnySensorOptions:
 
     def __post_init__(self) -> None:
         for name in ("pairs", "steps", "batch", "patch", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ModelError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+            whole(name, getattr(self, name), 1, error=ModelError)
+        whole("seed", self.seed, 0, MOST_SEED, ModelError)
+        choice("The base", self.base, BASES, ModelError)
+        number("The learning rate", self.rate, error=ModelError)
+        number("bend", self.bend, above=0.0, error=ModelError)
+        for name in ("ratios", "guides"):
+            instance(name, getattr(self, name), (tuple, list), "several, as a tuple", ModelError)
+        for ratio in self.ratios:
+            whole("A ratio", ratio, 2, 64, ModelError)
+        for guide in self.guides:
+            instance("A guide", guide, (str, Path), "the name of a response, or a CSV file", ModelError)
         if self.patch % 4:
             raise ModelError(f"The patch is {self.patch} pixels; it must be a multiple of 4.")
         if not self.ratios or not self.guides:
@@ -139,14 +151,25 @@ def train_any_sensor(
     Cancelled
         If `should_stop` returned True; the same call resumes the run.
     """
-    options = options or AnySensorOptions()
+    options = AnySensorOptions() if options is None else options
+    instance("options", options, AnySensorOptions, "AnySensorOptions(...)", ModelError)
+    if start is not None:
+        instance("start", start, AnySensor, "weights from train_any_sensor(...)", ModelError)
+    instance("srfs", srfs, (tuple, list), "a list of responses", ModelError)
+    callback("progress", progress, ModelError)
+    callback("should_stop", should_stop, ModelError)
+    target = as_path(out, OutputError)
+    cubes = given_cubes(cubes)
     names = [cube.name for cube in cubes]
     if len(set(names)) < len(names):
         raise ModelError("Two cubes have the same name; give each a unique name.")
+    given = validation if isinstance(validation, list | tuple | set | frozenset) else [None]
+    if not all(isinstance(name, str) for name in given):
+        raise ModelError(f"validation is {short(validation)}; give a list of names of cubes.")
     held_out = set(validation)
     if not held_out or held_out - set(names) or held_out == set(names):
         raise ModelError(f"The cubes to hold out are {', '.join(validation) or 'none'}; name some of them, not all.")
-    folder = TrainingFolder(Path(out))
+    folder = TrainingFolder(target)
     bases = Bases(options.base, folder.bases)
     guides = (*options.guides, *srfs)
     train_set, val_set = (

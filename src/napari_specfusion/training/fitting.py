@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_specfusion.arguments import callback, choice, number, whole
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, ModelError
 from napari_specfusion.methods.registry import DEFAULT_METHOD
-from napari_specfusion.networks.registry import DEFAULT_NETWORK, create_model
+from napari_specfusion.networks.registry import DEFAULT_NETWORK, NETWORKS, create_model
 from napari_specfusion.networks.residual import start_at_zero
 from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.training.fit_data import FitData, Windows
+from napari_specfusion.training.options import MOST_SEED
 from napari_specfusion.weights.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -137,9 +139,15 @@ def fit(
     import torch
 
     started = time.perf_counter()
+    callback("progress", progress, ModelError)
+    callback("should_stop", should_stop, ModelError)
+    choice("The network", model, NETWORKS, ModelError)
+    whole("seed", seed, 0, MOST_SEED, ModelError)
+    if steps is not None:
+        whole("steps", steps, 0, error=ModelError)
+    else:
+        number("The time allowed in minutes", minutes, above=0.0, error=ModelError)
     deadline = math.inf if steps is not None else started + 60 * minutes
-    if steps is None and not minutes > 0:
-        raise ModelError(f"The time allowed is {minutes} minutes; it must be positive.")
 
     def report(step: int, loss: float, score: float, phase: Literal["prepare", "train", "done"]) -> None:
         if should_stop is not None and should_stop():

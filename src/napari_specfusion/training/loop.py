@@ -107,7 +107,13 @@ def load_state(run: Run, state: dict[str, Any], setup: dict[str, Any]) -> None:
             f"The folder holds a run with another {other[0]} ({was.get(other[0])!r}, not {setup[other[0]]!r}); give "
             "another folder, or the same options to resume it."
         )
-    run.network.load_state_dict(state["network"])
-    run.averaged.load_state_dict(state["averaged"])
-    run.optimiser.load_state_dict(state["optimiser"])
-    run.step, run.seconds, run.log = state["step"], state["seconds"], state["log"]
+    try:
+        run.network.load_state_dict(state["network"])
+        run.averaged.load_state_dict(state["averaged"])
+        run.optimiser.load_state_dict(state["optimiser"])
+        run.step, run.seconds, run.log = state["step"], state["seconds"], state["log"]
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OutputError(
+            f"The folder holds a run of another network, or a damaged one ({reason}); give another folder."
+        ) from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from napari_specfusion.arguments import choice, flag, number, numbers, short, whole
 from napari_specfusion.errors import ModelError
-from napari_specfusion.networks.registry import DEFAULT_NETWORK
+from napari_specfusion.networks.registry import DEFAULT_NETWORK, NETWORKS
 from napari_specfusion.simulation.pair import PROTOCOLS
 from napari_specfusion.weights.card import BASES
 
@@ -17,6 +18,8 @@ VALIDATION_SCENES = 2
 
 LOSSES = ("l1", "l1+l2", "l1+sam")
 RATE = 1e-3
+# largest seed that torch takes
+MOST_SEED = 2**63 - 1
 FINAL_RATE = 0.02
 WARM_UP = 100
 
@@ -78,20 +81,25 @@ class TrainingOptions:
     gain: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("directions", "steps", "batch", "patch", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ModelError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("directions", "steps", "batch", "patch", "validate_every", "ratio"):
+            whole(name, getattr(self, name), 1, error=ModelError)
+        whole("seed", self.seed, 0, MOST_SEED, ModelError)
+        flag("both_scales", self.both_scales, ModelError)
+        choice("The network", self.model, NETWORKS, ModelError)
+        choice("The base", self.base, BASES, ModelError)
+        choice("The loss", self.loss, LOSSES, ModelError)
+        number("The learning rate", self.rate, error=ModelError)
+        if self.gain is not None:
+            number("The gain", self.gain, 1.0, error=ModelError)
+        if self.noise is not None:
+            numbers("noise", self.noise, (2,), ModelError)
+        if not isinstance(self.protocols, tuple | list) or not all(isinstance(p, str) for p in self.protocols):
+            raise ModelError(f"The protocols are {short(self.protocols)}; choose from {', '.join(PROTOCOLS)}.")
         if self.patch % self.ratio:
             raise ModelError(f"The patch is {self.patch} pixels; it must be a multiple of the ratio {self.ratio}.")
-        if self.base not in BASES:
-            raise ModelError(f"The base is {self.base!r}; choose one of {', '.join(BASES)}.")
-        if self.loss not in LOSSES:
-            raise ModelError(f"The loss is {self.loss!r}; choose one of {', '.join(LOSSES)}.")
         unknown = set(self.protocols) - set(PROTOCOLS)
         if unknown or not self.protocols:
             raise ModelError(f"The protocols are {self.protocols}; choose from {', '.join(PROTOCOLS)}.")
-        if self.gain is not None and not 1 <= self.gain < math.inf:
-            raise ModelError(f"The gain is {self.gain}; it must be at least 1.")
         if not 0 < self.rate < 1:
             raise ModelError(f"The learning rate is {self.rate}; it must lie between 0 and 1.")
 

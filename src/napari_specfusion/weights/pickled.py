@@ -11,7 +11,7 @@ import io
 import pickle
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,9 @@ class _Storage:
 
 class _Reader(pickle._Unpickler):
     """Reads a pickle without calling anything that it names, and notes the storages that it asks for."""
+
+    # An array of bytes is made in full before it is read.
+    dispatch: ClassVar = {key: read for key, read in pickle._Unpickler.dispatch.items() if key != pickle.BYTEARRAY8[0]}
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="utf-8")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
-from napari_specfusion.files import read_text
+from napari_specfusion.files import text_of
 from napari_specfusion.io.metadata.units import guessed_unit, is_count, to_standard_unit, unit_in_name
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def read_wavelengths(path: Path) -> tuple[NDArray[np.float64], str | None]:
     ReadError
         If the file cannot be read, holds something else, or the column is ambiguous; the message lists the columns.
     """
-    lines = [line for line in read_text(path, memory.LONGEST_WAVELENGTHS).splitlines() if line.strip()]
+    lines = [line for line in text_of(path, memory.LONGEST_WAVELENGTHS).splitlines() if line.strip()]
     title = lines.pop(0) if lines and _is_title(lines[0]) else ""
     rows = [_numbers(path, line) for line in lines]
     widths = {len(row) for row in rows}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion import memory
-from napari_specfusion.files import check_inside, read_bytes
+from napari_specfusion.files import bytes_of, check_inside
 from napari_specfusion.io.metadata.units import numbers
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def world_fields(path: Path) -> dict[str, Any]:
         if file.stat().st_size > memory.LONGEST_WORLD_FILE:
             continue
         check_inside(file, path)
-        values = numbers(read_bytes(file, memory.LONGEST_WORLD_FILE).decode("ascii", "replace").split())
+        values = numbers(bytes_of(file, memory.LONGEST_WORLD_FILE).decode("ascii", "replace").split())
         if values is None or values.size != 6 or values[0] * values[3] == values[1] * values[2]:
             continue
         a, d, b, e, x, y = (float(value) for value in values)

@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from napari_specfusion import memory
 from napari_specfusion.errors import ReadError
-from napari_specfusion.files import read_bytes
+from napari_specfusion.files import bytes_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def read_xml(path: Path) -> Element:
     ReadError
         If the file is not XML, declares a document type, or is too long or too deeply nested.
     """
-    raw = read_bytes(path, memory.LONGEST_TEXT)
+    raw = bytes_of(path, memory.LONGEST_TEXT)
     builder, depth = TreeBuilder(), 0
     parser = expat.ParserCreate()
 
