@@ -16,11 +16,12 @@ __all__ = ["train_files"]
 
 @dataclass(frozen=True)
 class _Options(TrainingOptions):
-    """The options of a training; two are spelled otherwise on the command line."""
+    """The options of a training; three are spelled otherwise on the command line."""
 
     protocols: Annotated[tuple[str, ...], Parameter(name="--protocol", consume_multiple=1, metavar="NAME...")] = (
         TrainingOptions.protocols
     )
+    ratios: Annotated[tuple[int, ...], Parameter(consume_multiple=1, metavar="RATIO...")] = TrainingOptions.ratios
     both_scales: Annotated[bool, Parameter(negative="--one-scale")] = TrainingOptions.both_scales
 
 
@@ -60,7 +61,7 @@ def train_files(
     compile_network
         Compile the network. This takes minutes and pays off in hours of training on a GPU.
     """
-    with ProgressLine(f"Training {options.model} x{options.ratio}") as line:
+    with ProgressLine(f"Training {options.model} {options.at}") as line:
         trained = train(
             data,
             out,

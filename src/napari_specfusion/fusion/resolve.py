@@ -67,12 +67,13 @@ def list_methods() -> Listing[MethodInfo]:
 def _info(name: str, card: ModelCard) -> MethodInfo:
     """Return the line of trained weights."""
     spec = NETWORKS[card.network]
-    if card.ratios is not None:
-        low, high = card.ratios
+    low, high = card.ratios or (card.ratio, card.ratio)
+    ratio = f"ratio {low:g}" if low == high else f"ratio {low:g} to {high:g}"
+    if card.kind == "any sensor":
         return MethodInfo(
             name,
             "LSO for any sensor, trained",
-            f"ratio {low:g} to {high:g}",
+            ratio,
             spec.reference,
             "A trained network for any sensor. It corrects one spectral plane at a time.",
         )
@@ -82,7 +83,7 @@ def _info(name: str, card: ModelCard) -> MethodInfo:
     return MethodInfo(
         name,
         f"{spec.title}, trained",
-        f"{bands}; ratio {card.ratio}",
+        f"{bands}; {ratio}",
         spec.reference,
         "A trained network. It also accepts the guide of another camera and adapts it.",
     )

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from napari_specfusion.calibration.moments import sample_rows
+from napari_specfusion.networks.pair_detail import PairDetail
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
@@ -34,7 +34,17 @@ if TYPE_CHECKING:
     from napari_specfusion.tiling.contract import Predictor
     from napari_specfusion.tiling.tiles import Tile
 
-__all__ = ["CHANNELS", "MOST_PLANES", "PlanePredictor", "PlaneView", "expected"]
+__all__ = [
+    "CHANNELS",
+    "MIDDLE",
+    "MOST_PLANES",
+    "NARROW",
+    "PlanePredictor",
+    "PlaneView",
+    "expected",
+    "reach_of",
+    "without_mean",
+]
 
 CHANNELS = 9
 """Images that the network gets for a plane."""
@@ -101,26 +111,40 @@ class PlaneView:
         CalibrationError
             If the pair cannot be calibrated.
         """
-        moments = calibrated.moments
-        weights, _ = moments.cube_from_guide()
-        cube, cross, guide = _products_of_detail(calibrated)
-        left = cube - weights @ cross.T - cross @ weights.T + weights @ guide @ weights.T
-        analysis, synthesis, band_weights = _directions(moments, left)
-        spread = np.sqrt(np.diag(moments.guide_covariance))
+        detail = PairDetail.of(calibrated)
+        analysis, synthesis, band_weights = _directions(detail.moments, detail.left_over()[1])
+        return cls._of(detail, analysis, synthesis, band_weights)
+
+    @classmethod
+    def along(cls, detail: PairDetail, directions: NDArray[np.float64]) -> PlaneView:
+        """Return the view of planes along orthonormal `directions` ``(B, p)``."""
+        return cls._of(detail, directions, directions, np.ones(len(directions)))
+
+    @classmethod
+    def _of(
+        cls,
+        detail: PairDetail,
+        analysis: NDArray[np.float64],
+        synthesis: NDArray[np.float64],
+        band_weights: NDArray[np.float64],
+    ) -> PlaneView:
+        moments = detail.moments
+        weights, left = detail.left_over()
+        spread = np.sqrt(np.diag(moments.guide_covariance).clip(0))
         brightness = 1 / np.maximum(spread, 1e-3 * spread.max() + TINY)
-        brightness /= math.sqrt(max(brightness @ guide @ brightness, 0)) + TINY
+        brightness /= math.sqrt(max(brightness @ detail.guide @ brightness, 0)) + TINY
         onto_guide = analysis.T @ weights
         return cls(
             analysis,
             synthesis,
             onto_guide,
             brightness,
-            detail=analysis.T @ cube @ analysis,
+            detail=analysis.T @ detail.cube @ analysis,
             left=analysis.T @ left @ analysis,
             noise=np.diag(moments.noise_along(analysis)),
-            shared=onto_guide @ guide @ brightness,
+            shared=onto_guide @ detail.guide @ brightness,
             band_weights=band_weights,
-            ratio=float(calibrated.stated.factor),
+            ratio=detail.ratio,
         )
 
     @cached_property
@@ -149,7 +173,7 @@ class PlaneView:
     @property
     def reach(self) -> int:
         """HR pixels around a pixel that the inputs depend on."""
-        return _radius(self.widest)
+        return reach_of(self.widest)
 
     def turned(self, turn: NDArray[np.float64]) -> PlaneView:
         """Return the view of other planes, mixed by `turn` ``(p, q)`` from these."""
@@ -168,14 +192,14 @@ class PlaneView:
         scaled = scale * planes
         regressed = scale * torch.tensordot(guide.new_tensor(self.onto_guide), guide, dims=1)
         bright = torch.tensordot(guide.new_tensor(self.brightness), guide, dims=1)[None]
-        plane, onto = (_without_mean(images, MIDDLE) for images in (scaled, regressed))
+        plane, onto = (without_mean(images, MIDDLE) for images in (scaled, regressed))
         images = [
             plane - onto,
             plane,
             onto,
-            _without_mean(scaled - regressed, self.widest),
-            _without_mean(bright, MIDDLE).expand_as(planes),
-            3 * _without_mean(bright, NARROW).expand_as(planes),
+            without_mean(scaled - regressed, self.widest),
+            without_mean(bright, MIDDLE).expand_as(planes),
+            3 * without_mean(bright, NARROW).expand_as(planes),
         ]
         facts = guide.new_tensor(self.facts)[:, :, None, None].expand(-1, -1, *planes.shape[1:])
         return torch.cat([torch.stack(images, 1).asinh(), facts], 1)
@@ -274,43 +298,14 @@ def _directions(
     return inverse[:, None] * leading, spread[:, None] * leading, inverse**2
 
 
-def _products_of_detail(
-    calibrated: CalibratedScene,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean products of the detail of the cube with itself, with the degraded guide, and of that with itself."""
-    hsi, coarse, valid = calibrated.scene.hsi, calibrated.guide, calibrated.valid
-    bands, height, width = hsi.shape
-    total, count = np.zeros((bands + len(coarse.values),) * 2), 0
-    for rows in sample_rows(height, width, bands):
-        calibrated.watch.check()
-        ok = valid[rows]
-        images = np.concatenate([hsi.read(rows).astype(np.float64), coarse.values[:, rows]])
-        detail = _low_detail(np.where(ok & np.isfinite(images), images, 0))[:, ok]
-        total += detail @ detail.T
-        count += detail.shape[1]
-    # a calibrated pair has valid pixels
-    mean = total / max(count, 1)
-    return mean[:bands, :bands], mean[:bands, bands:], mean[bands:, bands:]
-
-
-def _low_detail(images: NDArray[Any]) -> NDArray[Any]:
-    """Return `images` ``(k, h, w)`` minus their mean over 3 x 3 pixels with weights 1, 2, 1 along each axis."""
-    mean = images
-    for axis in (1, 2):
-        padded = np.pad(mean, [(1, 1) if n == axis else (0, 0) for n in range(3)], mode="edge")
-        size = images.shape[axis]
-        before, after = (np.take(padded, np.arange(start, start + size), axis) for start in (0, 2))
-        mean = (before + 2 * mean + after) / 4
-    return np.asarray(images - mean)
-
-
-def _radius(width: float) -> int:
+def reach_of(width: float) -> int:
+    """Return the HR pixels around a pixel that its Gaussian mean depends on."""
     return math.ceil(END * width)
 
 
-def _without_mean(images: Tensor, width: float) -> Tensor:
+def without_mean(images: Tensor, width: float) -> Tensor:
     """Return `images` ``(k, H, W)`` minus their Gaussian mean."""
-    radius = _radius(width)
+    radius = reach_of(width)
     place = torch.arange(-radius, radius + 1, dtype=torch.float64)
     weights = torch.exp(-0.5 * (place / width) ** 2)
     kernel = (weights / weights.sum()).to(images)

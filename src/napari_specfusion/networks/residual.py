@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     import torch
 
     from napari_specfusion.methods.guide_adapter import GuideAdapter
+    from napari_specfusion.networks.pair_units import PairResidual
     from napari_specfusion.tiling.contract import Predictor
     from napari_specfusion.tiling.tiles import Tile
 
-__all__ = ["NUMBERS", "Residual", "ResidualPredictor", "start_at_zero"]
+__all__ = ["NUMBERS", "Residual", "ResidualPredictor", "correction", "start_at_zero"]
 
 NUMBERS = ("basis", "centre", "spread", "guide_centre", "guide_spread", "size")
 """Names of the arrays that bring images into a network's range."""
@@ -43,7 +44,7 @@ class Residual:
         Centre and spread of the guide's bands ``(G,)``.
     size
         Size of the residual in each coefficient ``(p,)``: the network's output is in these units, because an optimiser
-        trains outputs near 0.01 too slowly.
+        trains outputs near 0.01 too slowly. Where the pair gives the units, see `PairResidual`, a factor to those.
     """
 
     module: torch.nn.Module
@@ -66,17 +67,9 @@ class Residual:
         def column(values: NDArray[np.float64]) -> torch.Tensor:
             return torch.as_tensor(values, dtype=base.dtype, device=base.device)[:, None, None]
 
-        module: Any = self.module
         start = (base - column(self.centre)) / column(self.spread)
         seen = (guide - column(self.guide_centre)) / column(self.guide_spread)
-        low = start[..., :: module.ratio, :: module.ratio]
-        keywords: dict[str, Any] = {"base": start}
-        if module.footprint().uses_grid:
-            # the same coordinates everywhere, so that training on crops carries over to any position in an image of any
-            # size
-            keywords["grid"] = tuple(torch.full((n,), 0.5).to(base) for n in base.shape[-2:])
-        moved: torch.Tensor = module(seen, low, **keywords)
-        return column(self.size) * (moved - start)
+        return column(self.size) * correction(self.module, seen, start)
 
     def on(self, guide: torch.Tensor, fused: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
         """Return bands `fused` ``(N, B, H, W)`` with the residual under `guide` added."""
@@ -91,6 +84,11 @@ class Residual:
         module = copy.deepcopy(self.module).requires_grad_(False).eval()
         module.to(device=device, dtype=dtype)
         return dataclasses.replace(self, module=module)
+
+    @property
+    def reach(self) -> int:
+        """HR pixels around a pixel that the network's inputs depend on."""
+        return 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +112,7 @@ class ResidualPredictor:
     """
 
     base: Predictor
-    residual: Residual
+    residual: Residual | PairResidual
     strength: float = 1.0
     adapter: GuideAdapter | None = None
     cube_scale: float = 1.0
@@ -132,7 +130,7 @@ class ResidualPredictor:
         module: Any = self.residual.module
         own, below = module.footprint(), self.base.footprint
         return Footprint(
-            halo=own.halo + below.halo,
+            halo=own.halo + self.residual.reach + below.halo,
             stride=math.lcm(own.stride, below.stride),
             multiple=math.lcm(own.multiple, below.multiple),
             window=own.window,
@@ -147,6 +145,23 @@ class ResidualPredictor:
         with nullcontext() if self.half is None else torch.autocast(base.device.type, self.half):
             fused = self.residual.on(seen[None] / self.guide_scale, base[None] / self.cube_scale, self.strength)[0]
         return fused.to(base.dtype) * self.cube_scale
+
+
+def correction(network: torch.nn.Module, guide: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:
+    """Return what `network` adds to `planes` ``(N, p, H, W)`` under `guide` ``(N, G, H, W)``.
+
+    H and W are multiples of its ratio.
+    """
+    import torch
+
+    module: Any = network
+    keywords: dict[str, Any] = {"base": planes}
+    if module.footprint().uses_grid:
+        # the same coordinates everywhere, so that training on crops carries over to any position in an image of any
+        # size
+        keywords["grid"] = tuple(torch.full((n,), 0.5).to(planes) for n in planes.shape[-2:])
+    moved: torch.Tensor = module(guide, planes[..., :: module.ratio, :: module.ratio], **keywords)
+    return moved - planes
 
 
 def start_at_zero(network: torch.nn.Module) -> None:

@@ -64,7 +64,8 @@ def train(
     validation
         Scenes to hold out for validation: their number, spread evenly over the names, or their names.
     start
-        Weights to start from instead of random ones: of the same network, bands and guide bands, at any ratio.
+        Weights to start from instead of random ones: of the same network, bands and guide bands, at any ratio, and
+        like the new ones for one ratio or for several.
     white
         Stored integer for reflectance 1 in files that do not state it.
     device
@@ -118,7 +119,7 @@ def train(
     def simulated(chosen: Sequence[Cube], both_scales: bool) -> Examples:
         return Examples.of(
             chosen,
-            options.ratio,
+            options.ratios or options.ratio,
             srf=srf,
             protocols=options.protocols,
             base=options.base,
@@ -127,6 +128,7 @@ def train(
             gain=options.gain or 1.0,
             folder=folder.bases,
             device=place,
+            measure=bool(options.ratios),
         )
 
     train_set = simulated(train_cubes, options.both_scales and options.base != "bicubic")
@@ -144,6 +146,8 @@ def train(
         kind="trained",
         network=options.model,
         base=options.base,
+        units="pair" if options.ratios else "training",
+        ratios=(float(min(options.ratios)), float(max(options.ratios))) if options.ratios else None,
         wavelengths=() if first.wavelengths is None else tuple(map(float, first.wavelengths)),
         response=tuple(tuple(map(float, row)) for row in as_srf(srf, first.wavelengths, first.bands).matrix),
         value_range=(0.0, 1.0),
@@ -166,7 +170,7 @@ def train(
             scores |= {"small_psnr": best.small_psnr, "small_base_psnr": trainer.small_base_psnr}
         steps = best.step + (0 if start is None else start.card.steps)
         complete = complete_card(replace(card, steps=steps, scores=scores), module, residual.numbers)
-        return Trained(residual, complete, f"{options.model} x{options.ratio}")
+        return Trained(residual, complete, f"{options.model} {options.at}")
 
     folder.check_space(trainer.size)
     run_to_the_end(trainer, options.steps, options.validate_every, save, progress, should_stop)

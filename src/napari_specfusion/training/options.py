@@ -16,7 +16,7 @@ __all__ = ["VALIDATION_SCENES", "TrainingOptions", "TrainingProgress", "rate_at"
 VALIDATION_SCENES = 2
 """Default number of scenes that are held out for validation."""
 
-LOSSES = ("l1", "l1+l2", "l1+sam")
+LOSSES = ("l1", "l1+l2", "l1+sam", "huber")
 RATE = 1e-3
 # largest seed that torch takes
 MOST_SEED = 2**63 - 1
@@ -34,13 +34,18 @@ class TrainingOptions:
         The network to train.
     ratio
         Guide pixels per cube pixel.
+    ratios
+        Guide pixels per cube pixel of several kinds of pairs, in place of `ratio`: the network then works in units that
+        each pair gives, and one serves them all. Its base must be ``"detail"`` or ``"subspace"``.
     base
         Method whose result the network corrects: ``"detail"``, ``"subspace"``, or ``"bicubic"`` as published.
     protocols
         Protocols that simulate the training pairs.
     loss
-        ``"l1"``; ``"l1+l2"``, which adds the squared error, so that the few pixels with large errors count more; or
-        ``"l1+sam"``, which adds the spectral angle.
+        ``"l1"``; ``"l1+l2"``, which adds the squared error, so that the few pixels with large errors count more;
+        ``"l1+sam"``, which adds the spectral angle; or ``"huber"``, which squares errors up to about twice the base's
+        and counts larger ones in proportion. Errors are in units of the base's: its mean error in each band or, with
+        `ratios`, its root mean square in each band of each pair.
     both_scales
         Also train on the pairs at reduced resolution, which make up a quarter of the crops. Ignored with base
         ``"bicubic"``.
@@ -51,7 +56,7 @@ class TrainingOptions:
     batch
         Crops in each step.
     patch
-        Side of a crop in pixels; a multiple of the ratio.
+        Side of a crop in pixels; a multiple of the ratio or, with `ratios`, of 4.
     rate
         Highest learning rate; it warms up, then falls along a cosine.
     seed
@@ -79,6 +84,7 @@ class TrainingOptions:
     validate_every: int = 250
     noise: tuple[float, float] | None = None
     gain: float | None = None
+    ratios: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("directions", "steps", "batch", "patch", "validate_every", "ratio"):
@@ -95,13 +101,29 @@ class TrainingOptions:
             numbers("noise", self.noise, (2,), ModelError)
         if not isinstance(self.protocols, tuple | list) or not all(isinstance(p, str) for p in self.protocols):
             raise ModelError(f"The protocols are {short(self.protocols)}; choose from {', '.join(PROTOCOLS)}.")
-        if self.patch % self.ratio:
+        if not isinstance(self.ratios, tuple | list):
+            raise ModelError(f"The ratios are {short(self.ratios)}; give a tuple of whole numbers, such as (4, 8).")
+        for ratio in self.ratios:
+            whole("A ratio", ratio, 2, error=ModelError)
+        if self.ratios and self.patch % 4:
+            raise ModelError(f"The patch is {self.patch} pixels; for several ratios it must be a multiple of 4.")
+        if self.ratios and self.base == "bicubic":
+            raise ModelError(
+                f"The base is {self.base!r} with several ratios; take detail or subspace, which calibrate the pair."
+            )
+        if not self.ratios and self.patch % self.ratio:
             raise ModelError(f"The patch is {self.patch} pixels; it must be a multiple of the ratio {self.ratio}.")
         unknown = set(self.protocols) - set(PROTOCOLS)
         if unknown or not self.protocols:
             raise ModelError(f"The protocols are {self.protocols}; choose from {', '.join(PROTOCOLS)}.")
         if not 0 < self.rate < 1:
             raise ModelError(f"The learning rate is {self.rate}; it must lie between 0 and 1.")
+
+    @property
+    def at(self) -> str:
+        """The ratios in words."""
+        low, high = (min(self.ratios), max(self.ratios)) if self.ratios else (self.ratio, self.ratio)
+        return f"x{low}" if low == high else f"x{low} to x{high}"
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step."""

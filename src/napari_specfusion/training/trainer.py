@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_specfusion.errors import ModelError
 from napari_specfusion.networks.registry import create_model
-from napari_specfusion.networks.residual import Residual, start_at_zero
+from napari_specfusion.networks.residual import Residual, correction, start_at_zero
 from napari_specfusion.quality.formulas import psnr, spectral_angle
 from napari_specfusion.training.loop import average, load_state, state_of
 from napari_specfusion.training.options import TrainingOptions, TrainingProgress
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Best", "Trainer"]
 
 AVERAGE = 0.999
+# error, in units of the base's, above which the loss "huber" counts in proportion
+BEND = 2.0
 ANGLE_WEIGHT = 0.1
 # crops that determine the network's spectral directions and ranges
 NUMBERS_CROPS = 256
@@ -72,6 +74,11 @@ class Trainer:
         self.residual, self.unit, self.power = _numbers(train_set.batch(rng, NUMBERS_CROPS, options.patch), options)
         if start is not None:
             numbers = start.residual
+            if (start.card.units == "pair") != bool(options.ratios):
+                raise ModelError(
+                    f"{start.name} works in units of the {start.card.units}; start a training "
+                    f"{'with one ratio' if options.ratios else 'with several ratios'} from it, or from random weights."
+                )
             if (len(numbers.basis), len(numbers.guide_centre)) != (len(self.unit), len(train_set.pairs[0].guide)):
                 raise ModelError(
                     f"{start.name} was trained for {len(numbers.basis)} bands and {len(numbers.guide_centre)} guide "
@@ -80,6 +87,9 @@ class Trainer:
                 )
             # the weights belong to these numbers; `unit`, the base's error, belongs to the ratio and stays
             self.residual = Residual(self.residual.module, **numbers.numbers)
+        if options.ratios:
+            self.residual = replace(self.residual, size=np.ones_like(self.residual.size))
+            self.train_set, self.val_set = (found.in_units(self.residual) for found in (train_set, val_set))
         self.network = self.new_network().to(device)
         start_at_zero(self.network)
         if start is not None:
@@ -103,8 +113,12 @@ class Trainer:
 
     def new_network(self) -> torch.nn.Module:
         """Return a new network of the kind being trained."""
-        numbers = self.residual
-        return create_model(self.options.model, len(numbers.size), len(numbers.guide_centre), self.options.ratio)
+        from napari_specfusion.networks.pair_units import PAIR_RATIO, images_beside
+
+        directions, guides = len(self.residual.size), len(self.residual.guide_centre)
+        if self.options.ratios:
+            return create_model(self.options.model, directions, images_beside(directions, guides), PAIR_RATIO)
+        return create_model(self.options.model, directions, guides, self.options.ratio)
 
     @property
     def size(self) -> int:
@@ -117,17 +131,30 @@ class Trainer:
 
         start = time.perf_counter()
         options = self.options
-        batch = self.train_set.batch(np.random.default_rng([options.seed, self.step]), options.batch, options.patch)
+        rng = np.random.default_rng([options.seed, self.step])
         for group in self.optimiser.param_groups:
             group["lr"] = options.rate_at(self.step)
-        with nullcontext() if self.half is None else torch.autocast(self.device.partition(":")[0], self.half):
-            fused = replace(self.residual, module=self.called).on(batch.guide, batch.base)
-        error = (fused.float() - batch.truth).abs() / self.unit
-        loss = error.mean()
+        unit: torch.Tensor
+        power: torch.Tensor | float
+        if options.ratios:
+            crops = self.train_set.unit_batch(rng, options.batch, options.patch)
+            count = crops.unit.shape[1]
+            with self._precision():
+                found = correction(self.called, crops.images[:, count:], crops.images[:, :count])
+            basis = crops.base.new_tensor(self.residual.basis)
+            fused = crops.base + torch.einsum("bp,npyx->nbyx", basis, found.float() * crops.unit)
+            base, truth, unit, power = crops.base, crops.truth, crops.error, crops.error.square()
+        else:
+            batch = self.train_set.batch(rng, options.batch, options.patch)
+            with self._precision():
+                fused = replace(self.residual, module=self.called).on(batch.guide, batch.base).float()
+            base, truth, unit, power = batch.base, batch.truth, self.unit, self.power
+        error = (fused - truth).abs() / unit
+        loss = ((error.square() + BEND**2).sqrt() - BEND if options.loss == "huber" else error).mean()
         if options.loss == "l1+l2":
-            loss = loss + (fused.float() - batch.truth).square().mean() / self.power
+            loss = loss + ((fused - truth).square() / power).mean()
         if options.loss == "l1+sam":
-            loss = loss + ANGLE_WEIGHT * _angle(fused.float(), batch.truth) / _angle(batch.base, batch.truth)
+            loss = loss + ANGLE_WEIGHT * _angle(fused, truth) / _angle(base, truth)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -136,6 +163,12 @@ class Trainer:
         average(self, AVERAGE)
         self._losses.append(loss.detach())
         self.seconds += time.perf_counter() - start
+
+    def _precision(self) -> AbstractContextManager[None]:
+        """Compute in half precision where that is safe, if the run does."""
+        import torch
+
+        return nullcontext() if self.half is None else torch.autocast(self.device.partition(":")[0], self.half)
 
     @property
     def loss(self) -> float:
@@ -175,9 +208,22 @@ class Trainer:
         """Return the moving average's mean PSNR and angle on some pairs."""
         import torch
 
-        residual = replace(self.residual, module=self.averaged.eval())
         with torch.inference_mode():
-            return _mean_score([(residual.on(e.guide[None], e.base[None])[0], e.truth) for e in pairs])
+            return _mean_score([(self._result(e), e.truth) for e in pairs])
+
+    def _result(self, pair: Example) -> torch.Tensor:
+        """Return the moving average's result ``(B, H, W)`` on a pair."""
+        from torch.nn import functional
+
+        module = self.averaged.eval()
+        if pair.units is None:
+            return replace(self.residual, module=module).on(pair.guide[None], pair.base[None])[0]
+        height, width = pair.truth.shape[1:]
+        # its sides must be multiples of 4
+        pad = (0, -width % 4, 0, -height % 4)
+        guide, base = (functional.pad(image[None], pad, mode="replicate") for image in (pair.guide, pair.base))
+        fused: torch.Tensor = pair.units.with_module(module).on(guide, base)[0, :, :height, :width]
+        return fused
 
     def progress(self) -> TrainingProgress:
         """Return the progress of the run."""
@@ -214,7 +260,9 @@ class Trainer:
 
         if state is None:
             return
-        load_state(self, state, setup)
+        # earlier releases trained for one ratio
+        facts = {"ratios": (), **state["facts"]}
+        load_state(self, {**state, "facts": facts}, setup)
         self._losses = [torch.tensor(loss) for loss in state["losses"]]
         best = state["best"]
         self.best = None if best is None else Best(score=best["grade"], **{k: best[k] for k in best if k != "grade"})

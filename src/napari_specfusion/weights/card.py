@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
-__all__ = ["BASES", "Kind", "ModelCard", "card_from_metadata", "card_to_metadata"]
+__all__ = ["BASES", "Kind", "ModelCard", "Units", "card_from_metadata", "card_to_metadata"]
 
 BASES = ("bicubic", "subspace", "detail")
 """Methods whose result a trained network may correct."""
 
 Kind = Literal["network", "trained", "fitted", "any sensor"]
+Units = Literal["training", "pair"]
 
 # The key of the header that holds the card.
 KEY = "specfusion.card"
@@ -45,6 +46,9 @@ class ModelCard:
         HR pixels per LR pixel.
     ratios
         Lowest and highest ratio of a network that was trained for several.
+    units
+        ``"training"`` for a network whose inputs and output are in units measured on its training scenes, ``"pair"``
+        for one in units that each pair gives, which serves several ratios.
     sizes
         Sizes of the network, such as its width.
     window
@@ -80,6 +84,7 @@ class ModelCard:
     directions: int = 0
     ratio: int | None = None
     ratios: tuple[float, float] | None = None
+    units: Units = "training"
     sizes: Mapping[str, int] = field(default_factory=dict)
     window: int | None = None
     base: str = ""
@@ -147,16 +152,21 @@ def _card(stored: Mapping[str, Any]) -> ModelCard:
         raise ValueError(f"base is {reprlib.repr(card.base)}, not one of {', '.join(BASES)}")
     if card.kind == "any sensor" and card.ratios is None:
         raise ValueError("the ratios of a network for any sensor are missing")
+    if card.units == "pair" and (card.kind != "trained" or card.ratios is None):
+        raise ValueError("units of the pair belong to a trained network with a range of ratios")
     bands = card.bands or len(card.wavelengths) or len(card.response[0] if card.response else ())
     if {len(row) for row in card.response} - {bands} or len(card.wavelengths) not in (0, bands):
         raise ValueError("bands, wavelengths and response differ in their number of bands")
     return card
 
 
-def _kind(name: str, value: Any) -> Kind:
-    if value not in get_args(Kind):
-        raise ValueError(f"{name} is {reprlib.repr(value)}, not one of {', '.join(get_args(Kind))}")
-    return cast("Kind", value)
+def _one_of(words: Sequence[str]) -> Callable[[str, Any], Any]:
+    def checked(name: str, value: Any) -> Any:
+        if value not in words:
+            raise ValueError(f"{name} is {reprlib.repr(value)}, not one of {', '.join(words)}")
+        return value
+
+    return checked
 
 
 def _text(name: str, value: Any) -> str:
@@ -215,13 +225,14 @@ def _values(check: Callable[[str, Any], Any]) -> Callable[[str, Any], dict[str, 
 
 
 CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
-    "kind": _kind,
+    "kind": _one_of(get_args(Kind)),
     "network": _text,
     "bands": _count,
     "guide_bands": _count,
     "directions": _count,
     "ratio": _optional_count,
     "ratios": _range,
+    "units": _one_of(get_args(Units)),
     "sizes": _values(_count),
     "window": _optional_count,
     "base": _text,

@@ -96,12 +96,13 @@ def complete_card(card: ModelCard, module: torch.nn.Module, numbers: Numbers) ->
     if card.kind == "any sensor":
         # its bands and its ratio are those of planes
         return replace(card, sizes=dict(network.sizes))
+    pair = card.units == "pair"
     return replace(
         card,
         bands=len(numbers["basis"]) if numbers else network.bands,
-        guide_bands=network.guide_bands,
+        guide_bands=numbers["guide_centre"].size if pair else network.guide_bands,
         directions=network.bands if numbers else 0,
-        ratio=network.ratio,
+        ratio=None if pair else network.ratio,
         sizes=dict(network.sizes),
         window=network.footprint().window,
     )
@@ -280,6 +281,9 @@ def _closest(names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> str
 def _all_sizes(read: Mapping[str, int], card: ModelCard) -> dict[str, int]:
     """Return the sizes from the tensors and, where they do not show them, from the card."""
     inputs = {"bands": card.bands if card.kind == "network" else card.directions, "guide_bands": card.guide_bands}
+    if card.units == "pair":
+        # the tensors show the images that it gets for a guide of so many bands, see `_check`
+        del inputs["guide_bands"]
     stated = {**card.sizes, **{key: value for key, value in inputs.items() if value}}
     for key, value in stated.items():
         if read.get(key, value) != value:
@@ -297,6 +301,15 @@ def _check(complete: ModelCard, stated: ModelCard, module: Any, numbers: Numbers
             raise ValueError(f"the network takes {taken} images and returns {module.bands}, not {CHANNELS} and 1")
     if not numbers:
         return
+    if stated.units == "pair":
+        from napari_specfusion.networks.pair_units import images_beside
+
+        wants = images_beside(complete.directions, complete.guide_bands)
+        if module.guide_bands != wants or stated.guide_bands not in (0, complete.guide_bands):
+            raise ValueError(
+                f"the network takes {module.guide_bands} images beside the planes, {complete.directions} directions "
+                f"and {complete.guide_bands} guide bands make {wants}"
+            )
     basis, others = numbers["basis"], [name for name in NUMBERS if name != "basis"]
     wanted = {name: (complete.guide_bands if name.startswith("guide") else complete.directions,) for name in others}
     if basis.ndim != 2 or basis.shape[1] != complete.directions:

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +50,9 @@ class Trained:
     adapt
         Whether to map a guide of another camera to the camera of the weights. False refuses a guide with another number
         of bands.
+
+    A network works in units measured on its training scenes and at one ratio, or, if its card says so, in units that
+    each pair gives and at a range of ratios (see `networks.pair_units`).
     """
 
     residual: Residual
@@ -62,13 +64,25 @@ class Trained:
 
     def __repr__(self) -> str:
         card = self.card
-        return f"Trained({self.name!r}: {card.network} on {card.base}, {card.bands} bands, ratio {self.ratio})"
+        return f"Trained({self.name!r}: {card.network} on {card.base}, {card.bands} bands, ratio {self._ratios})"
 
     @property
     def ratio(self) -> int:
-        """HR pixels per LR pixel."""
+        """HR pixels per LR pixel that the network is built for; it serves `ratios`."""
         module: Any = self.residual.module
         return int(module.ratio)
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """Lowest and highest ratio that the weights were trained for."""
+        if self.card.units == "pair" and self.card.ratios is not None:
+            return self.card.ratios
+        return float(self.ratio), float(self.ratio)
+
+    @property
+    def _ratios(self) -> str:
+        low, high = self.ratios
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
     def at(self, ratio: int) -> Trained:
         """Return the same weights for scenes of another ratio, which they were not trained for.
@@ -80,15 +94,18 @@ class Trained:
         """
         from napari_specfusion.networks.inputs import check_ratio
 
-        if ratio == self.ratio:
+        low, high = self.ratios
+        if low <= ratio <= high:
             return self
         check_ratio(self.name, ratio)
+        name = f"{self.name} at x{ratio}"
+        if self.card.units == "pair":
+            wider = dataclasses.replace(self.card, ratios=(min(low, ratio), max(high, ratio)))
+            return dataclasses.replace(self, card=wider, name=name)
         # a shallow copy: the parameters are shared, the ratio is not
         module: Any = copy.copy(self.residual.module)
         module.ratio = ratio
-        return dataclasses.replace(
-            self, residual=dataclasses.replace(self.residual, module=module), name=f"{self.name} at x{ratio}"
-        )
+        return dataclasses.replace(self, residual=dataclasses.replace(self.residual, module=module), name=name)
 
     def misfit(self, scene: Scene) -> str:
         """Return why the weights do not fit the cube of `scene`, or an empty string."""
@@ -98,9 +115,10 @@ class Trained:
                 f"The cube has {scene.hsi.bands} bands, {self.name} was trained for {bands}; choose weights for "
                 "this sensor, or fit a network to the scene."
             )
-        if Fraction(self.ratio) != scene.factor:
+        low, high = self.ratios
+        if not low <= scene.factor <= high:
             return (
-                f"The ratio is {float(scene.factor):g}, {self.name} was trained for {self.ratio}; choose weights for "
+                f"The ratio is {float(scene.factor):g}, {self.name} was trained for {self._ratios}; choose weights for "
                 "this ratio, or fit a network to the scene."
             )
         centres, trained = scene.hsi.wavelengths, np.array(self.card.wavelengths)
@@ -118,7 +136,7 @@ class Trained:
     def prepare(
         self, calibrated: CalibratedScene, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> ResidualPredictor:
-        """Prepare the base, and map the guide if it comes from another camera.
+        """Prepare the base, map the guide if it comes from another camera, and measure the pair if that gives units.
 
         Raises
         ------
@@ -128,6 +146,10 @@ class Trained:
         """
         import torch
 
+        from napari_specfusion.networks.pair_detail import PairDetail
+        from napari_specfusion.networks.pair_units import PairResidual
+        from napari_specfusion.networks.planes import PlaneView
+
         reason = self.misfit(calibrated.stated)
         if reason:
             raise ModelError(reason)
@@ -136,12 +158,22 @@ class Trained:
         base = METHODS[self.card.base].prepare(calibrated, device=device, dtype=kind)
         adapter = self._adapter(calibrated)
         cube_scale, guide_scale = value_scales(calibrated.scene)
+        if adapter is not None:
+            guide_scale = cube_scale
+        if self.card.units == "pair":
+            detail = PairDetail.of(calibrated)
+            if adapter is not None:
+                detail = detail.seen_by(adapter)
+            view = PlaneView.along(detail, self.residual.basis)
+            pair = PairResidual(self.residual, view, cube_scale, guide_scale)
+            return ResidualPredictor(base, pair.placed(device, kind), self.card.strength, adapter, half=half)
         return ResidualPredictor(
             base,
             self.residual.placed(device, kind),
-            adapter=adapter,
+            self.card.strength,
+            adapter,
             cube_scale=cube_scale,
-            guide_scale=guide_scale if adapter is None else cube_scale,
+            guide_scale=guide_scale,
             half=half,
         )
 
