@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +20,13 @@ from napari_specfusion.bench.candidates import (
 from napari_specfusion.errors import CheckpointError, ModelError
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.networks.pair_units import PAIR_RATIO, images_beside
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import Residual
 from napari_specfusion.weights.card import ModelCard
 from napari_specfusion.weights.files import write_weights
 from napari_specfusion.weights.fitted import Fitted
-from napari_specfusion.weights.shipped import list_weights, shipped_card
+from napari_specfusion.weights.shipped import list_weights, shipped_weights
 from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
@@ -52,7 +54,11 @@ def trained(path: Path, ratio: int = 4, bands: int = 31) -> Path:
 def test_every_method_and_every_weight_file_that_fits(pairs: dict[int, Scene]) -> None:
     table = contenders(None, [], pairs)
     for ratio, found in table.items():
-        fitting = [name for name in list_weights() if name == "lso-any" or shipped_card(name).ratio == ratio]
+        fitting = [
+            name
+            for name in list_weights()
+            if shipped_weights(name).ratios[0] <= ratio <= shipped_weights(name).ratios[1]
+        ]
         assert [contender.name for contender in found] == [*METHODS, *fitting]
 
 
@@ -106,6 +112,30 @@ def test_one_pair_has_the_weights_that_fit_it(pairs: dict[int, Scene], tmp_path:
         ("four", 4, None),
         ("lso-s", 4, 0.5),
     ]
+
+
+def test_weights_for_several_ratios_run_at_each(pairs: dict[int, Scene], tmp_path: Path) -> None:
+    network = create_model("lso-s", 6, images_beside(6, 3), PAIR_RATIO)
+    paired = dataclasses.replace(residual(), module=network)
+    card = ModelCard(network="lso-s", base="subspace", units="pair", ratios=(4.0, 8.0))
+    path = tmp_path / "paired.safetensors"
+    Trained(paired, card, "x").save(path)
+    table = contenders(["glp"], [path], pairs, cross=(8, 16))
+    assert {ratio: [(c.name, c.made_for) for c in found[1:]] for ratio, found in table.items()} == {
+        4: [("paired", 4)],
+        8: [("paired", 8)],
+        16: [],
+    }
+    weights = open_weights(["glp"], [path])
+    assert [len(fitting_contenders(["glp"], weights, pairs[ratio])) for ratio in (4, 8, 16)] == [2, 2, 1]
+    with pytest.raises(ModelError, match=r"paired was made for ratio 4 to 8, .* at 16; add --ratio 4"):
+        contenders(["glp"], [path], {16: pairs[16]})
+    assert open_model(str(path), 8).ratios == (4, 8)
+    cost = network_cost(table[4][1].model)
+    assert cost is not None
+    assert cost.parameters == sum(p.numel() for p in network.parameters())
+    plain = network_cost(Trained(residual(), ModelCard(network="lso-s", base="subspace"), "x"))
+    assert plain is not None and plain.operations < cost.operations < 2 * plain.operations
 
 
 def test_files_of_one_name_are_told_apart(pairs: dict[int, Scene], tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def test_trained_weights_say_what_they_need(name: str) -> None:
     (info,) = (info for info in list_methods() if info.name == name)
     weights = shipped_weights(name)
     if isinstance(weights, Trained):
-        assert info.needs == f"31 bands, 400-700 nm; ratio {weights.ratio}"
+        low, high = weights.ratios
+        ratio = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        assert info.needs == f"31 bands, 400-700 nm; ratio {ratio}"
     else:
         assert info.needs == "ratio 2 to 16"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.networks.residual import Residual
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.simulation.pair import PROTOCOLS, simulate
 from napari_specfusion.training.bases import Bases
@@ -111,3 +113,45 @@ def test_brightness_changes_from_crop_to_crop(reference: Cube) -> None:
     assert 1.1 < max(gains) <= 1.5
     for a, b in zip(one, other, strict=True):
         torch.testing.assert_close(a * torch.tensor(gains)[:, None, None, None], b)
+
+
+def test_crops_in_units_of_the_pair_show_the_inputs_of_the_whole(reference: Cube) -> None:
+    small = reference.crop(slice(0, 64), slice(0, 64))
+    examples = Examples.of([small], (2, 4), base="subspace", protocols=("lso",), measure=True)
+    assert len(examples.pairs) == 2
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((31, 4)))[0]
+    numbers = {"centre": np.zeros(4), "spread": np.ones(4), "size": np.ones(4)}
+    residual = Residual(None, basis, guide_centre=np.zeros(3), guide_spread=np.ones(3), **numbers)  # type: ignore[arg-type]
+    ready = examples.in_units(residual)
+    crops = ready.unit_batch(np.random.default_rng(1), 40, 16)
+    turned = torch.as_tensor(basis, dtype=torch.float32)
+    # the third kind of images are plain values of the planes
+    torch.testing.assert_close(crops.images[:, 8:12], torch.einsum("bp,nbyx->npyx", turned, crops.base))
+    matched = 0
+    for pair in ready.pairs:
+        assert pair.units is not None
+        whole = pair.units.inputs(pair.guide, torch.einsum("bp,byx->pyx", turned, pair.base))
+        for images, truth, unit in zip(crops.images, crops.truth, crops.unit, strict=True):
+            for y, x in np.argwhere(np.abs(pair.truth[0, :49, :49].numpy() - float(truth[0, 0, 0])) < 1e-9):
+                area = (slice(y, y + 16), slice(x, x + 16))
+                if torch.equal(pair.truth[:, *area], truth) and np.allclose(unit[:, 0, 0], pair.units.unit, rtol=1e-5):
+                    torch.testing.assert_close(images, whole[:, *area], atol=1e-4, rtol=1e-4)
+                    matched += 1
+    assert matched
+
+
+def test_gain_changes_plain_values_alone(reference: Cube) -> None:
+    small = reference.crop(slice(0, 64), slice(0, 64))
+    examples = Examples.of([small], 4, base="subspace", protocols=("lso",), measure=True)
+    numbers = {"centre": np.zeros(4), "spread": np.ones(4), "size": np.ones(4)}
+    residual = Residual(None, np.eye(31, 4), guide_centre=np.zeros(3), guide_spread=np.ones(3), **numbers)  # type: ignore[arg-type]
+    ready = examples.in_units(residual)
+    plain, brighter = (
+        dataclasses.replace(ready, gain=gain).unit_batch(np.random.default_rng(1), 1, 64) for gain in (1.0, 2.0)
+    )
+    for one, other in ((plain.images[:, :8], brighter.images[:, :8]), (plain.truth, brighter.truth)):
+        torch.testing.assert_close(one, other)
+    factor = brighter.images[:, 8:12].norm() / plain.images[:, 8:12].norm()
+    assert 0.5 <= float(factor) <= 2
+    assert abs(float(factor) - 1) > 0.01
+    torch.testing.assert_close(brighter.images[:, 8:12], factor * plain.images[:, 8:12])

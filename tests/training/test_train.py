@@ -20,6 +20,7 @@ from napari_specfusion.quality.metrics import evaluate
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.training import TrainingOptions, TrainingProgress, train
 from napari_specfusion.training import trainer as trainer_module
+from napari_specfusion.training.bases import Bases
 from napari_specfusion.training.options import FINAL_RATE, LOSSES
 from napari_specfusion.weights.load import load_weights
 
@@ -244,6 +245,9 @@ def test_scenes_for_validation_must_be_some(scenes: list[Cube], tmp_path: Path, 
         {"rate": 0.0},
         {"batch": -1},
         {"gain": 0.5},
+        {"ratios": (4, 8), "patch": 18},
+        {"ratios": (1, 4)},
+        {"ratios": (4, 8), "base": "bicubic"},
     ],
 )
 def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
@@ -256,7 +260,7 @@ def test_every_loss_is_relative_to_the_base(scenes: list[Cube], tmp_path: Path, 
     train(scenes, tmp_path, dataclasses.replace(SHORT, loss=loss, steps=2), validation=1)
     (row,) = csv.DictReader((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines())
     # an untrained network leaves the base: 1, and 1 or 0.1 for what is added
-    expected = {"l1": 1.0, "l1+l2": 2.0, "l1+sam": 1.1}[loss]
+    expected = {"l1": 1.0, "l1+l2": 2.0, "l1+sam": 1.1, "huber": 0.4}[loss]
     assert float(row["loss"]) == pytest.approx(expected, rel=0.4)
 
 
@@ -303,3 +307,75 @@ def test_every_network_can_be_trained(scenes: list[Cube], tmp_path: Path, model:
     trained = train([cube.crop(slice(0, 32), slice(0, 32)) for cube in scenes], tmp_path, options, validation=1)
     assert trained.card.network == model
     assert load_weights(tmp_path / "weights.safetensors").card == trained.card
+
+
+SEVERAL = dataclasses.replace(
+    SHORT, ratios=(2, 4), base="subspace", patch=12, noise=(35.0, 40.0), gain=1.5, loss="huber", steps=4
+)
+
+
+@pytest.fixture(scope="module")
+def run_of_several(scenes: list[Cube], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
+    folder = tmp_path_factory.mktemp("several")
+    return folder, train(scenes[:2], folder, SEVERAL, validation=1)
+
+
+def test_one_network_for_several_ratios(run_of_several: tuple[Path, Trained], scenes: list[Cube]) -> None:
+    folder, trained = run_of_several
+    assert (trained.card.units, trained.ratios, trained.name) == ("pair", (2, 4), "lso-s x2 to x4")
+    assert_same(load_weights(folder / "weights.safetensors"), trained)
+    np.testing.assert_array_equal(trained.residual.size, np.ones(12))
+    assert trained.card.scores["psnr"] == pytest.approx(trained.card.scores["base_psnr"], abs=0.5)
+    for ratio in (2, 3, 4):
+        fused, base = (fuse(sample_scene(48, ratio), model=model).read() for model in (trained, "subspace"))
+        assert 0 < np.abs(fused - base).max() < 0.5
+
+
+def test_several_ratios_stopped_end_with_the_same_weights(
+    run_of_several: tuple[Path, Trained], scenes: list[Cube], tmp_path: Path
+) -> None:
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 3
+
+    with pytest.raises(Cancelled, match="after 3 steps"):
+        train(scenes[:2], tmp_path, SEVERAL, validation=1, should_stop=stop)
+    assert_same(train(scenes[:2], tmp_path, SEVERAL, validation=1), run_of_several[1])
+
+
+def test_weights_of_several_ratios_begin_only_their_like(
+    run: tuple[Path, Trained], run_of_several: tuple[Path, Trained], scenes: list[Cube], tmp_path: Path
+) -> None:
+    begun = dataclasses.replace(
+        SEVERAL, ratios=(4,), noise=None, steps=1, validate_every=1, rate=1e-9, both_scales=False
+    )
+    again = train(scenes[:2], tmp_path / "again", begun, validation=1, start=run_of_several[1])
+    assert again.ratios == (4, 4)
+    for a, b in zip(weights_of(again), weights_of(run_of_several[1]), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+    with pytest.raises(ModelError, match="works in units of the training; start"):
+        train(scenes[:2], tmp_path / "one", begun, validation=1, start=run[1])
+    with pytest.raises(ModelError, match="works in units of the pair; start"):
+        train(scenes[:2], tmp_path / "two", SHORT, validation=1, start=run_of_several[1])
+
+
+def test_a_run_of_an_earlier_release_goes_on(run: tuple[Path, Trained], scenes: list[Cube], tmp_path: Path) -> None:
+    folder = shutil.copytree(run[0], tmp_path / "copy")
+    state = torch.load(folder / "state.pt", weights_only=True)
+    del state["facts"]["ratios"]
+    torch.save(state, folder / "state.pt")
+    assert_same(train(scenes, folder, SHORT, validation=1), run[1])
+
+
+def test_it_learns_in_units_of_the_pair(scenes: list[Cube], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a base that leaves much to correct
+    of = Bases.of
+    monkeypatch.setattr(Bases, "of", lambda _, scene: of(Bases("bicubic"), scene))
+    options = dataclasses.replace(
+        SHORT, ratios=(4,), steps=60, validate_every=60, batch=4, patch=16, loss="huber", rate=3e-3, both_scales=False
+    )
+    trained = train(scenes, tmp_path, options, validation=1)
+    assert trained.card.scores["psnr"] > trained.card.scores["base_psnr"] + 0.3

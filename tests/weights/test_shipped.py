@@ -25,6 +25,7 @@ def test_every_file_opens_and_tells_its_story(name: str) -> None:
     else:
         assert told.kind == "trained"
         assert told.scores["psnr"] > told.scores["base_psnr"]
+        assert (told.units == "pair") == (told.ratio is None)
         assert told.wavelengths
         assert len(told.response) == len(weights.residual.guide_centre)
         module = weights.residual.module
@@ -44,7 +45,8 @@ def test_weights_are_offered_where_bands_wavelengths_and_ratio_fit() -> None:
     scene = sample_scene(64, 4)
     fitting = weights_for(scene)
     universal = [n for n in list_weights() if isinstance(shipped_weights(n), AnySensor)]
-    assert [w.name for w in fitting] == [n for n in list_weights() if n in universal or shipped_card(n).ratio == 4]
+    ratios = {name: shipped_weights(name).ratios for name in list_weights()}
+    assert [w.name for w in fitting] == [name for name, (low, high) in ratios.items() if low <= 4 <= high]
     assert scene.hsi.wavelengths is not None
     for other in (
         scene.replace(hsi=scene.hsi.replace(wavelengths=None)),

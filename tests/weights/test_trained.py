@@ -11,13 +11,14 @@ import torch
 
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.errors import ModelError
+from napari_specfusion.errors import CheckpointError, ModelError
 from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.networks.pair_units import PAIR_RATIO, images_beside
 from napari_specfusion.networks.registry import NETWORKS, create_model
 from napari_specfusion.networks.residual import Residual
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.weights.card import ModelCard
-from napari_specfusion.weights.files import complete_card
+from napari_specfusion.weights.files import complete_card, read_card, write_weights
 from napari_specfusion.weights.load import load_weights
 from napari_specfusion.weights.trained import Trained
 
@@ -65,6 +66,17 @@ def made(scene: Scene, model: str = "lso-s", base: str = "subspace", p: int = 6)
 @pytest.fixture(scope="module")
 def trained(scene: Scene) -> Trained:
     return made(scene)
+
+
+@pytest.fixture(scope="module")
+def paired(trained: Trained) -> Trained:
+    """Weights in units of the pair, for ratios 4 to 8."""
+    torch.manual_seed(1)
+    p = len(trained.residual.size)
+    network = create_model("lso-s", p, images_beside(p, 3), PAIR_RATIO, width=8, heads=2, features=8).eval()
+    residual = dataclasses.replace(trained.residual, module=network, size=np.ones(p))
+    card = dataclasses.replace(trained.card, units="pair", ratios=(4.0, 8.0))
+    return Trained(residual, complete_card(card, network, residual.numbers), "paired")
 
 
 @pytest.mark.parametrize("model", NETWORKS)
@@ -175,3 +187,96 @@ def test_the_guide_of_the_trained_camera_is_left_alone_and_another_one_is_brough
     same, seen = (fuse(s, model=trained).read() for s in (scene, other))
     base, moved = (fuse(s, model="subspace").read() for s in (scene, other))
     np.testing.assert_allclose(seen - moved, same - base, atol=0.1 * np.abs(same - base).max())
+
+
+@pytest.mark.parametrize("ratio", [4, 8])
+@pytest.mark.parametrize("guide", ["rgb", "pan"])
+def test_units_of_the_pair_in_tiles_agree_with_the_whole_image(paired: Trained, ratio: int, guide: str) -> None:
+    pair = sample_scene(128, ratio, guide=guide)
+    whole, tiled = (fuse(pair, model=paired, tile=tile, precision="float64").read() for tile in (None, 32))
+    assert 1e-4 < np.abs(whole - fuse(pair, model="subspace").read()).max() < 1
+    np.testing.assert_allclose(tiled, whole, atol=1e-10, rtol=0)
+
+
+def test_units_of_the_pair_do_not_change_with_those_of_the_values(scene: Scene, paired: Trained) -> None:
+    bright = scene.replace(
+        hsi=scene.hsi.replace(data=scene.hsi.data * 10000), guide=scene.guide.replace(data=scene.guide.data * 10000)
+    )
+    one, other = (
+        fuse(s, model=paired, tile=None).read() - fuse(s, model="subspace", tile=None).read() for s in (scene, bright)
+    )
+    level = float(np.quantile(bright.hsi.read(), 0.999))
+    assert level > 1000
+    # plain values are divided by their own bright level here, and left alone there
+    assert 0.2 < np.abs(other).max() / 10000 / np.abs(one).max() < 5
+
+
+def test_units_of_the_pair_and_half_precision(scene: Scene, paired: Trained) -> None:
+    single, half, base = (
+        fuse(scene, model=model, precision=precision).read()
+        for model, precision in ((paired, "float32"), (paired, "bfloat16"), ("subspace", "float32"))
+    )
+    assert np.sqrt(np.mean((half - single) ** 2)) < 0.1 * np.sqrt(np.mean((single - base) ** 2))
+
+
+def test_missing_pixels_go_through_the_base(scene: Scene, paired: Trained) -> None:
+    values = scene.hsi.read().copy()
+    values[:, 4, 5] = np.nan
+    holed = scene.replace(hsi=scene.hsi.replace(data=values))
+    fused, base = (fuse(holed, model=model).read() for model in (paired, "subspace"))
+    np.testing.assert_array_equal(np.isnan(fused), np.isnan(base))
+    assert np.nanmax(np.abs(fused - base)) < 1
+
+
+def test_units_of_the_pair_saved_and_loaded(scene: Scene, paired: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "paired.safetensors"
+    paired.save(path)
+    loaded = load_weights(path)
+    assert isinstance(loaded, Trained)
+    assert loaded.card == paired.card
+    assert read_card(path) == paired.card
+    assert (loaded.card.units, loaded.ratios, loaded.card.ratio, loaded.card.guide_bands) == ("pair", (4, 8), None, 3)
+    np.testing.assert_array_equal(fuse(scene, model=loaded).read(), fuse(scene, model=paired).read())
+
+
+def test_units_of_the_pair_serve_a_range_of_ratios(paired: Trained) -> None:
+    assert "ratio 4 to 8" in repr(paired)
+    assert not any(paired.misfit(sample_scene(96, ratio)) for ratio in (4, 6, 8))
+    with pytest.raises(ModelError, match="ratio is 3, paired was trained for 4 to 8"):
+        paired.prepare(CalibratedScene(sample_scene(96, 3)))
+    assert paired.at(6) is paired
+    wider = paired.at(3)
+    assert (wider.name, wider.ratios) == ("paired at x3", (3, 8))
+    assert fuse(sample_scene(96, 3), model=wider).shape == (BANDS, 96, 96)
+
+
+def test_a_range_of_ratios_needs_units_of_the_pair(trained: Trained) -> None:
+    ranged = dataclasses.replace(trained, card=dataclasses.replace(trained.card, ratios=(2.0, 16.0)))
+    assert ranged.ratios == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ratios": None}, "range of ratios"),
+        ({"kind": "fitted"}, "trained network"),
+        ({"units": "metres"}, "units is 'metres'"),
+        ({"units": "training"}, "contradicts itself|fit together"),
+    ],
+)
+def test_files_that_contradict_their_units_are_refused(
+    paired: Trained, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "odd.safetensors"
+    card = dataclasses.replace(paired.card, **change)
+    write_weights(path, paired.residual.module, card, paired.residual.numbers)
+    with pytest.raises(CheckpointError, match=message):
+        load_weights(path)
+
+
+def test_a_network_of_other_images_is_refused(paired: Trained, tmp_path: Path) -> None:
+    numbers = {**paired.residual.numbers, "guide_centre": np.zeros(4), "guide_spread": np.ones(4)}
+    card = dataclasses.replace(paired.card, response=())
+    write_weights(tmp_path / "odd.safetensors", paired.residual.module, card, numbers)
+    with pytest.raises(CheckpointError, match="6 directions and 4 guide bands make 27"):
+        load_weights(tmp_path / "odd.safetensors")

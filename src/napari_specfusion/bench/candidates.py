@@ -129,20 +129,22 @@ def contenders(
                 if not model.misfit(pair):
                     table[ratio].append(Contender(name, model, source, ratio))
             continue
-        made_for = _ratio_of(model)
-        wanted = [r for r in pairs if r == made_for or (r in cross and _crosses(model))]
+        wanted = [r for r in pairs if _serves(model, r) or (r in cross and _crosses(model))]
         if wanted:
             reason = _misfit(name, model, pairs[wanted[0]])
         else:
+            low, high = _ratios_of(model)
+            made_for = f"{low:g}" if low == high else f"{low:g} to {high:g}"
             reason = (
                 f"{name} was made for ratio {made_for}, the benchmark runs at {', '.join(map(str, pairs))}; "
-                f"add --ratio {made_for}, or leave it out."
+                f"add --ratio {low:g}, or leave it out."
             )
         if reason and (names is not None or name not in list_weights()):
             raise ModelError(reason)
         if not reason:
             for ratio in wanted:
-                table[ratio].append(Contender(name, _at(model, ratio), source, made_for))
+                made = ratio if _serves(model, ratio) else _ratio_of(model)
+                table[ratio].append(Contender(name, _at(model, ratio), source, made))
     if FITTED in chosen:
         for ratio, found in table.items():
             found.append(Contender(FITTED, FITTED, "", ratio, minutes))
@@ -214,13 +216,18 @@ def network_cost(model: Any) -> NetworkCost | None:
     step = lcm(16, module.ratio)
     side = -(-SMALLEST_SIDE // step) * step
     guide = torch.zeros(1, module.guide_bands, side, side)
+    in_pair_units = isinstance(model, Trained) and model.card.units == "pair"
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        if residual is None:
+        if residual is None or in_pair_units:
             module(guide, torch.zeros(1, module.bands, side // module.ratio, side // module.ratio))
         else:
             residual.on(guide, torch.zeros(1, len(residual.basis), side, side))
-    parameters = sum(values.numel() for values in module.parameters())
-    return NetworkCost(parameters, counter.get_total_flops() / 2 / side**2)
+    operations = counter.get_total_flops() / 2 / side**2
+    if in_pair_units:
+        # its inputs need a scene: to the directions and back, and their regression on the guide
+        bands, directions = residual.basis.shape
+        operations += directions * (2 * bands + len(residual.guide_centre))
+    return NetworkCost(sum(values.numel() for values in module.parameters()), operations)
 
 
 def _plane_cost(model: AnySensor) -> NetworkCost:
@@ -251,7 +258,19 @@ def _module_of(model: Any) -> Any:
 
 def _takes(model: Any, ratio: int) -> bool:
     """Whether weights were trained for a ratio; those for any sensor say so themselves, see `_misfit`."""
-    return isinstance(model, AnySensor) or _ratio_of(model) == ratio
+    return isinstance(model, AnySensor) or _serves(model, ratio)
+
+
+def _ratios_of(model: Any) -> tuple[float, float]:
+    """Return the lowest and the highest ratio that weights were trained for."""
+    if isinstance(model, Trained):
+        return model.ratios
+    return float(_ratio_of(model)), float(_ratio_of(model))
+
+
+def _serves(model: Any, ratio: int) -> bool:
+    low, high = _ratios_of(model)
+    return low <= ratio <= high
 
 
 def _ratio_of(model: Any) -> int:
@@ -259,8 +278,8 @@ def _ratio_of(model: Any) -> int:
 
 
 def _crosses(model: Any) -> bool:
-    """Whether weights may run at another ratio; weights fitted on one scene may not."""
-    return _ratio_of(model) == CROSS_FROM and not isinstance(model, Fitted)
+    """Whether weights may run at another ratio; those fitted on one scene or trained for several may not."""
+    return _ratios_of(model) == (CROSS_FROM, CROSS_FROM) and not isinstance(model, Fitted)
 
 
 def _at(model: Any, ratio: int) -> Any:
