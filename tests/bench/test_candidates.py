@@ -54,11 +54,8 @@ def trained(path: Path, ratio: int = 4, bands: int = 31) -> Path:
 def test_every_method_and_every_weight_file_that_fits(pairs: dict[int, Scene]) -> None:
     table = contenders(None, [], pairs)
     for ratio, found in table.items():
-        fitting = [
-            name
-            for name in list_weights()
-            if shipped_weights(name).ratios[0] <= ratio <= shipped_weights(name).ratios[1]
-        ]
+        ratios = {name: shipped_weights(name).ratios for name in list_weights()}
+        fitting = [name for name, (low, high) in ratios.items() if low <= ratio <= high]
         assert [contender.name for contender in found] == [*METHODS, *fitting]
 
 

@@ -222,6 +222,25 @@ def test_asking_for_help_loads_neither_torch_nor_qt(command: str) -> None:
     )
 
 
+def test_train_for_several_ratios_writes_weights_that_fuse_takes(
+    pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, run = tmp_path / "cubes", tmp_path / "run"
+    folder.mkdir()
+    reference = sample_scene(SIZE, RATIO).reference
+    assert reference is not None
+    for name in ("one", "other"):
+        reference.save(folder / f"{name}.tif")
+    command = ["train", "--data", str(folder), "--validation", "other", "--out", str(run), "--base", "subspace"]
+    command += ["--ratios", "2", "4", "--protocol", "lso", "--one-scale", "--loss", "huber"]
+    assert main([*command, "--steps", "1", "--patch", "16", "--batch", "1"]) == 0
+    assert "on the validation scenes after 1 steps; subspace alone" in capsys.readouterr().out
+    weights = str(run / "weights.safetensors")
+    out = str(tmp_path / "fused.zarr")
+    assert main(["fuse", pair["cube"], pair["guide"], "--model", weights, "--ratio", "4", "--out", out]) == 0
+    assert open_cube(out).shape == (31, SIZE, SIZE)
+
+
 def test_train_any_writes_weights_that_fuse_takes(
     pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -223,7 +223,7 @@ def network_cost(model: Any) -> NetworkCost | None:
         else:
             residual.on(guide, torch.zeros(1, len(residual.basis), side, side))
     operations = counter.get_total_flops() / 2 / side**2
-    if in_pair_units:
+    if residual is not None and in_pair_units:
         # its inputs need a scene: to the directions and back, and their regression on the guide
         bands, directions = residual.basis.shape
         operations += directions * (2 * bands + len(residual.guide_centre))
