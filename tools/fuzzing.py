@@ -6,6 +6,7 @@ The two fuzzers beside this file say what a case is: `fuzz_files.py` and `fuzz_c
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -29,7 +30,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 __all__ = ["Case", "Limits", "causes", "main", "verdict_of", "watched"]
 
 ADDRESS_SPACE = 16 << 30
-STARTING_SECONDS = 300.0
+STARTING_SECONDS, STUCK = 300.0, "stuck.txt"
 FINE = ("opened", "refused", "answered")
 
 
@@ -135,7 +136,9 @@ def verdict_of(
 # --- the process that runs them ------------------------------------------------------------
 
 
-def work(start: Any, folder: Path, kinds: Sequence[str], cases: Sequence[Case], state: Any, results: Any) -> None:
+def work(
+    start: Any, folder: Path, kinds: Sequence[str], cases: Sequence[Case], hang: float, state: Any, results: Any
+) -> None:
     """Run cases one after the other; `state` holds the index of the one under way and when it began."""
     warnings.simplefilter("ignore")
     if sys.platform == "linux":  # others have no such limit, or do not keep to it
@@ -147,9 +150,12 @@ def work(start: Any, folder: Path, kinds: Sequence[str], cases: Sequence[Case], 
     logging.disable(logging.CRITICAL)
     os.close(2)
     os.open(os.devnull, os.O_WRONLY)  # what C libraries say of damaged files
+    stuck = (folder / STUCK).open("w", encoding="utf-8")
     for index, case in enumerate(cases):
         state[0], state[1] = index, time.monotonic()
+        faulthandler.dump_traceback_later(0.8 * hang, file=stuck)
         results.put((index, *attempt(case)))
+    faulthandler.cancel_dump_traceback_later()
     state[0] = len(cases)
 
 
@@ -161,11 +167,19 @@ class _Batch:
     lost: str = ""
 
 
+def _stuck(folder: Path) -> str:
+    """Return where a process hangs, as far as it has told."""
+    with suppress(OSError):
+        lines = (folder / STUCK).read_text(encoding="utf-8", errors="replace").splitlines()
+        return " < ".join(line.strip().rpartition("site-packages/")[2] for line in lines if "File" in line)[:600]
+    return ""
+
+
 def _batch(start: Any, folder: Path, cases: Sequence[Case], limits: Limits, until: float) -> _Batch:
     context = multiprocessing.get_context("spawn")
     state, results = context.Array("d", [-1, time.monotonic()]), context.SimpleQueue()
     kinds = tuple(dict.fromkeys(case.kind for case in cases))
-    process = context.Process(target=work, args=(start, folder, kinds, cases, state, results), daemon=True)
+    process = context.Process(target=work, args=(start, folder, kinds, cases, limits.hang, state, results), daemon=True)
     process.start()
     told: list[tuple[Case, str, str]] = []
 
@@ -179,7 +193,7 @@ def _batch(start: Any, folder: Path, cases: Sequence[Case], limits: Limits, unti
         collect()
         index, began = state
         if time.monotonic() - began > (STARTING_SECONDS if index < 0 else limits.hang):
-            lost = f"HUNG more than {limits.hang:g} s"
+            lost = f"HUNG more than {limits.hang:g} s {_stuck(folder)}"
             break
         if time.monotonic() > until and told:
             lost = "time"

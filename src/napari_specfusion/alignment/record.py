@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_record", "write_record"]
 
-_LARGEST_RATIO = 10_000
+_LARGEST_RATIO, _LONGEST_SIDE = 10_000, 1 << 31
 KEY, VERSION = "napari_specfusion_alignment", 1
 
 
@@ -95,6 +95,9 @@ def _restored(stored: dict[str, Any]) -> dict[str, Any]:
     cube_shape = int(stored["cube_shape"][0]), int(stored["cube_shape"][1])
     if lines is not None and (lines.shape != (cube_shape[0], 2) or not np.isfinite(lines).all()):
         raise ValueError("its lines are damaged")
+    guide_shape = int(stored["guide_shape"][0]), int(stored["guide_shape"][1])
+    if not all(0 < side <= _LONGEST_SIDE for side in (*cube_shape, *guide_shape)):
+        raise ValueError(f"its images have the sizes {cube_shape} and {guide_shape}")
     top, bottom, left, right = (int(n) for n in stored["window"])
     if not (0 <= top < bottom <= cube_shape[0] and 0 <= left < right <= cube_shape[1]):
         raise ValueError("its window lies outside the cube")
@@ -109,7 +112,7 @@ def _restored(stored: dict[str, Any]) -> dict[str, Any]:
         "transform": Transform(np.array(moved["matrix"], dtype=np.float64), smooth, lines),
         "ratio": ratio,
         "cube_shape": cube_shape,
-        "guide_shape": (int(stored["guide_shape"][0]), int(stored["guide_shape"][1])),
+        "guide_shape": guide_shape,
         "window": (top, bottom, left, right),
         "placement": stored["placement"],
         "model": str(stored["model"]),

@@ -28,7 +28,12 @@ def check_data(data: Any) -> None:
     """Raise a CubeError unless `data` can be a cube's pixels."""
     if not all(hasattr(data, name) for name in ("dtype", "shape", "ndim")):
         raise CubeError(f"The data are of type {type(data).__name__}; give an array (bands, y, x).")
-    dtype = np.dtype(data.dtype)
+    try:
+        dtype = np.dtype(data.dtype)
+    except TypeError as error:
+        raise CubeError(
+            f"The data are {short(data.dtype)} of a {type(data).__name__}; give an array of numpy or dask."
+        ) from error
     if dtype.kind == "c":
         raise CubeError(f"The data are complex ({dtype}); take the magnitude or the real part first.")
     if dtype.kind not in "biuf":
