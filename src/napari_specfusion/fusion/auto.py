@@ -165,7 +165,10 @@ def choose(
 
 def _checked(candidates: object) -> tuple[Method, ...]:
     """Return methods to try, each with a name and ready to be prepared."""
-    given = tuple(candidates) if isinstance(candidates, Iterable) and not isinstance(candidates, str) else (candidates,)
+    try:
+        given = tuple(candidates) if isinstance(candidates, Iterable) and not isinstance(candidates, str) else ()
+    except TypeError:  # an array without axes
+        given = ()
     for one in given:
         if not hasattr(one, "prepare") or not isinstance(getattr(one, "name", None), str):
             raise ModelError(

@@ -62,7 +62,7 @@ class Setup:
                 "There is no white reference: none was given, and there is no WHITEREF_ file next to the capture. "
                 "Give one with white=."
             )
-        pair = isinstance(times, list | tuple | np.ndarray) and len(times) == 2
+        pair = isinstance(times, list | tuple | np.ndarray) and np.shape(np.asarray(times, object)) == (2,)
         if times is not None and not (pair and all(_positive(time) for time in times)):
             raise CalibrationError(
                 f"times is {short(times)}; give two numbers above 0, of the cube and of the white reference."
