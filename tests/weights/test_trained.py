@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -222,7 +223,7 @@ def test_units_of_the_pair_and_half_precision(scene: Scene, paired: Trained) -> 
 def test_missing_pixels_go_through_the_base(scene: Scene, paired: Trained) -> None:
     values = scene.hsi.read().copy()
     values[:, 4, 5] = np.nan
-    holed = scene.replace(hsi=scene.hsi.replace(data=values))
+    holed = scene.replace(hsi=scene.hsi.replace(data=da.from_array(values)))
     fused, base = (fuse(holed, model=model).read() for model in (paired, "subspace"))
     np.testing.assert_array_equal(np.isnan(fused), np.isnan(base))
     assert np.nanmax(np.abs(fused - base)) < 1
