@@ -93,7 +93,7 @@ def test_too_small_to_learn_from() -> None:
 
 
 def test_minutes_must_be_positive(scene: Scene) -> None:
-    with pytest.raises(ModelError, match="must be positive"):
+    with pytest.raises(ModelError, match="it must be a finite number above 0"):
         fit(scene, minutes=0)
 
 

@@ -145,7 +145,7 @@ def test_refined_saved_loaded_and_used(
     panel.load(tmp_path / "a.json")
     assert np.allclose(panel.matrix, refined) and panel.alignment is not None
     panel.load(tmp_path / "b.json")
-    assert "Check the name" in panel.form.status.text()
+    assert "does not exist" in panel.form.status.text()
     given = panel.alignment
     panel.form.use_button.click()
     name = next(name for name in turned_in.window.dock_widgets if name.startswith("Fuse"))

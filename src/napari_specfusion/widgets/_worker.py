@@ -96,6 +96,7 @@ class _Task:
         self._result: Any = None
         self._error: Exception | None = None
         self._last_report = -1.0
+        self._was_step = True
 
     def __call__(self) -> None:
         try:
@@ -109,9 +110,10 @@ class _Task:
         return outcome
 
     def report(self, event: object) -> None:
-        now = time.monotonic()
-        if now - self._last_report >= REPORT_INTERVAL:
-            self._last_report = now
+        now, is_step = time.monotonic(), getattr(event, "step", None) is not None
+        # the first report after the preparing steps brings the result, and must not be lost
+        if now - self._last_report >= REPORT_INTERVAL or is_step != self._was_step:
+            self._last_report, self._was_step = now, is_step
             self.job.reported.emit(event)
 
     def __repr__(self) -> str:
