@@ -100,7 +100,7 @@ WRONG: list[tuple[str, Any]] = [
     ("Scene(ratio=True)", lambda p: package.Scene(p.hsi, p.guide, ratio=True)),
     ("Scene(ratio huge)", lambda p: package.Scene(p.hsi, p.guide, ratio=10**400)),
     ("Cube(3)", lambda p: package.Cube(3)),
-    ("Cube(numpy)", lambda p: package.Cube(np.zeros((2, 3, 3)))),
+    ("Cube(tensor)", lambda p: package.Cube(torch.zeros((2, 3, 3)))),
     ("Cube(name=3)", lambda p: p.hsi.replace(name=3)),
     ("as_cube ragged", lambda p: package.as_cube([[1, 2], [3]])),
     ("from_array ragged", lambda p: package.Cube.from_array([[1, 2], [3]])),

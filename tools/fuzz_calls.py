@@ -29,7 +29,8 @@ import fuzzing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-LIMITS = fuzzing.Limits(slow=30.0, spare=1500 << 20)
+# Imports that a call may cause take a minute on a busy machine.
+LIMITS = fuzzing.Limits(hang=240.0, slow=60.0, spare=1500 << 20)
 # A call that would run for long is stopped after so many seconds.
 STOP_SECONDS = 1.0
 
@@ -107,7 +108,11 @@ def calls() -> dict[str, Call]:
         "fuse": Call(package.fuse, {"hsi": low, "guide": guide, "model": "bicubic", "align": False, "tile": None}),
         "fuse a scene": Call(package.fuse, {"hsi": known, "model": "glp", **stop}, ("should_stop",)),
         "fit": Call(package.fit, {"scene": known, "steps": 1, **stop}, ("should_stop",)),
-        "train": Call(package.train, {"scenes": several, "out": "run", "options": options, **stop}, ("should_stop",)),
+        "train": Call(
+            package.train,
+            {"scenes": several, "out": "run", "options": options, **stop},
+            ("should_stop", "compile_network"),  # compiling takes minutes
+        ),
         "train_any_sensor": Call(
             package.train_any_sensor,
             {"cubes": several, "out": "any", "validation": ["a"], "options": planes, **stop},
@@ -346,8 +351,9 @@ def start(folder: Path, kinds: Sequence[str]) -> Any:
     def attempt(case: fuzzing.Case) -> tuple[str, str]:
         call = made[case.kind]
         given = arguments(case, call, known)
-        for name in call.kept:
-            given[name].until = time.monotonic() + STOP_SECONDS
+        for value in given.values():
+            if isinstance(value, Stop):
+                value.until = time.monotonic() + STOP_SECONDS
         verdict, details = fuzzing.watched(lambda: use(call.function(**given)), 0, LIMITS, "answered")
         if details:
             changed = {name: short(value) for name, value in given.items() if value is not call.good.get(name)}

@@ -106,10 +106,13 @@ class Cube:
 
     def __post_init__(self) -> None:
         check_data(self.data)
-        if not isinstance(self.data, da.Array):
-            raise CubeError(f"The data are a {type(self.data).__name__}; give a dask array, or call Cube.from_array.")
         bands = self.data.shape[0]
         fields: dict[str, Any] = {}
+        data: Any = self.data
+        if isinstance(data, np.ndarray):
+            fields["data"] = da.from_array(data, chunks=(1, *data.shape[1:]), name=False)
+        elif not isinstance(data, da.Array):
+            raise CubeError(f"The data are a {type(data).__name__}; give a dask array, or call Cube.from_array.")
         for key, dtype in zip(_PER_BAND, (np.float64, np.float64, np.bool_), strict=True):
             if (value := getattr(self, key)) is not None:
                 fields[key] = one_per_band(key, value, bands, dtype)
