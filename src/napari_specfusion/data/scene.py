@@ -17,6 +17,7 @@ from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.summary import html_summary, scene_rows, scene_title, text_summary
 from napari_specfusion.data.surveying import survey_values
 from napari_specfusion.errors import SceneError
+from napari_specfusion.progress import Watch
 from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.sensor.srf import Srf
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from napari_specfusion.alignment.alignment import Alignment
     from napari_specfusion.data.survey import ValueSurvey
-    from napari_specfusion.progress import Watch
 
 __all__ = ["Finding", "Scene", "as_ratio", "cube_findings"]
 
@@ -155,6 +155,8 @@ class Scene:
         Cancelled
             If `watch` stops it.
         """
+        if watch is not None:
+            instance("watch", watch, Watch, "a Watch, or None", SceneError)
         return tuple(sorted(_findings(self, watch), key=lambda finding: _LEVELS.index(finding.level)))
 
     @property

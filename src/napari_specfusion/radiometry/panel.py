@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion import memory
+from napari_specfusion.arguments import number
 from napari_specfusion.data.checks import as_array
 from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import CalibrationError
 from napari_specfusion.io import as_cube
 
 if TYPE_CHECKING:
@@ -118,7 +120,8 @@ class Reference:
 
 def _as_reference(what: CubeLike, raw: Cube, name: str) -> Cube:
     if isinstance(what, int | float | np.number):
-        return Cube.from_array(np.full((raw.bands, 1, 1), float(what)), name=name)
+        level = number(f"The {name}", what, error=CalibrationError)
+        return Cube.from_array(np.full((raw.bands, 1, 1), level), name=name)
     if isinstance(what, np.ndarray | list | tuple):
         values = as_array(what)
         if values.ndim == 1:
