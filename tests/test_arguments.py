@@ -159,6 +159,8 @@ WRONG: list[tuple[str, Any]] = [
     ("save", lambda p: p.hsi.save(3)),
     ("load_weights", lambda p: package.load_weights(3)),
     ("Alignment.load", lambda p: package.Alignment.load(None)),
+    ("evaluate block", lambda p: package.evaluate(p.hsi, p.hsi, 4, block=10**400)),
+    ("panel huge", lambda p: package.reflectance(p.hsi, 1.0, panel=10**400)),
     ("check", lambda p: p.check(watch=3)),
     ("reflectance huge", lambda p: package.reflectance(p.hsi, 10**400)),
     ("reflectance", lambda p: package.reflectance(p.hsi, 1.0, times=3)),

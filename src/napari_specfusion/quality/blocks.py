@@ -31,6 +31,7 @@ __all__ = ["ImagePair", "blockwise", "cuts", "pair_of", "peak_of", "side_of"]
 T = TypeVar("T")
 
 UNIT_RANGE_LIMIT = 1.5
+LARGEST_BLOCK = 1 << 31
 SMALLEST_BLOCK = 128
 MOST_WORKERS = 4
 
@@ -103,7 +104,7 @@ def side_of(pair: ImagePair, block: int | None) -> int:
     """Return the side of a block in pixels, as given or as the memory allows."""
     if block is None:
         return max(SMALLEST_BLOCK, math.isqrt(memory.QUALITY_BLOCK // (8 * len(pair.good))))
-    return whole("The block size", block, 1, error=SceneError)
+    return whole("The block size", block, 1, LARGEST_BLOCK, SceneError)
 
 
 def cuts(length: int, side: int) -> tuple[int, ...]:

@@ -127,7 +127,7 @@ def check_references(
 def _panel(panel: ArrayLike, bands: int) -> NDArray[np.float64]:
     try:
         values = np.asarray(panel, np.float64)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # arrays of other libraries raise anything
         raise CalibrationError(
             f"The panel's reflectance is not a number ({error}); give a number such as 0.99, or one per band."
         ) from error
