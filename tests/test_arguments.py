@@ -161,6 +161,7 @@ WRONG: list[tuple[str, Any]] = [
     ("Alignment.load", lambda p: package.Alignment.load(None)),
     ("evaluate block", lambda p: package.evaluate(p.hsi, p.hsi, 4, block=10**400)),
     ("panel huge", lambda p: package.reflectance(p.hsi, 1.0, panel=10**400)),
+    ("saturation huge", lambda p: package.reflectance(p.hsi, 1.0, saturation=10**400)),
     ("check", lambda p: p.check(watch=3)),
     ("reflectance huge", lambda p: package.reflectance(p.hsi, 10**400)),
     ("reflectance", lambda p: package.reflectance(p.hsi, 1.0, times=3)),

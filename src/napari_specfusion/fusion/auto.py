@@ -167,7 +167,7 @@ def _checked(candidates: object) -> tuple[Method, ...]:
     """Return methods to try, each with a name and ready to be prepared."""
     try:
         given = tuple(candidates) if isinstance(candidates, Iterable) and not isinstance(candidates, str) else ()
-    except TypeError:  # an array without axes
+    except Exception:  # an array without axes, or of unknown length
         given = ()
     for one in given:
         if not hasattr(one, "prepare") or not isinstance(getattr(one, "name", None), str):

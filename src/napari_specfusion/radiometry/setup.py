@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -185,7 +186,7 @@ class Setup:
 def _positive(value: Any) -> bool:
     """Whether a value is a number above 0 that floating point can hold."""
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return real and bool(0 < value < np.finfo(np.float64).max)
+    return real and bool(0 < value < sys.float_info.max)
 
 
 def _middle(span: NDArray[np.float64]) -> NDArray[np.float64]:
