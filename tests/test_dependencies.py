@@ -59,8 +59,9 @@ def imported(folder: Path) -> dict[str, set[str]]:
 def third_party(folder: Path) -> dict[str, set[str]]:
     """Return the distributions that Python files need, and the files that need them."""
     owners = packages_distributions()
-    # _typeshed is there for type checkers alone
-    local = {"napari_specfusion", "_typeshed", *(path.stem for path in folder.rglob("*.py"))}
+    # _typeshed is there for type checkers alone; tests import the tools
+    near = [*folder.rglob("*.py"), *(ROOT / "tools").glob("*.py")]
+    local = {"napari_specfusion", "_typeshed", *(path.stem for path in near)}
     return {
         normal(owner): files
         for module, files in imported(folder).items()
