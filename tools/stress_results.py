@@ -27,7 +27,7 @@ try:
 except SpecFusionError as error:
     print(error, flush=True)
     sys.exit(3)
-print("written", flush=True)
+print("all done", flush=True)
 """
 
 
@@ -112,12 +112,12 @@ def kill_runs(job: Job, kills: int, rng: random.Random) -> Tally:
             except subprocess.TimeoutExpired:
                 child.kill()
                 out, _ = child.communicate()
-                if "written" not in out:
+                if "all done" not in out:
                     tally.kills += 1
                     if before and job.problem(before) and job.problem(model):
                         tally.wrong.append(f"after kill {tally.kills}: {job.problem(before)}")
                     continue
-            if "written" not in out:
+            if "all done" not in out:
                 tally.wrong.append(f"after kill {tally.kills}: refused: {out.strip()}")
                 shutil.rmtree(job.out, ignore_errors=True)
             break
@@ -145,7 +145,7 @@ def race(job: Job, races: int, rng: random.Random) -> Tally:
         written = []
         for model, child in zip(models, children, strict=True):
             out, _ = child.communicate()
-            if "written" in out:
+            if "all done" in out:
                 written.append(model)
             elif any(words in out for words in ("is being written by process", "holds a finished", "holds another")):
                 tally.told += 1
