@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_specfusion.arguments import short
 from napari_specfusion.errors import ReadError
 
 if TYPE_CHECKING:
@@ -40,26 +41,21 @@ def as_path(path: object, error: type[SpecFusionError] = ReadError) -> Path:
         if isinstance(found, str):
             _check_name(found, error)
             return Path(found)
-    raise error(f"{_short(path)} is a {type(path).__name__}, not a path; give the path of a file or folder as text.")
+    raise error(f"{short(path)} is a {type(path).__name__}, not a path; give the path of a file or folder as text.")
 
 
 def _check_name(path: str, error: type[SpecFusionError]) -> None:
     if not path:
         raise error("The path is empty; give the path of a file or folder.")
     if "\0" in path:
-        raise error(f"{_short(path)} holds a NUL character, which no file name does; check the path.")
+        raise error(f"{short(path)} holds a NUL character, which no file name does; check the path.")
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass  # told where it is read or written
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or problem
-        raise error(f"{_short(path)} cannot be a path here ({reason}); check the path.") from problem
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:80]}...{text[-30:]}"
+        raise error(f"{short(path)} cannot be a path here ({reason}); check the path.") from problem
 
 
 def check_file(path: Path, *, folder: bool = False) -> None:

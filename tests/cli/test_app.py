@@ -222,15 +222,21 @@ def test_asking_for_help_loads_neither_torch_nor_qt(command: str) -> None:
     )
 
 
-def test_train_for_several_ratios_writes_weights_that_fuse_takes(
-    pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, run = tmp_path / "cubes", tmp_path / "run"
-    folder.mkdir()
+def two_cubes(folder: Path) -> Path:
+    """Write two sharp cubes to a folder of their own."""
+    made = folder / "cubes"
+    made.mkdir()
     reference = sample_scene(SIZE, RATIO).reference
     assert reference is not None
     for name in ("one", "other"):
-        reference.save(folder / f"{name}.tif")
+        reference.save(made / f"{name}.tif")
+    return made
+
+
+def test_train_for_several_ratios_writes_weights_that_fuse_takes(
+    pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, run = two_cubes(tmp_path), tmp_path / "run"
     command = ["train", "--data", str(folder), "--validation", "other", "--out", str(run), "--base", "subspace"]
     command += ["--ratios", "2", "4", "--protocol", "lso", "--one-scale", "--loss", "huber"]
     assert main([*command, "--steps", "1", "--patch", "16", "--batch", "1"]) == 0
@@ -244,12 +250,7 @@ def test_train_for_several_ratios_writes_weights_that_fuse_takes(
 def test_train_any_writes_weights_that_fuse_takes(
     pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, run = tmp_path / "cubes", tmp_path / "run"
-    folder.mkdir()
-    reference = sample_scene(SIZE, RATIO).reference
-    assert reference is not None
-    for name in ("one", "other"):
-        reference.save(folder / f"{name}.tif")
+    folder, run = two_cubes(tmp_path), tmp_path / "run"
     command = ["train-any", "--data", str(folder), "--validation", "other", "--out", str(run), "--base", "subspace"]
     command += ["--ratio", "2", "4", "--guide", "rgb", "--pairs", "2", "--steps", "2", "--patch", "16", "--batch", "1"]
     assert main(command) == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
 
 from napari_specfusion import memory
 from napari_specfusion.data import surveying
+from napari_specfusion.data.clean import Cleaning
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.surveying import survey_values
 from napari_specfusion.errors import Cancelled
@@ -194,3 +196,15 @@ def test_it_looks_in_strips_and_can_be_stopped(monkeypatch):
     assert survey.markers[0].counts.sum() == 1
     with pytest.raises(Cancelled):
         survey_values(Cube.from_array(array), whole=True, watch=Watch(should_stop=lambda: True))
+
+
+def test_it_reads_in_this_process_whatever_the_default_scheduler_is() -> None:
+    values = np.random.default_rng(0).random((3, 20, 30), dtype=np.float32)
+    values[1, 4, 5] = -9999
+    cube = Cube(da.from_array(values, chunks=(1, 10, 30)))
+    # without a client it would fail, and inside a task of a worker it would wait for ever
+    with dask.config.set(scheduler="distributed"):
+        survey = survey_values(cube, whole=True)
+        clean = Cleaning.of(survey).apply(cube).read()
+    assert [marker.value for marker in survey.markers] == [-9999]
+    assert np.argwhere(np.isnan(clean)).tolist() == [[1, 4, 5]]

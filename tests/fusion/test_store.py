@@ -228,12 +228,3 @@ def test_what_is_no_result_cannot_be_opened(tmp_path: Path) -> None:
     for name in ("foreign.zarr", "missing.zarr"):
         with pytest.raises(OutputError, match="not a result of this package"):
             ResultStore.open(tmp_path / name)
-
-
-def test_a_result_too_large_for_memory_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(np, "full", refuse)
-    with pytest.raises(OutputError, match=r"out='result.zarr'"):
-        MemoryStore((3, 10, 10), 1, {"name": "m"})

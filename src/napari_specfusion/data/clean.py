@@ -15,7 +15,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.data.values import physical
+from napari_specfusion.data.values import physical, stored_window
 
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
@@ -124,9 +124,7 @@ class _CleanSource:
 
     def window(self, rows: slice, columns: slice) -> NDArray[Any]:
         """Return the values ``(bands, rows, columns)`` of one window."""
-        source = self.image.source
-        stored = np.asarray(self.image.data[:, rows, columns]) if source is None else source.window(rows, columns)
-        return self.cleaning.values(self.image, stored)
+        return self.cleaning.values(self.image, stored_window(self.image, rows, columns))
 
 
 def _levels(survey: ValueSurvey) -> NDArray[np.float64]:

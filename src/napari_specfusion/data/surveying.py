@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion import memory
 from napari_specfusion.data.survey import Marker, ValueSurvey
+from napari_specfusion.data.values import stored_window
 from napari_specfusion.progress import Watch
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def survey_values(cube: Cube, *, whole: bool, watch: Watch | None = None) -> Val
     drawn = []
     for rows in parts:
         watch.check()
-        stored = _stored(cube, rows)
+        stored = stored_window(cube, rows, slice(0, width))
         least, most = _extremes(cube, stored)
         low, high = np.fmin(low, least), np.fmax(high, most)
         drawn.append(stored[:, ::stride, ::stride].reshape(bands, -1).astype(np.float64))
@@ -218,7 +219,7 @@ class _Again:
         low, high, low_all, high_all, beyond = (np.full(count, np.nan) for _ in range(5))
         for rows in parts:
             watch.check()
-            stored = _stored(few, rows)
+            stored = stored_window(few, rows, slice(0, cube.shape[2]))
             values = stored.astype(np.float64)
             values[_declared(few, stored)] = np.nan
             for place, value in enumerate(known):
@@ -266,12 +267,6 @@ def _parts(cube: Cube, whole: bool) -> list[slice]:
         return [slice(0, height)]
     step = max(SAMPLE_ROWS, memory.STRIP // (8 * bands * width))
     return [slice(start, min(start + step, height)) for start in range(0, height, step)]
-
-
-def _stored(cube: Cube, rows: slice) -> NDArray[Any]:
-    if cube.source is None:
-        return np.asarray(cube.data[:, rows])
-    return cube.source.window(rows, slice(0, cube.shape[2]))
 
 
 def _declared(cube: Cube, stored: NDArray[Any]) -> NDArray[np.bool_]:

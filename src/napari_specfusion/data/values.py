@@ -8,10 +8,12 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion.data.computed import computed
+
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
 
-__all__ = ["lazy_values", "physical"]
+__all__ = ["lazy_values", "physical", "stored_window"]
 
 
 def lazy_values(cube: Cube) -> da.Array:
@@ -24,6 +26,13 @@ def lazy_values(cube: Cube) -> da.Array:
     if cube.nodata is not None:
         scaled = da.where(_missing(cube, cube.data), dtype.type(np.nan), scaled)
     return scaled
+
+
+def stored_window(cube: Cube, rows: slice, columns: slice) -> NDArray[Any]:
+    """Return the stored values ``(bands, rows, columns)`` of a window, in memory."""
+    if cube.source is None:
+        return computed(cube.data[:, rows, columns])
+    return cube.source.window(rows, columns)
 
 
 def physical(cube: Cube, stored: NDArray[Any]) -> NDArray[np.floating[Any]]:

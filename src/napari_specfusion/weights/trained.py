@@ -64,7 +64,7 @@ class Trained:
 
     def __repr__(self) -> str:
         card = self.card
-        return f"Trained({self.name!r}: {card.network} on {card.base}, {card.bands} bands, ratio {self._ratios})"
+        return f"Trained({self.name!r}: {card.network} on {card.base}, {card.bands} bands, ratio {self._served})"
 
     @property
     def ratio(self) -> int:
@@ -80,7 +80,7 @@ class Trained:
         return float(self.ratio), float(self.ratio)
 
     @property
-    def _ratios(self) -> str:
+    def _served(self) -> str:
         low, high = self.ratios
         return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
@@ -118,7 +118,7 @@ class Trained:
         low, high = self.ratios
         if not low <= scene.factor <= high:
             return (
-                f"The ratio is {float(scene.factor):g}, {self.name} was trained for {self._ratios}; choose weights for "
+                f"The ratio is {float(scene.factor):g}, {self.name} was trained for {self._served}; choose weights for "
                 "this ratio, or fit a network to the scene."
             )
         centres, trained = scene.hsi.wavelengths, np.array(self.card.wavelengths)
