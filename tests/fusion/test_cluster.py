@@ -89,6 +89,14 @@ class Watched:
         return sharp + guide.mean(0)
 
 
+class Threads(Watched):
+    """Writes down how many threads it computes with."""
+
+    def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
+        (self.folder / f"threads.{torch.get_num_threads()}").touch()
+        return super().predict(guide, hsi, tile, shape)
+
+
 @pytest.fixture
 def watched(tmp_path: Path) -> Callable[..., Watched]:
     folder = tmp_path / "notes"
@@ -98,7 +106,7 @@ def watched(tmp_path: Path) -> Callable[..., Watched]:
 
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as made:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as made:
         yield made
 
 
@@ -139,11 +147,21 @@ def stopping_after(tiles: int) -> tuple[Callable[[FusionProgress], None], Callab
 # --- the same bits -----------------------------------------------------------------
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, as the workers do: sums over several threads round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def network() -> NetworkMethod:
     torch.manual_seed(0)
     return NetworkMethod(LSO(31, 3, 4, width=8, heads=2, tokens=2, basis=3, patch=2, features=8, blocks=1))
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     "name", [*METHODS, "network", pytest.param("lso-any", marks=pytest.mark.slow)], ids=lambda name: name
 )
@@ -167,6 +185,15 @@ def test_the_result_equals_the_local_one_bit_by_bit(
     np.testing.assert_array_equal(fused.read(), open_cube(tmp_path / "here.zarr").read())
     tiles = [event.done for event in events if event.box is not None]
     assert tiles == list(range(1, (SIDE // tile) ** 2 + 1))
+
+
+def test_a_worker_computes_with_the_threads_it_was_given(files: tuple[Path, Path], tmp_path: Path) -> None:
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=3, processes=True, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        fuse(*files, model=Threads(tmp_path), tile=64, device="cpu", out=tmp_path / "x.zarr", client=client)
+    assert {path.suffix for path in tmp_path.glob("threads.*")} == {".3"}
 
 
 def test_a_small_pair_in_memory_is_sent_along(client: Client, tmp_path: Path) -> None:

@@ -89,11 +89,13 @@ class _Worker:
         self._writer = TileWriter(job.path)
         # threads of one worker share its model and its device; they read and write while another one computes
         self._computing = threading.Lock()
+        self._threads = _threads_of_this_worker()
 
     def fuse(self, index: int) -> tuple[int, str]:
         tile = self._grid[index]
         window = self._reader.read(tile)
         with self._computing:
+            _compute_with(self._threads)
             values = self._predict(tile, window)
             message = self._predict.take_message()
         if window.missing is not None:
@@ -102,6 +104,22 @@ class _Worker:
         height, width = core.shape
         self._writer.write(core, values[:, :height, :width])
         return window.checksum or 1, message
+
+
+def _threads_of_this_worker() -> int:
+    """Return how many threads dask gave to this process, 0 if the process is not a worker's own."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    return 0 if worker.nanny is None else int(worker.state.nthreads)
+
+
+def _compute_with(threads: int) -> None:
+    """Let this thread use the cores of its worker; dask limits what computes inside a process to one."""
+    import torch
+
+    if threads > torch.get_num_threads():
+        torch.set_num_threads(threads)
 
 
 # the jobs of this process, by their keys
