@@ -89,15 +89,17 @@ class LearnedTerms:
         self.base.add_sharp(fused, guide, own, tile)
         if self.sharp is None:
             padded = torch.nn.functional.pad(guide[None], (1, 1, 1, 1), mode="replicate")[0]
-            weights = torch.as_tensor(self.weights, dtype=guide.dtype, device=guide.device) @ learned.T
-            add_features(fused, self.features, padded, weights, *tile.read.slices)
+            weights = torch.as_tensor(self.weights, dtype=guide.dtype, device=guide.device)
+            # the learned images first: there are at most as many as bands, and far fewer than features
+            images = torch.zeros((len(self.low), *guide.shape[1:]), dtype=guide.dtype, device=guide.device)
+            add_features(images, self.features, padded, weights, *tile.read.slices)
         else:
             rows, columns = (
                 np.arange(part.start, part.stop).clip(0, size - 1)
                 for part, size in zip(tile.read.slices, self.sharp.shape[1:], strict=True)
             )
             images = torch.as_tensor(self.sharp[:, rows[:, None], columns], dtype=guide.dtype, device=guide.device)
-            fused += torch.einsum("bp,pyx->byx", learned, images)
+        fused += torch.einsum("bp,pyx->byx", learned, images)
 
 
 def learned_terms(
@@ -268,7 +270,7 @@ def add_features(
     Parameters
     ----------
     images
-        ``(k, H, W)``; changed in place.
+        ``(k, H, W)``, contiguous; changed in place.
     features
         The features.
     padded
@@ -285,13 +287,14 @@ def add_features(
     y, x = (torch.as_tensor(c, dtype=images.dtype, device=images.device) for c in features.coordinates(rows, columns))
     _, height, width = images.shape
     step = max(1, memory.EXPANDED // (8 * FREQUENCIES * width * images.element_size()))
+    pixels, factors = images.view(len(images), -1), weights.T.contiguous()
     for start in range(0, height, step):
         if check is not None:
             check()
         part = slice(start, min(start + step, height))
         inputs = features.inputs(padded[:, part.start : part.stop + 2], y[part], x)
         for chosen, block in features.blocks(inputs.flatten(1), FREQUENCIES):
-            images[:, part] += (weights[chosen].T @ block).view(len(images), -1, width)
+            pixels[:, part.start * width : part.stop * width].addmm_(factors[:, chosen], block)
 
 
 def _padded(calibrated: CalibratedScene, rows: slice, columns: slice, device: str) -> torch.Tensor:
