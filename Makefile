@@ -35,8 +35,9 @@ demo: $(STAMP) ## Fuse a sample pair: in napari, or without a window on a machin
 	@if [ -n "$$DISPLAY" ]; then $(BIN)/python tools/system_packages.py --no-xvfb || { echo "Or run without a window: make demo ARGS=--headless" >&2; exit 1; }; fi
 	$(BIN)/python -m napari_specfusion demo $(ARGS)
 
-test: system ## Run the tests (ARGS=... goes to pytest)
-	$(XVFB) $(BIN)/python -m pytest $(ARGS)
+# As many processes as cores, up to four, each with one thread; a file's tests stay together.
+test: system ## Run the tests (ARGS=... goes to pytest; ARGS="-n 0" takes one process)
+	OMP_NUM_THREADS=1 $(XVFB) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: system ## Run the slow tests
 	$(XVFB) $(BIN)/python -m pytest -m slow $(ARGS) || [ $$? = 5 ] # 5: there are none
