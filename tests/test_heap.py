@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import numpy as np
@@ -30,6 +31,44 @@ def test_a_large_array_takes_the_memory_of_the_one_before() -> None:
         np.ones(size, np.uint8)
         inside = faults(size)
     assert 4 * inside < faults(size)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc has the setting")
+def test_threads_do_not_keep_memory_each_for_itself() -> None:
+    if heap._glibc() is None:
+        pytest.skip("another C library")
+    assert 2 * kept_by_threads("with large_blocks_reused():") < kept_by_threads("if True:")
+
+
+def kept_by_threads(where: str) -> int:
+    """Return the bytes that a process holds after eight threads have freed an array each, and still live."""
+    script = f"""
+import threading
+from pathlib import Path
+import numpy as np
+from napari_specfusion.heap import large_blocks_reused
+
+def held():
+    return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
+
+def work(done, end):
+    np.ones(20 << 20, np.uint8)
+    done.set()
+    end.wait()
+
+np.ones(31 << 20, np.uint8)  # from here on, arrays of this size are not mapped
+{where}
+    before, end, threads = held(), threading.Event(), []
+    for _ in range(8):
+        done = threading.Event()
+        threads.append(threading.Thread(target=work, args=(done, end)))
+        threads[-1].start()
+        done.wait()
+    print(held() - before)
+    end.set()
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return int(found.stdout)
 
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,17 @@ from napari_specfusion.bench.cave import bench_cave
 from napari_specfusion.bench.draws import KINDS
 from napari_specfusion.bench.files import INTERLEAVES, bench_files, bench_open, rows
 from napari_specfusion.bench.network import RELEASED, bench_network
+from napari_specfusion.bench.rates import HEAD as RATES_HEAD
+from napari_specfusion.bench.rates import bench_rates
 from napari_specfusion.bench.scoring import Benchmark
-from napari_specfusion.cli.arguments import POSITIVE, Name, Noise, Positive, WholeRatio, default
+from napari_specfusion.bench.sizes import bench_sizes
+from napari_specfusion.cli.arguments import POSITIVE, Name, Noise, Positive, PositiveOrNone, WholeRatio, default
 from napari_specfusion.cli.figure import NO_PICTURE
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.simulation.pair import PROTOCOLS
 from napari_specfusion.weights.shipped import list_weights
 
-__all__ = ["airborne", "align", "app", "cave", "envi", "io", "network"]
+__all__ = ["airborne", "align", "app", "cave", "envi", "io", "network", "rates", "sizes"]
 
 app = App(name="bench", help="Measure speed and quality.", group_parameters="Options")
 
@@ -247,6 +250,90 @@ def network(
 
 
 @app.command(sort_key=4)
+def sizes(
+    *,
+    out: Path = Path(default(bench_sizes, "out")),
+    sides: Annotated[tuple[int, ...], LIST, Parameter(name="--side", metavar="PIXELS...")] = default(
+        bench_sizes, "sides"
+    ),
+    bands: Annotated[int, POSITIVE] = default(bench_sizes, "bands"),
+    ratio: Annotated[int, POSITIVE] = default(bench_sizes, "ratio"),
+    methods: Annotated[
+        tuple[str, ...] | None, LIST, Parameter(name="--method", choices=(*METHODS, *list_weights()))
+    ] = default(bench_sizes, "methods"),
+    threads: Annotated[int, POSITIVE] | None = default(bench_sizes, "threads"),
+    scale: PositiveOrNone = default(bench_sizes, "scale"),
+    folder: Path | None = default(bench_sizes, "folder"),
+    against: Path | None = default(bench_sizes, "against"),
+) -> int:
+    """Measure time and memory of fusing large files.
+
+    Parameters
+    ----------
+    out
+        Folder for table.md and sizes.json.
+    sides
+        Rows and columns of the guide, multiples of 512.
+    bands
+        Bands of the cube.
+    ratio
+        Guide pixels per cube pixel.
+    methods
+        What to compare. Without it, all methods without weights.
+    threads
+        Threads to compute with. Without it, all cores.
+    scale
+        Keep results as 16-bit integers in steps of this size.
+    folder
+        A folder on the disk to measure. Without it, the system's temporary folder.
+    against
+        An earlier sizes.json, to show the change.
+    """
+    bench_sizes(
+        out,
+        sides=sides,
+        bands=bands,
+        ratio=ratio,
+        methods=methods,
+        threads=threads,
+        scale=scale,
+        folder=folder,
+        against=against,
+    )
+    print(f"\nwritten: {out / 'table.md'}, {out / 'sizes.json'}")
+    return 0
+
+
+@app.command(sort_key=5)
+def rates(
+    *,
+    methods: Annotated[
+        tuple[str, ...] | None, LIST, Parameter(name="--method", choices=(*METHODS, *list_weights()))
+    ] = default(bench_rates, "methods"),
+    side: Annotated[int, POSITIVE] = default(bench_rates, "side"),
+    ratio: Annotated[int, POSITIVE] = default(bench_rates, "ratio"),
+    threads: Annotated[int, POSITIVE] = default(bench_rates, "threads"),
+) -> int:
+    """Measure where the time of the methods goes, against the rates of this machine.
+
+    Parameters
+    ----------
+    methods
+        What to measure. Without it, all methods without weights.
+    side
+        Rows and columns of the guide.
+    ratio
+        Guide pixels per cube pixel.
+    threads
+        Threads to compute with.
+    """
+    machine, found = bench_rates(methods=methods, side=side, ratio=ratio, threads=threads)
+    print(f"this machine, {threads} threads: {machine.flops / 1e9:.0f} GFLOP/s, {machine.bandwidth / 1e9:.1f} GB/s")
+    print("\n".join([RATES_HEAD, *(row.line(machine) for row in found)]))
+    return 0
+
+
+@app.command(sort_key=6)
 def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side")) -> int:
     """Measure how fast a large ENVI file opens.
 
@@ -264,7 +351,7 @@ def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side
     return 0
 
 
-@app.command(sort_key=5)
+@app.command(sort_key=7)
 def io(
     *,
     bands: int = default(rows, "bands"),

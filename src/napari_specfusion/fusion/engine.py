@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from napari_specfusion import memory
 from napari_specfusion.arguments import callback, choice, flag, short
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.scene import Scene
@@ -248,9 +247,8 @@ def _fuse(
             claim=place.claim,
         )
     predict = TilePredictor(predictor, grid, torch.device(device))
-    large = math.prod(grid.core_shape) * shape[0] * values.itemsize > memory.UNMAPPED_BLOCK
     try:
-        with large_blocks_reused() if large else nullcontext():
+        with large_blocks_reused():
             if there is not None and isinstance(result, ResultStore):
                 work = predictor, reader.on(calibrated.from_files), grid
                 failures = there.run(work, result, progress, watch.should_stop, told)
