@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ import napari_specfusion as sf
 from napari_specfusion.errors import Cancelled
 from napari_specfusion.fusion.engine import FusionProgress
 from napari_specfusion.io import SaveProgress, save_cube
-from napari_specfusion.progress import Progress, Watch
+from napari_specfusion.progress import LOOK_INTERVAL, Progress, Watch, look, stoppable
 from napari_specfusion.training import FitProgress, TrainingProgress
 
 EVENTS = [
@@ -48,3 +51,28 @@ def test_a_watch_reports_and_stops() -> None:
     with pytest.raises(Cancelled, match="nothing was written"):
         Watch(seen.append, lambda: True).tell(2, 2, "Reading")
     assert len(seen) == 1
+
+
+def test_a_look_asks_seldom_and_only_in_its_block_and_thread() -> None:
+    asked: list[float] = []
+    end = time.monotonic() + 5 * LOOK_INTERVAL
+    with stoppable(lambda: asked.append(time.monotonic())):
+        other = threading.Thread(target=look)
+        time.sleep(1.5 * LOOK_INTERVAL)
+        other.start()
+        other.join()
+        assert not asked
+        while time.monotonic() < end:
+            look()
+    look()
+    assert 1 <= len(asked) <= 5
+    assert all(later - earlier >= LOOK_INTERVAL for earlier, later in itertools.pairwise(asked))
+
+
+def test_a_look_stops_what_it_is_in() -> None:
+    def check() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled), stoppable(check):
+        while True:
+            look()

@@ -13,10 +13,21 @@ from napari_specfusion import memory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["large_blocks_reused"]
+__all__ = ["large_blocks_reused", "share_one_heap"]
 
 # numbers of malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+
+
+def share_one_heap() -> None:
+    """Let the threads that start from here on share one heap, where the C library is glibc.
+
+    glibc gives each thread a heap of its own, which keeps what the thread has freed: a few hundred megabytes beside a
+    run. There is no way back to that.
+    """
+    library = _glibc()
+    if library is not None:
+        library.mallopt(_ARENA_MAX, 1)
 
 
 @contextmanager
@@ -24,15 +35,12 @@ def large_blocks_reused() -> Iterator[None]:
     """Keep freed memory for the next large array while the block runs, where the C library is glibc.
 
     glibc returns arrays above 32 MB to the system when they are freed, and the system clears every page of the next
-    one: half of the processor time of a run with 200 bands. It also gives each new thread a heap of its own, which
-    keeps what that thread has freed; from here on new threads share one, and glibc knows no way back. Other C libraries
-    are left as they are.
+    one: half of the processor time of a run with 200 bands. Other C libraries are left as they are.
     """
     library = _glibc()
     if library is None:
         yield
         return
-    library.mallopt(_ARENA_MAX, 1)
     library.mallopt(_MMAP_THRESHOLD, memory.REUSED_BLOCK)
     library.mallopt(_TRIM_THRESHOLD, 2 * memory.REUSED_BLOCK)
     try:

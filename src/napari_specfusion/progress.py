@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from napari_specfusion.arguments import callback
 from napari_specfusion.errors import Cancelled
 
-__all__ = ["Progress", "ShouldStop", "Watch"]
+__all__ = ["Progress", "ShouldStop", "Watch", "look", "stoppable"]
 
 ShouldStop = Callable[[], bool]
+
+# seconds between two looks at whether to stop, at least
+LOOK_INTERVAL = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,3 +74,35 @@ class Watch:
         self.check()
         if self.progress is not None:
             self.progress(Progress(done, total, message))
+
+
+_look: ContextVar[Callable[[], None] | None] = ContextVar("_look", default=None)
+
+
+@contextmanager
+def stoppable(check: Callable[[], None]) -> Iterator[None]:
+    """Let `look` call `check` in the block, in this thread, ten times a second at most.
+
+    For what runs deep inside one tile, where nobody passes a `Watch`: the features of a block, the layers of a network.
+    """
+    last = time.monotonic()
+
+    def seldom() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LOOK_INTERVAL:
+            check()
+            last = time.monotonic()
+
+    token = _look.set(seldom)
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
+def look() -> None:
+    """Raise Cancelled if the run that this thread is in should stop; cheap enough for inner loops."""
+    check = _look.get()
+    if check is not None:
+        check()

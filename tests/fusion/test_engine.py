@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from napari_specfusion import memory
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import Cancelled, FusionError, ModelError, OutputError, SceneError
@@ -30,6 +31,7 @@ from napari_specfusion.networks.method import NetworkMethod
 from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.simulation.pair import simulate
 from napari_specfusion.tiling.tile_reader import band_means
+from napari_specfusion.tiling.tile_runner import TilePredictor
 from napari_specfusion.tiling.tiles import Box, Footprint, Tile
 
 if TYPE_CHECKING:
@@ -362,6 +364,35 @@ def test_a_run_stops_within_one_tile() -> None:
         fuse(pair(Fraction(4), 12, 12), model=method, tile=16, device="cpu", should_stop=flag.is_set)
     assert len(method.calls) == 3
     assert not [t for t in threading.enumerate() if t.name.startswith("specfusion")]
+
+
+@pytest.mark.parametrize("name", ["detail", "network"])
+def test_a_run_stops_within_a_tile(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_specfusion.progress.LOOK_INTERVAL", 0.0)
+    # nothing is computed ahead of the tiles
+    monkeypatch.setattr(memory, "LEARNED", 0)
+    scene = natural() if name == "detail" else pair(Fraction(4), 12, 13)
+    model = METHODS["detail"] if name == "detail" else network()
+    begun, looks = 0, 0
+    predict = TilePredictor._predict
+
+    def counted(self: TilePredictor, *arguments: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        return predict(self, *arguments)
+
+    def should_stop() -> bool:
+        nonlocal looks
+        looks += begun == 2
+        return looks == 2
+
+    monkeypatch.setattr(TilePredictor, "_predict", counted)
+    with pytest.raises(Cancelled, match="the same call continues it"):
+        fuse(scene, model=model, tile=16, device="cpu", out=tmp_path / "r.zarr", should_stop=should_stop)
+    # the second tile was stopped at its second look, and not tried again
+    assert (begun, looks) == (2, 2)
+    fused = fuse(scene, model=model, tile=16, device="cpu", out=tmp_path / "r.zarr")
+    np.testing.assert_array_equal(values(fused), values(fuse(scene, model=model, tile=16, device="cpu")))
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:

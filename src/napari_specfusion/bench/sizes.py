@@ -38,7 +38,7 @@ NOISE = (35.0, 40.0)
 MAXIMUM = 65535 / 1.25
 HEAD = (
     f"{'method':<16} {'pixels':>13} {'bands':>5} {'prepare s':>9} {'tiles s':>9} {'CPU s/Mpx':>9} {'system':>7}"
-    f" {'busy':>6} {'GB':>6}"
+    f" {'busy':>6} {'GB':>6} {'stop s':>11}"
 )
 
 
@@ -63,6 +63,8 @@ class SizeRun:
         other threads.
     memory
         Peak memory of the process in GB, libraries included.
+    prepare_stop, tiles_stop
+        The longest time in seconds between two looks at whether to stop, in both parts of the run.
     """
 
     method: str
@@ -77,6 +79,8 @@ class SizeRun:
     system: float
     busy: float
     memory: float
+    prepare_stop: float = math.nan
+    tiles_stop: float = math.nan
 
     @property
     def cpu_per_mpx(self) -> float:
@@ -93,6 +97,7 @@ class SizeRun:
         text = (
             f"{self.method:<16} {f'{self.side} x {self.side}':>13} {self.bands:>5} {self.prepare:9.1f}"
             f" {self.tiles:9.1f} {self.cpu_per_mpx:9.2f} {self.system:7.0%} {self.busy:6.0%} {self.memory:6.2f}"
+            f" {self.prepare_stop:5.2f} {self.tiles_stop:5.2f}"
         )
         if earlier is None:
             return text
@@ -183,7 +188,7 @@ def read_runs(file: str | Path) -> list[SizeRun]:
     names = {field.name for field in fields(SizeRun)}
     try:
         found = json.loads(Path(file).read_text(encoding="utf-8"))["runs"]
-        return [SizeRun(**{name: run[name] for name in names}) for run in found]
+        return [SizeRun(**{name: value for name, value in run.items() if name in names}) for run in found]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SceneError(f"{file} is no sizes.json of this benchmark ({error}); name another.") from error
 
@@ -236,6 +241,13 @@ def _measure(task: dict[str, Any]) -> dict[str, float]:
 
     peak_memory(fresh=True)
     start, at_first = _Clock(), None
+    looked, longest = time.perf_counter(), [0.0, 0.0]
+
+    def should_stop() -> bool:
+        nonlocal looked
+        now, part = time.perf_counter(), int(at_first is not None)
+        looked, longest[part] = now, max(longest[part], now - looked)
+        return False
 
     def progress(event: FusionProgress) -> None:
         nonlocal at_first
@@ -250,6 +262,7 @@ def _measure(task: dict[str, Any]) -> dict[str, float]:
         scale=task["scale"],
         out=task["out"],
         progress=progress,
+        should_stop=should_stop,
     )
     end = _Clock()
     first = at_first or end
@@ -263,6 +276,8 @@ def _measure(task: dict[str, Any]) -> dict[str, float]:
         "system": system / whole if whole else math.nan,
         "busy": (end.thread - first.thread) / wall if wall else math.nan,
         "memory": peak_memory(),
+        "prepare_stop": longest[0],
+        "tiles_stop": longest[1],
     }
 
 

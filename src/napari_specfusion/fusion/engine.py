@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from napari_specfusion import memory
 from napari_specfusion.arguments import callback, choice, flag, short
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.scene import Scene
@@ -29,8 +30,8 @@ from napari_specfusion.fusion.result import MemoryStore, Result
 from napari_specfusion.fusion.resume_key import job_key
 from napari_specfusion.fusion.run import FusionProgress, run_tiles
 from napari_specfusion.fusion.store import ResultStore
-from napari_specfusion.heap import large_blocks_reused
-from napari_specfusion.progress import Progress, Watch
+from napari_specfusion.heap import large_blocks_reused, share_one_heap
+from napari_specfusion.progress import Progress, Watch, stoppable
 from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tile_runner import TilePredictor, tile_grid
 
@@ -112,7 +113,7 @@ def fuse(
         Called with a `FusionProgress` from this thread: while the pair is calibrated and the method prepared, then with
         the empty result, then after each tile.
     should_stop
-        Called at least once a second until the first tile, then before every tile; true stops the run.
+        Called about once a second or more often, also within a tile; true stops the run.
 
     Returns
     -------
@@ -154,6 +155,7 @@ def fuse(
         if progress is not None:
             progress(FusionProgress(0, 0, None, time.perf_counter() - started, None, None, step=step))
 
+    share_one_heap()
     watch = Watch(preparing, should_stop)
     pair = _as_pair(hsi, guide, ratio, wavelengths)
     with ExitStack() as stack:
@@ -164,6 +166,7 @@ def fuse(
         if there is not None:
             there.check(calibrated)
         stack.enter_context(calibrated.watched(watch))
+        stack.enter_context(stoppable(watch.check))
         return _fuse(calibrated, model, settings, place, there, progress, watch)
 
 
@@ -247,8 +250,9 @@ def _fuse(
             claim=place.claim,
         )
     predict = TilePredictor(predictor, grid, torch.device(device))
+    large = math.prod(grid.core_shape) * shape[0] * values.itemsize > memory.UNMAPPED_BLOCK
     try:
-        with large_blocks_reused():
+        with large_blocks_reused() if large else nullcontext():
             if there is not None and isinstance(result, ResultStore):
                 work = predictor, reader.on(calibrated.from_files), grid
                 failures = there.run(work, result, progress, watch.should_stop, told)

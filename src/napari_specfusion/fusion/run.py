@@ -9,7 +9,7 @@
                               the device                    holds the others back
 
 Tiles are independent, and each writes its own core once. Between two tiles, the calling thread also reports progress
-and checks whether to stop.
+and checks whether to stop; so do, within a tile, the layers of a network and other long loops.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion.errors import Cancelled
 from napari_specfusion.fusion.store import ResultStore
+from napari_specfusion.progress import stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,29 +96,36 @@ def run_tiles(
     OutputError
         If a tile cannot be written.
     """
+
+    def check() -> None:
+        if should_stop is not None and should_stop():
+            raise Cancelled
+
     todo = [t for t in predict.grid if not result.done[t.index]]
     report = Report(result, progress, message)
     failures: list[tuple[Box, Exception]] = []
-    with ThreadPoolExecutor(READ_AHEAD, "specfusion-read") as readers, _Writer(result) as writer:
+    with (
+        ThreadPoolExecutor(READ_AHEAD, "specfusion-read") as readers,
+        _Writer(result) as writer,
+        stoppable(check),
+    ):
         reads: deque[Future[Window]] = deque(readers.submit(reader.read, t) for t in todo[: READ_AHEAD + 1])
         try:
             for position, tile in enumerate(todo):
-                if should_stop is not None and should_stop():
-                    writer.finish()
-                    report.tiles(writer.written)
-                    raise Cancelled(
-                        f"The fusion was stopped with {int(result.done.sum())} of {len(result.done)} tiles done"
-                        + ("; the same call continues it." if isinstance(result, ResultStore) else ".")
-                    )
+                check()
                 read, window = reads.popleft(), None
                 core = tile.core.clip(shape)
                 try:
                     window = read.result()
                     values = predict(tile, window)
+                except Cancelled:
+                    raise
                 except Exception:
                     try:
                         window = reader.read(tile) if window is None else window
                         values = predict(tile, window)
+                    except Cancelled:
+                        raise
                     except Exception as error:
                         failures.append((core, error))
                         continue
@@ -132,6 +140,13 @@ def run_tiles(
                 report.tiles(writer.written, predict.take_message())
             writer.finish()
             report.tiles(writer.written)
+        except Cancelled:
+            writer.finish()
+            report.tiles(writer.written)
+            raise Cancelled(
+                f"The fusion was stopped with {int(result.done.sum())} of {len(result.done)} tiles done"
+                + ("; the same call continues it." if isinstance(result, ResultStore) else ".")
+            ) from None
         finally:
             for waiting in reads:
                 waiting.cancel()

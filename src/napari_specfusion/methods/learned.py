@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_specfusion import memory
 from napari_specfusion.calibration.moments import sample_rows, strips
 from napari_specfusion.methods.ridge import Halves, Ridge
+from napari_specfusion.progress import look
 from napari_specfusion.sensor.sampling import apply_separable
 
 if TYPE_CHECKING:
@@ -249,7 +250,8 @@ def _apply(
         span = slice(0, sharp_y) if keep else _span(part)
         images = torch.zeros((planes, span.stop - span.start, sharp_x), device=device)
         padded = _padded(calibrated, span, slice(0, sharp_x), device)
-        add_features(images, features, padded, factors, span, slice(0, sharp_x), calibrated.watch.check)
+        calibrated.watch.check()
+        add_features(images, features, padded, factors, span, slice(0, sharp_x))
         found = images.cpu().numpy()
         low[:, rows] = apply_separable(part[:, span], down_x, found)
     # in one part, which is the whole
@@ -263,7 +265,6 @@ def add_features(
     weights: torch.Tensor,
     rows: slice,
     columns: slice,
-    check: Callable[[], None] | None = None,
 ) -> None:
     """Add weighted features of a guide to images.
 
@@ -279,8 +280,11 @@ def add_features(
         ``(K, k)``.
     rows, columns
         Where `images` lie in the whole image.
-    check
-        Called often; raises to stop.
+
+    Raises
+    ------
+    Cancelled
+        If the run that this is part of should stop.
     """
     import torch
 
@@ -289,8 +293,7 @@ def add_features(
     step = max(1, memory.EXPANDED // (8 * FREQUENCIES * width * images.element_size()))
     pixels, factors = images.view(len(images), -1), weights.T.contiguous()
     for start in range(0, height, step):
-        if check is not None:
-            check()
+        look()
         part = slice(start, min(start + step, height))
         inputs = features.inputs(padded[:, part.start : part.stop + 2], y[part], x)
         for chosen, block in features.blocks(inputs.flatten(1), FREQUENCIES):

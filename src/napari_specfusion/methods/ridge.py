@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion.progress import look
+
 if TYPE_CHECKING:
     import torch
 
@@ -128,6 +130,7 @@ def _left(halves: Halves, ridge: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the squares ``(p,)`` that remain when each half is predicted from the other, each with its own ridge."""
     total = np.zeros(halves.square.shape[1])
     for other, here in ((0, 1), (1, 0)):
+        look()
         # half the pixels, half the ridge: the weights are as strong as those of all
         weights = np.linalg.solve(halves.gram[other] + np.diag(ridge / 2), halves.cross[other])
         total += halves.square[here] - 2 * np.sum(weights * halves.cross[here], axis=0)

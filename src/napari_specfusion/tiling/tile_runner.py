@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion import memory
 from napari_specfusion.errors import FusionError
+from napari_specfusion.progress import look
 from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tiles import Box, Footprint, Tile, TileGrid, padded_shape
 from napari_specfusion.tiling.windows import WindowedPredictor, Windows
@@ -102,7 +104,7 @@ class TilePredictor:
     def _predict(self, tile: Tile, guide: NDArray[Any], hsi: NDArray[Any]) -> NDArray[Any]:
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), _layers_look():
             sharp, coarse = (torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in (guide, hsi))
             fused = self._predictor.predict(sharp, coarse, tile, self.grid.shape)
             expected = (self._predictor.bands, *tile.read.shape)
@@ -111,6 +113,19 @@ class TilePredictor:
             # a copy of the core alone, so that the halo's memory is freed while the tile waits to be written
             core = fused[:, *tile.crop.slices].to("cpu", sharp.dtype, copy=True)
             return np.asarray(core.contiguous().numpy())
+
+
+@contextmanager
+def _layers_look() -> Iterator[None]:
+    """Look before every layer of a network whether to stop; a large tile takes seconds."""
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    # the hook is called for the networks of all threads, but finds nothing to look at in the others
+    hook = register_module_forward_pre_hook(lambda module, inputs: look())
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> TileGrid:
