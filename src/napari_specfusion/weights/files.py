@@ -255,18 +255,14 @@ def _network(
 
 def _created(name: str, sizes: dict[str, int], ratio: int, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
     """Return a network of the sizes that a file states, if it is not far larger than the file."""
-    import torch
+    from napari_specfusion.networks.limited import AtMost
 
     for key, value in sizes.items():
         if not 0 <= value <= _LARGEST_SIZE:
             raise ValueError(f"{key} is {value}")
     bands, guide_bands = sizes.pop("bands"), sizes.pop("guide_bands")
-    with torch.device("meta"):  # takes no memory
-        planned = create_model(name, bands, guide_bands, ratio, **sizes)
-    needed, held = (sum(value.numel() for value in part.values()) for part in (planned.state_dict(), state))
-    if needed > _SPARE_WEIGHTS + 4 * held:
-        raise ValueError(f"the network has {needed} weights, the file {held}")
-    return create_model(name, bands, guide_bands, ratio, **sizes)
+    with AtMost(_SPARE_WEIGHTS + 4 * sum(value.numel() for value in state.values())):
+        return create_model(name, bands, guide_bands, ratio, **sizes)
 
 
 def _closest(names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
