@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -194,6 +195,27 @@ def test_a_worker_computes_with_the_threads_it_was_given(files: tuple[Path, Path
     ):
         fuse(*files, model=Threads(tmp_path), tile=64, device="cpu", out=tmp_path / "x.zarr", client=client)
     assert {path.suffix for path in tmp_path.glob("threads.*")} == {".3"}
+
+
+def test_a_worker_that_dies_while_the_job_is_sent_holds_nothing_up(files: tuple[Path, Path], tmp_path: Path) -> None:
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        replicate = cluster.scheduler.handlers["replicate"]
+
+        async def killing(*arguments: Any, **options: Any) -> Any:
+            (process, *_) = [nanny.process.process for nanny in cluster.workers.values()]
+            process.kill()
+            return await replicate(*arguments, **options)
+
+        cluster.scheduler.handlers["replicate"] = killing
+        done: list[Cube] = []
+        options = {"model": "bicubic", "tile": 64, "device": "cpu", "out": tmp_path / "x.zarr", "client": client}
+        thread = threading.Thread(target=lambda: done.append(fuse(*files, **options)), daemon=True)
+        thread.start()
+        thread.join(60)
+        assert done, "it still waits"
 
 
 def test_a_small_pair_in_memory_is_sent_along(client: Client, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ No pixel passes the scheduler: inputs and result lie on a disk that all workers 
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections import deque
@@ -228,9 +229,12 @@ class _Run:
         self._sent: Future[Job] | None = None
 
     def submit(self, tiles: list[int]) -> None:
-        """Hand out tiles, and the job to all workers first."""
+        """Hand out tiles, and the job first, to one worker, from which the others get it.
+
+        Dask's own way to send it to all waits for ever for a worker that dies meanwhile.
+        """
         self._rounds += 1
-        self._sent = self._client.scatter(self._job, broadcast=True, direct=True, hash=False)
+        self._sent = self._hand_over()
         futures = self._client.map(
             fuse_tile,
             tiles,
@@ -242,6 +246,20 @@ class _Run:
         )
         self.pending |= {future.key: (index, future) for index, future in zip(tiles, futures, strict=True)}
         self._completed.update(futures)
+
+    def _hand_over(self) -> Future[Job]:
+        """Send the job to a worker that lives."""
+        for attempt in itertools.count(1):
+            try:
+                sent: Future[Job] = self._client.scatter(self._job, direct=True, hash=False)
+                break
+            except (OSError, TimeoutError) as error:
+                if attempt == ROUNDS:
+                    raise FusionError(
+                        f"No worker takes the job ({error}); look at their logs, and that this process reaches them."
+                    ) from error
+                time.sleep(PAUSE)
+        return sent
 
     def arrived(self) -> Iterator[tuple[int, tuple[int, str] | Exception]]:
         """Yield the tiles that came to an end since the last call, with what the worker answers, or the error."""
