@@ -22,7 +22,7 @@ def test_the_headless_demo_makes_table_picture_and_cube(tmp_path: Path) -> None:
     result = headless.run_headless(tmp_path / "out", size=192, minutes=0.05, stream=report)
 
     names = list(result.qualities)
-    assert set(names) == {*METHODS, "lso-any", "lso-s-cave-x4", "lso-s fitted"}
+    assert set(names) == {*METHODS, "lso-any", "lso-s-cave", "lso-s-cave-x4", "lso-s fitted"}
     assert names[-1] == "lso-s fitted"
     assert f"{names[-2]} was chosen" in report.getvalue()
     assert all(name in report.getvalue() for name in result.qualities)

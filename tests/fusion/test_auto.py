@@ -196,6 +196,7 @@ def test_shipped_weights_take_part(scene: Scene, automatic: list[Any]) -> None:
 def test_weights_for_the_sensor_come_before_those_for_any() -> None:
     assert [weights.name for weights in module._weights(sample_scene(64, 4))] == ["lso-s-cave-x4"]
     assert [weights.name for weights in module._weights(sample_scene(60, 3))] == ["lso-any"]
+    assert [weights.name for weights in module._weights(sample_scene(60, 6))] == ["lso-s-cave"]
 
 
 def test_a_result_on_disk_remembers_the_choice_and_is_continued_by_it_alone(

@@ -28,6 +28,7 @@ WHOLE = ModelCard(
     steps=7,
     scores={"psnr": 50.5},
     strength=0.5,
+    partner="other",
     message="gained",
 )
 

@@ -29,6 +29,7 @@ def test_every_file_opens_and_tells_its_story(name: str) -> None:
         assert told.wavelengths
         assert len(told.response) == len(weights.residual.guide_centre)
         module = weights.residual.module
+        assert (weights.partner is None) == (not told.partner)
     assert sum(p.numel() for p in module.parameters()) * 4 < 10e6
 
 

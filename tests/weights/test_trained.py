@@ -251,6 +251,64 @@ def test_units_of_the_pair_serve_a_range_of_ratios(paired: Trained) -> None:
     assert fuse(sample_scene(96, 3), model=wider).shape == (BANDS, 96, 96)
 
 
+@pytest.fixture(scope="module")
+def both(trained: Trained, paired: Trained) -> Trained:
+    """Weights whose partner works in units of the pair; each correction counts 0.6."""
+    card = dataclasses.replace(trained.card, strength=0.6, partner="paired")
+    return dataclasses.replace(trained, card=card, name="both", partner=paired)
+
+
+def test_the_corrections_of_partners_add_up(scene: Scene, trained: Trained, paired: Trained, both: Trained) -> None:
+    base, one, other, together = (fuse(scene, model=m).read() for m in ("subspace", trained, paired, both))
+    assert min(np.abs(x - base).max() for x in (one, other)) > 1e-3
+    np.testing.assert_allclose(together, base + 0.6 * (one - base) + 0.6 * (other - base), atol=2e-6)
+
+
+def test_partners_in_tiles_agree_with_the_whole_image(both: Trained) -> None:
+    scene = sample_scene(256, 4)
+    whole, tiled = (fuse(scene, model=both, tile=tile).read() for tile in (None, 64))
+    np.testing.assert_allclose(tiled, whole, atol=1e-4 * np.ptp(whole))
+
+
+def test_partners_are_saved_and_loaded_side_by_side(scene: Scene, both: Trained, tmp_path: Path) -> None:
+    both.save(tmp_path / "both.safetensors")
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["both", "paired"]
+    loaded = load_weights(tmp_path / "both.safetensors")
+    assert loaded.card == both.card
+    assert loaded.partner is not None and loaded.partner.card == both.partner.card
+    np.testing.assert_array_equal(fuse(scene, model=loaded).read(), fuse(scene, model=both).read())
+    (tmp_path / "paired.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"no weight file .*paired"):
+        load_weights(tmp_path / "both.safetensors")
+
+
+def test_a_partner_on_another_base_or_with_a_partner_is_refused(both: Trained, paired: Trained, tmp_path: Path) -> None:
+    both.save(tmp_path / "both.safetensors")
+    for change in ({"base": "bicubic"}, {"partner": "both"}):
+        card = dataclasses.replace(paired.card, **change)
+        write_weights(tmp_path / "paired.safetensors", paired.residual.module, card, paired.residual.numbers)
+        with pytest.raises(CheckpointError, match="no partner for both"):
+            load_weights(tmp_path / "both.safetensors")
+
+
+def test_partners_go_to_another_ratio_together(both: Trained) -> None:
+    moved = both.at(6)
+    assert moved.partner is not None
+    assert (moved.ratio, moved.partner.ratios) == (6, (4, 8))
+    narrow = dataclasses.replace(both.partner, card=dataclasses.replace(both.partner.card, ratios=(6.0, 8.0)))
+    with pytest.raises(ModelError, match="paired was trained for 6 to 8"):
+        dataclasses.replace(both, partner=narrow).prepare(CalibratedScene(sample_scene(96, 4)))
+
+
+@pytest.mark.parametrize("name", ["../other", "a/b", "C:\\x", ".hidden"])
+def test_a_partner_is_a_plain_name(name: str, both: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    card = dataclasses.replace(both.card, partner=name)
+    write_weights(path, both.residual.module, card, both.residual.numbers)
+    with pytest.raises(CheckpointError, match="no plain name"):
+        load_weights(path)
+
+
 def test_a_range_of_ratios_needs_units_of_the_pair(trained: Trained) -> None:
     ranged = dataclasses.replace(trained, card=dataclasses.replace(trained.card, ratios=(2.0, 16.0)))
     assert ranged.ratios == (4, 4)

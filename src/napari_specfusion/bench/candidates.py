@@ -227,7 +227,11 @@ def network_cost(model: Any) -> NetworkCost | None:
         # its inputs need a scene: to the directions and back, and their regression on the guide
         bands, directions = residual.basis.shape
         operations += directions * (2 * bands + len(residual.guide_centre))
-    return NetworkCost(sum(values.numel() for values in module.parameters()), operations)
+    own = NetworkCost(sum(values.numel() for values in module.parameters()), operations)
+    partner = network_cost(model.partner) if isinstance(model, Trained) and model.partner is not None else None
+    if partner is None:
+        return own
+    return NetworkCost(own.parameters + partner.parameters, own.operations + partner.operations)
 
 
 def _plane_cost(model: AnySensor) -> NetworkCost:

@@ -189,6 +189,9 @@ def _weights(scene: Scene) -> list[Trained] | list[AnySensor]:
 
     fitting = weights_for(scene)
     own = [weights for weights in fitting if isinstance(weights, Trained)]
+    # weights that others hold as their partner are in those
+    partners = {weights.partner.name for weights in own if weights.partner is not None}
+    own = [weights for weights in own if weights.name not in partners]
     return own or [weights for weights in fitting if not isinstance(weights, Trained)]
 
 

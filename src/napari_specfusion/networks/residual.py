@@ -109,6 +109,8 @@ class ResidualPredictor:
         Divisors of the values before the network gets them.
     half
         Reduced precision to run the network in, or None.
+    partner
+        Another network on the same base, whose correction is added too; its own base is not used.
     """
 
     base: Predictor
@@ -118,6 +120,7 @@ class ResidualPredictor:
     cube_scale: float = 1.0
     guide_scale: float = 1.0
     half: torch.dtype | None = None
+    partner: ResidualPredictor | None = None
 
     @property
     def bands(self) -> int:
@@ -129,22 +132,39 @@ class ResidualPredictor:
         """The network's reach plus the base's: the network needs a correct base as far as it reaches."""
         module: Any = self.residual.module
         own, below = module.footprint(), self.base.footprint
-        return Footprint(
+        found = Footprint(
             halo=own.halo + self.residual.reach + below.halo,
             stride=math.lcm(own.stride, below.stride),
             multiple=math.lcm(own.multiple, below.multiple),
             window=own.window,
         )
+        return found if self.partner is None else _both(found, self.partner.footprint)
 
     def predict(self, guide: torch.Tensor, hsi: torch.Tensor, tile: Tile, shape: tuple[int, int]) -> torch.Tensor:
         """Fuse one tile; see `Predictor.predict`."""
+        base = self.base.predict(guide, hsi, tile, shape)
+        fused = self.corrected(guide, base)
+        return fused if self.partner is None else fused + (self.partner.corrected(guide, base) - base)
+
+    def corrected(self, guide: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+        """Return the base's result ``(B, H, W)`` with this network's correction."""
         import torch
 
-        base = self.base.predict(guide, hsi, tile, shape)
         seen = guide if self.adapter is None else self.adapter.apply(guide)
         with nullcontext() if self.half is None else torch.autocast(base.device.type, self.half):
             fused = self.residual.on(seen[None] / self.guide_scale, base[None] / self.cube_scale, self.strength)[0]
         return fused.to(base.dtype) * self.cube_scale
+
+
+def _both(one: Footprint, other: Footprint) -> Footprint:
+    """Return what is enough for both."""
+    windows = [part.window for part in (one, other) if part.window is not None]
+    return Footprint(
+        halo=max(one.halo, other.halo),
+        stride=math.lcm(one.stride, other.stride),
+        multiple=math.lcm(one.multiple, other.multiple),
+        window=max(windows, default=None),
+    )
 
 
 def correction(network: torch.nn.Module, guide: torch.Tensor, planes: torch.Tensor) -> torch.Tensor:

@@ -73,6 +73,9 @@ class ModelCard:
         Scores on held-out data: PSNR in dB, SAM in degrees, and those of the base.
     strength
         Share of the network's correction that is added.
+    partner
+        Name of the weights in the file beside this one whose correction of the same base is added too, by the same
+        share; two networks err in different places.
     message
         The result of the fit in one sentence.
     """
@@ -97,6 +100,7 @@ class ModelCard:
     steps: int = 0
     scores: Mapping[str, float] = field(default_factory=dict)
     strength: float = 1.0
+    partner: str = ""
     message: str = ""
 
 
@@ -152,6 +156,8 @@ def _card(stored: Mapping[str, Any]) -> ModelCard:
         raise ValueError(f"base is {reprlib.repr(card.base)}, not one of {', '.join(BASES)}")
     if card.kind == "any sensor" and card.ratios is None:
         raise ValueError("the ratios of a network for any sensor are missing")
+    if card.partner and card.kind != "trained":
+        raise ValueError("a partner belongs to a trained network")
     if card.units == "pair" and (card.kind != "trained" or card.ratios is None):
         raise ValueError("units of the pair belong to a trained network with a range of ratios")
     bands = card.bands or len(card.wavelengths) or len(card.response[0] if card.response else ())
@@ -173,6 +179,13 @@ def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} is {reprlib.repr(value)}, not a text")
     return value
+
+
+def _file_name(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if any(sign in text for sign in "/\\:\0") or text.startswith("."):
+        raise ValueError(f"{name} is {reprlib.repr(text)}, which is no plain name")
+    return text
 
 
 def _count(name: str, value: Any) -> int:
@@ -245,5 +258,6 @@ CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "steps": _count,
     "scores": _values(_number),
     "strength": _finite,
+    "partner": _file_name,
     "message": _text,
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_specfusion.errors import CheckpointError
 from napari_specfusion.networks.residual import Residual
 from napari_specfusion.weights.any_sensor import AnySensor
-from napari_specfusion.weights.files import read_weights
+from napari_specfusion.weights.files import SUFFIX, read_weights
 from napari_specfusion.weights.fitted import Fitted
 from napari_specfusion.weights.trained import Trained
 
@@ -47,4 +48,11 @@ def load_weights(path: str | Path, ratio: Fraction | int | None = None) -> Any:
     residual = Residual(found.module, **found.numbers)
     if found.card.kind == "fitted":
         return Fitted.of(residual, found.card)
-    return Trained(residual, found.card, Path(path).stem)
+    name = Path(path).stem
+    if not found.card.partner:
+        return Trained(residual, found.card, name)
+    beside = read_weights(Path(path).with_name(found.card.partner + SUFFIX))
+    if (beside.card.kind, beside.card.base) != (found.card.kind, found.card.base) or beside.card.partner:
+        raise CheckpointError(f"{found.card.partner} is no partner for {name}; get both files again.")
+    partner = Trained(Residual(beside.module, **beside.numbers), beside.card, found.card.partner)
+    return Trained(residual, found.card, name, partner=partner)

@@ -17,7 +17,7 @@ from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.method import value_scales
 from napari_specfusion.networks.residual import Residual, ResidualPredictor
 from napari_specfusion.sensor.srf import Srf
-from napari_specfusion.weights.files import write_weights
+from napari_specfusion.weights.files import SUFFIX, write_weights
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.calibration.moments import PairMoments
     from napari_specfusion.data.scene import Scene
+    from napari_specfusion.tiling.contract import Predictor
     from napari_specfusion.weights.card import ModelCard
 
 __all__ = ["Trained"]
@@ -50,6 +51,8 @@ class Trained:
     adapt
         Whether to map a guide of another camera to the camera of the weights. False refuses a guide with another number
         of bands.
+    partner
+        Other weights on the same base, whose correction is added too.
 
     A network works in units measured on its training scenes and at one ratio, or, if its card says so, in units that
     each pair gives and at a range of ratios (see `networks.pair_units`).
@@ -59,6 +62,7 @@ class Trained:
     card: ModelCard
     name: str
     adapt: bool = True
+    partner: Trained | None = None
 
     mixed_precision = True
 
@@ -105,7 +109,9 @@ class Trained:
         # a shallow copy: the parameters are shared, the ratio is not
         module: Any = copy.copy(self.residual.module)
         module.ratio = ratio
-        return dataclasses.replace(self, residual=dataclasses.replace(self.residual, module=module), name=name)
+        partner = None if self.partner is None else self.partner.at(ratio)
+        residual = dataclasses.replace(self.residual, module=module)
+        return dataclasses.replace(self, residual=residual, name=name, partner=partner)
 
     def misfit(self, scene: Scene) -> str:
         """Return why the weights do not fit the cube of `scene`, or an empty string."""
@@ -146,16 +152,32 @@ class Trained:
         """
         import torch
 
+        for weights in (self, self.partner):
+            reason = "" if weights is None else weights.misfit(calibrated.stated)
+            if reason:
+                raise ModelError(reason)
+        half = dtype if dtype in (torch.bfloat16, torch.float16) else None
+        kind = torch.float32 if half or dtype is None else dtype
+        base = METHODS[self.card.base].prepare(calibrated, device=device, dtype=kind)
+        predictor = self._on(base, calibrated, device, kind, half)
+        if self.partner is None:
+            return predictor
+        beside = self.partner._on(base, calibrated, device, kind, half)
+        return dataclasses.replace(predictor, partner=dataclasses.replace(beside, strength=self.card.strength))
+
+    def _on(
+        self,
+        base: Predictor,
+        calibrated: CalibratedScene,
+        device: str,
+        kind: torch.dtype,
+        half: torch.dtype | None,
+    ) -> ResidualPredictor:
+        """Return the network on a base that is prepared, without its partner."""
         from napari_specfusion.networks.pair_detail import PairDetail
         from napari_specfusion.networks.pair_units import PairResidual
         from napari_specfusion.networks.planes import PlaneView
 
-        reason = self.misfit(calibrated.stated)
-        if reason:
-            raise ModelError(reason)
-        half = dtype if dtype in (torch.bfloat16, torch.float16) else None
-        kind = torch.float32 if half or dtype is None else dtype
-        base = METHODS[self.card.base].prepare(calibrated, device=device, dtype=kind)
         adapter = self._adapter(calibrated)
         cube_scale, guide_scale = value_scales(calibrated.scene)
         if adapter is not None:
@@ -192,14 +214,18 @@ class Trained:
         return None if _changes(adapter, calibrated.moments) < SAME_CAMERA else adapter
 
     def save(self, path: str | Path) -> None:
-        """Write the weights and their card to a ``.safetensors`` file; `load_weights` reads it.
+        """Write the weights and their card to a ``.safetensors`` file, which `load_weights` reads; a partner beside it.
 
         Raises
         ------
         OutputError
             If the file cannot be written.
         """
-        write_weights(path, self.residual.module, dataclasses.replace(self.card, kind="trained"), self.residual.numbers)
+        partner = "" if self.partner is None else self.partner.name
+        card = dataclasses.replace(self.card, kind="trained", partner=partner)
+        write_weights(path, self.residual.module, card, self.residual.numbers)
+        if self.partner is not None:
+            self.partner.save(Path(path).with_name(f"{partner}{SUFFIX}"))
 
 
 def _changes(adapter: GuideAdapter, moments: PairMoments) -> float:
