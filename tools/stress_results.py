@@ -10,6 +10,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -105,10 +106,9 @@ def make_job(folder: Path, side: int, client: Client | None) -> Job:
 
 def kill_worker(client: Client, rng: random.Random) -> None:
     """Kill one of the workers; dask starts another one."""
-    import psutil
-
     client.wait_for_workers(2)
-    psutil.Process(rng.choice(sorted(client.run(os.getpid).values()))).kill()
+    # Windows has no signal of that name, and needs none
+    os.kill(rng.choice(sorted(client.run(os.getpid).values())), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def start(child: subprocess.Popen[str]) -> None:
