@@ -29,10 +29,10 @@ def test_trained_weights_say_what_they_need(name: str) -> None:
     weights = shipped_weights(name)
     if isinstance(weights, Trained):
         low, high = weights.ratios
-        ratio = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        ratio = f"{low:g}" if low == high else f"{low:g}-{high:g}"
         assert info.needs == f"31 bands, 400-700 nm; ratio {ratio}"
     else:
-        assert info.needs == "ratio 2 to 16"
+        assert info.needs == "ratio 2-16"
 
 
 def test_the_list_reads_well_in_a_console() -> None:

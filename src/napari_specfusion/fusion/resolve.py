@@ -68,7 +68,7 @@ def _info(name: str, card: ModelCard) -> MethodInfo:
     """Return the line of trained weights."""
     spec = NETWORKS[card.network]
     low, high = card.ratios or (card.ratio, card.ratio)
-    ratio = f"ratio {low:g}" if low == high else f"ratio {low:g} to {high:g}"
+    ratio = f"ratio {low:g}" if low == high else f"ratio {low:g}-{high:g}"
     if card.kind == "any sensor":
         return MethodInfo(
             name,
