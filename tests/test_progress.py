@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import napari_specfusion as sf
+from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import Cancelled
 from napari_specfusion.fusion.engine import FusionProgress
 from napari_specfusion.io import SaveProgress, save_cube
@@ -67,6 +68,14 @@ def test_a_look_asks_seldom_and_only_in_its_block_and_thread() -> None:
     look()
     assert 1 <= len(asked) <= 5
     assert all(later - earlier >= LOOK_INTERVAL for earlier, later in itertools.pairwise(asked))
+
+
+def test_what_watches_a_calibration_is_looked_at_too() -> None:
+    calibrated = CalibratedScene(sf.sample_scene(32, 4))
+    with calibrated.watched(Watch(None, lambda: True)), pytest.raises(Cancelled):
+        while True:
+            look()
+    look()
 
 
 def test_a_look_stops_what_it_is_in() -> None:

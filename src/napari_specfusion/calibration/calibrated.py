@@ -21,7 +21,7 @@ from napari_specfusion.data.clean import Cleaning
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.data.surveying import survey_values
 from napari_specfusion.errors import SceneError
-from napari_specfusion.progress import Progress, ShouldStop, Watch
+from napari_specfusion.progress import Progress, ShouldStop, Watch, stoppable
 from napari_specfusion.sensor.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -92,10 +92,14 @@ class CalibratedScene:
 
     @contextmanager
     def watched(self, watch: Watch) -> Iterator[None]:
-        """Report to `watch` what is computed in the block, and to the earlier one again after it."""
+        """Report to `watch` what is computed in the block, and to the earlier one again after it.
+
+        What runs too deep to know the watch stops by it too (see `look`).
+        """
         before, self.watch = self.watch, watch
         try:
-            yield
+            with stoppable(watch.check):
+                yield
         finally:
             self.watch = before
 

@@ -31,7 +31,7 @@ from napari_specfusion.fusion.resume_key import job_key
 from napari_specfusion.fusion.run import FusionProgress, run_tiles
 from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.heap import large_blocks_reused, share_one_heap
-from napari_specfusion.progress import Progress, Watch, stoppable
+from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tile_runner import TilePredictor, tile_grid
 
@@ -166,7 +166,6 @@ def fuse(
         if there is not None:
             there.check(calibrated)
         stack.enter_context(calibrated.watched(watch))
-        stack.enter_context(stoppable(watch.check))
         return _fuse(calibrated, model, settings, place, there, progress, watch)
 
 

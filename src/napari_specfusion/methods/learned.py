@@ -250,7 +250,6 @@ def _apply(
         span = slice(0, sharp_y) if keep else _span(part)
         images = torch.zeros((planes, span.stop - span.start, sharp_x), device=device)
         padded = _padded(calibrated, span, slice(0, sharp_x), device)
-        calibrated.watch.check()
         add_features(images, features, padded, factors, span, slice(0, sharp_x))
         found = images.cpu().numpy()
         low[:, rows] = apply_separable(part[:, span], down_x, found)
