@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from napari_specfusion.arguments import callback
 from napari_specfusion.errors import Cancelled
 
-__all__ = ["Progress", "ShouldStop", "Watch", "look", "stoppable"]
+__all__ = ["Progress", "ShouldStop", "Watch", "look", "stoppable", "unlooked"]
 
 ShouldStop = Callable[[], bool]
 
@@ -95,6 +95,16 @@ def stoppable(check: Callable[[], None]) -> Iterator[None]:
             last = time.monotonic()
 
     token = _look.set(seldom)
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
+@contextmanager
+def unlooked() -> Iterator[None]:
+    """Let `look` do nothing in the block, in this thread: for what must not be left halfway."""
+    token = _look.set(None)
     try:
         yield
     finally:

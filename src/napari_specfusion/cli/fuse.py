@@ -56,7 +56,8 @@ def fuse_files(
     device
         Where to compute: cpu, cuda, mps, or auto for the fastest there is.
     precision
-        Number format. bfloat16 and float16 are for networks only.
+        Number format. bfloat16, float16 and tf32 are for networks only; tf32 is float32 with rounded products on NVIDIA
+        GPUs.
     scale
         Keep 16-bit integers: a value is the integer times this number. Without it, floating-point numbers.
     overwrite

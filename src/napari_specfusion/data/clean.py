@@ -88,8 +88,10 @@ class Cleaning:
         """Put level and unit back into a result ``(B, y, x)``, a torch tensor."""
         import torch
 
+        from napari_specfusion.device import uploaded
+
         def like(values: NDArray[np.float64]) -> Any:
-            return torch.as_tensor(values).to(fused.dtype).to(fused.device)[:, None, None]
+            return uploaded(values, fused)[:, None, None]
 
         if (self.unit != 1).any():
             # methods overshoot a little: beyond the largest number that would be infinite

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion.device import pick_device
+from napari_specfusion.device import computing, pick_device
 from napari_specfusion.errors import Cancelled
 from napari_specfusion.fusion.shared_store import TileWriter
 from napari_specfusion.tiling.tile_runner import TilePredictor
@@ -81,7 +81,8 @@ class _Worker:
     def __init__(self, job: Job) -> None:
         import torch
 
-        device = torch.device(pick_device(job.device, job.precision))
+        device = self._device = torch.device(pick_device(job.device, job.precision))
+        self._precision = job.precision
         # sent by the client of this cluster, which may run any code here
         content: Any = torch.load(io.BytesIO(job.content), map_location=device, weights_only=False)
         predictor, self._reader, self._grid = content
@@ -96,7 +97,8 @@ class _Worker:
         window = self._reader.read(tile)
         with self._computing:
             _compute_with(self._threads)
-            values = self._predict(tile, window)
+            with computing(self._device, self._precision):
+                values = self._predict(tile, window)
             message = self._predict.take_message()
         if window.missing is not None:
             values[window.missing] = np.nan

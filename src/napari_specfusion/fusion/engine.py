@@ -19,7 +19,7 @@ from napari_specfusion import memory
 from napari_specfusion.arguments import callback, choice, flag, short
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.scene import Scene
-from napari_specfusion.device import pick_device
+from napari_specfusion.device import computing, pick_device
 from napari_specfusion.errors import FusionError, ModelError, OutputError, SceneError
 from napari_specfusion.files import as_path
 from napari_specfusion.fusion.cluster import Cluster
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
+    import torch
     from distributed import Client
 
     from napari_specfusion.data.cube import Cube
@@ -50,8 +51,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FusionProgress", "fuse"]
 
-Precision = Literal["float32", "float64", "bfloat16", "float16"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "float64", "bfloat16", "float16")
+Precision = Literal["float32", "float64", "tf32", "bfloat16", "float16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float64", "tf32", "bfloat16", "float16")
+REDUCED: tuple[Precision, ...] = ("tf32", "bfloat16", "float16")
 
 
 def fuse(
@@ -96,7 +98,8 @@ def fuse(
     device
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"`` for the fastest available.
     precision
-        ``"float32"``, ``"float64"``, or, for networks, ``"bfloat16"`` or ``"float16"``.
+        ``"float32"``, ``"float64"``, or, for networks, ``"bfloat16"``, ``"float16"`` or ``"tf32"``: float32 whose
+        products are rounded to 10 bits on NVIDIA GPUs, and float32 itself elsewhere. ``"float32"`` never rounds them.
     scale
         Keep the result as 16-bit integers, which take half the room: a value is the integer times `scale`, 65535 means
         no data, and values below 0 or above 65534 times `scale` become these. None keeps floating-point numbers.
@@ -166,6 +169,7 @@ def fuse(
         if there is not None:
             there.check(calibrated)
         stack.enter_context(calibrated.watched(watch))
+        stack.enter_context(computing(device, precision))
         return _fuse(calibrated, model, settings, place, there, progress, watch)
 
 
@@ -187,6 +191,14 @@ class _Settings:
         return np.dtype(np.float64 if self.precision == "float64" else np.float32)
 
     @property
+    def prepared(self) -> torch.dtype:
+        """Type that a method is prepared for."""
+        import torch
+
+        found: torch.dtype = getattr(torch, "float32" if self.precision == "tf32" else self.precision)
+        return found
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """What makes another job of the same inputs and method."""
         scale = self.encoding.scale
@@ -206,7 +218,7 @@ def _fuse(
 
     precision, device, encoding, values = settings.precision, settings.device, settings.encoding, settings.dtype
     method, reason = _choose(calibrated, model, device, watch)
-    if precision in ("bfloat16", "float16") and not getattr(method, "mixed_precision", False):
+    if precision in REDUCED and not getattr(method, "mixed_precision", False):
         raise ModelError(f"Precision {precision} is for networks; leave it at float32 for {method.name}.")
     scene = calibrated.stated
     shape = (scene.hsi.bands, *scene.shape)
@@ -217,7 +229,7 @@ def _fuse(
         place.check_room(math.prod(shape) * encoding.dtype(values).itemsize, begun)
     calibrated.check_range(values)
     encoding.check(calibrated.highest)
-    predictor = calibrated.restoring(method.prepare(calibrated, device=device, dtype=getattr(torch, precision)))
+    predictor = calibrated.restoring(method.prepare(calibrated, device=device, dtype=settings.prepared))
     fields, told = _fields(calibrated, method, reason), " ".join(filter(None, (*calibrated.remarks, reason)))
     if predictor.bands != scene.hsi.bands:
         raise ModelError(f"{method.name} returns {predictor.bands} bands, the cube has {scene.hsi.bands}.")

@@ -6,7 +6,8 @@
     --------------          ------------------              -------------
     TileReader.read(tile) --> Predictor.predict       -->   Result.write(tile)
     two tiles ahead           the only one that touches     one tile waiting: a slow disk
-                              the device                    holds the others back
+                              the device; on CUDA one       holds the others back
+                              tile more is on its way
 
 Tiles are independent, and each writes its own core once. Between two tiles, the calling thread also reports progress
 and checks whether to stop; so do, within a tile, the layers of a network and other long loops.
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from napari_specfusion.progress import Progress
     from napari_specfusion.tiling.tile_reader import TileReader, Window
     from napari_specfusion.tiling.tile_runner import TilePredictor
-    from napari_specfusion.tiling.tiles import Box
+    from napari_specfusion.tiling.tiles import Box, Tile
+    from napari_specfusion.tiling.transfers import Pending
 
 __all__ = ["READ_AHEAD", "FusionProgress", "Report", "run_tiles"]
 
@@ -104,6 +106,47 @@ def run_tiles(
     todo = [t for t in predict.grid if not result.done[t.index]]
     report = Report(result, progress, message)
     failures: list[tuple[Box, Exception]] = []
+    # tiles that were begun, in order: the device computes one while another one comes back
+    begun: deque[_Begun] = deque()
+
+    def begin(tile: Tile, read: Future[Window]) -> None:
+        window = None
+        try:
+            window = read.result()
+            values = predict.begin(tile, window)
+        except Cancelled:
+            raise
+        except Exception:
+            try:
+                window = reader.read(tile) if window is None else window
+                values = predict.begin(tile, window)
+            except Cancelled:
+                raise
+            except Exception as error:
+                failures.append((tile.core.clip(shape), error))
+                return
+        begun.append(_Begun(tile, window, values))
+
+    def end() -> None:
+        one = begun.popleft()
+        core = one.tile.core.clip(shape)
+        try:
+            values = one.values.result()
+        except Exception:
+            try:
+                values = predict(one.tile, one.window)
+            except Cancelled:
+                raise
+            except Exception as error:
+                failures.append((core, error))
+                return
+        if one.window.missing is not None:
+            values[one.window.missing] = np.nan
+        height, width = core.shape
+        writer.put(one.tile.index, core, values[:, :height, :width], one.window.checksum or 1)
+        del one, values
+        report.tiles(writer.written, predict.take_message())
+
     with (
         ThreadPoolExecutor(READ_AHEAD, "specfusion-read") as readers,
         _Writer(result) as writer,
@@ -113,31 +156,15 @@ def run_tiles(
         try:
             for position, tile in enumerate(todo):
                 check()
-                read, window = reads.popleft(), None
-                core = tile.core.clip(shape)
                 try:
-                    window = read.result()
-                    values = predict(tile, window)
-                except Cancelled:
-                    raise
-                except Exception:
-                    try:
-                        window = reader.read(tile) if window is None else window
-                        values = predict(tile, window)
-                    except Cancelled:
-                        raise
-                    except Exception as error:
-                        failures.append((core, error))
-                        continue
+                    begin(tile, reads.popleft())
                 finally:
                     if position + READ_AHEAD + 1 < len(todo):
                         reads.append(readers.submit(reader.read, todo[position + READ_AHEAD + 1]))
-                if window.missing is not None:
-                    values[window.missing] = np.nan
-                height, width = core.shape
-                writer.put(tile.index, core, values[:, :height, :width], window.checksum or 1)
-                del window, values
-                report.tiles(writer.written, predict.take_message())
+                if len(begun) > predict.ahead:
+                    end()
+            while begun:
+                end()
             writer.finish()
             report.tiles(writer.written)
         except Cancelled:
@@ -150,7 +177,17 @@ def run_tiles(
         finally:
             for waiting in reads:
                 waiting.cancel()
+            predict.close()
     return failures
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A tile whose values may still be on their way."""
+
+    tile: Tile
+    window: Window
+    values: Pending
 
 
 class _Writer:

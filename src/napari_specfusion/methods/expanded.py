@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion import memory
 from napari_specfusion.calibration.moments import strips
+from napari_specfusion.device import uploaded
 from napari_specfusion.sensor.expansion import DIFFERENCES, TERMS, Expansion, seen_differences
 
 if TYPE_CHECKING:
@@ -100,11 +101,7 @@ class GuideTerms:
         # beyond the image's edge the last pixel is repeated; beyond the tile's, nothing of that is kept
         padded = torch.nn.functional.pad(guide[None], (step, step, step, step), mode="replicate")[0]
         y, x = (
-            torch.as_tensor(
-                self.expansion.coordinate(np.arange(part.start, part.stop, dtype=np.float64), axis),
-                dtype=guide.dtype,
-                device=guide.device,
-            )
+            uploaded(self.expansion.coordinate(np.arange(part.start, part.stop, dtype=np.float64), axis), guide)
             for axis, part in enumerate(tile.read.slices)
         )
         guides, height, width = guide.shape

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.calibration.moments import ROUNDING
+from napari_specfusion.device import uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,13 +160,13 @@ class Features:
         """
         import torch
 
-        away = padded - _like(self.mean, padded)[:, None, None]
-        seen = away / _like(self.spread, padded)[:, None, None]
+        away = padded - uploaded(self.mean, padded)[:, None, None]
+        seen = away / uploaded(self.spread, padded)[:, None, None]
         here, up, down = seen[:, 1:-1, 1:-1], seen[:, :-2, 1:-1], seen[:, 2:, 1:-1]
         left, right = seen[:, 1:-1, :-2], seen[:, 1:-1, 2:]
         slope_y, slope_x = (down - up) / 2, (right - left) / 2
         height, width = here.shape[1:]
-        colours = torch.einsum("cg,gyx->cyx", _like(self.colours, padded), away[:, 1:-1, 1:-1])
+        colours = torch.einsum("cg,gyx->cyx", uploaded(self.colours, padded), away[:, 1:-1, 1:-1])
         return torch.cat(
             [
                 here,
@@ -197,7 +198,7 @@ class Features:
         plain = 5 * len(self.mean)
         yield slice(0, plain), inputs[:plain]
         variables, colours = inputs[plain:], inputs[plain:-2]
-        frequencies = _like(self.frequencies, inputs)
+        frequencies = uploaded(self.frequencies, inputs)
         mixed = len(frequencies) - self.draws.place
         start = plain
         for first in range(0, mixed, size):
@@ -230,9 +231,3 @@ def _waves(angle: torch.Tensor) -> torch.Tensor:
     torch.cos(angle, out=waves[:, 0])
     torch.sin(angle, out=waves[:, 1])
     return waves.flatten(0, 1)
-
-
-def _like(array: NDArray[np.float64], tensor: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return torch.as_tensor(array, dtype=tensor.dtype, device=tensor.device)

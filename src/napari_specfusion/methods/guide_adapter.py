@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.data.scene import Finding
+from napari_specfusion.device import uploaded
 from napari_specfusion.errors import ModelError
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ class GuideAdapter:
         """Return the camera's image ``(..., K, H, W)`` for a guide ``(..., G, H, W)``, in its precision."""
         import torch
 
-        matrix, offset = (
-            torch.as_tensor(values, dtype=guide.dtype, device=guide.device) for values in (self.matrix, self.offset)
-        )
+        matrix, offset = (uploaded(values, guide) for values in (self.matrix, self.offset))
         return torch.einsum("kg,...gyx->...kyx", matrix, guide) + offset[:, None, None]
 
     def picture(self, guide: Cube) -> Cube:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion import memory
 from napari_specfusion.calibration.moments import sample_rows, strips
+from napari_specfusion.device import uploaded
 from napari_specfusion.methods.ridge import Halves, Ridge
 from napari_specfusion.progress import look
 from napari_specfusion.sensor.sampling import apply_separable
@@ -90,7 +91,7 @@ class LearnedTerms:
         self.base.add_sharp(fused, guide, own, tile)
         if self.sharp is None:
             padded = torch.nn.functional.pad(guide[None], (1, 1, 1, 1), mode="replicate")[0]
-            weights = torch.as_tensor(self.weights, dtype=guide.dtype, device=guide.device)
+            weights = uploaded(self.weights, guide)
             # the learned images first: there are at most as many as bands, and far fewer than features
             images = torch.zeros((len(self.low), *guide.shape[1:]), dtype=guide.dtype, device=guide.device)
             add_features(images, self.features, padded, weights, *tile.read.slices)
@@ -99,7 +100,7 @@ class LearnedTerms:
                 np.arange(part.start, part.stop).clip(0, size - 1)
                 for part, size in zip(tile.read.slices, self.sharp.shape[1:], strict=True)
             )
-            images = torch.as_tensor(self.sharp[:, rows[:, None], columns], dtype=guide.dtype, device=guide.device)
+            images = uploaded(self.sharp[:, rows[:, None], columns], guide)
         fused += torch.einsum("bp,pyx->byx", learned, images)
 
 
@@ -285,9 +286,7 @@ def add_features(
     Cancelled
         If the run that this is part of should stop.
     """
-    import torch
-
-    y, x = (torch.as_tensor(c, dtype=images.dtype, device=images.device) for c in features.coordinates(rows, columns))
+    y, x = (uploaded(c, images) for c in features.coordinates(rows, columns))
     _, height, width = images.shape
     step = max(1, memory.EXPANDED // (8 * FREQUENCIES * width * images.element_size()))
     pixels, factors = images.view(len(images), -1), weights.T.contiguous()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion.device import uploaded
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class LinearPredictor:
         import torch
 
         def like(array: NDArray[Any]) -> torch.Tensor:
-            return torch.as_tensor(np.ascontiguousarray(array), dtype=guide.dtype, device=guide.device)
+            return uploaded(array, guide)
 
         coarse = tile.read.divide(self.sampling.ratio)
         # beyond the cube's border its last pixel is repeated; nothing of that is in the result

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion import memory
+from napari_specfusion.device import uploaded
 from napari_specfusion.methods.least_squares import Correction, LowResolution, Solver, Split, coefficients
 from napari_specfusion.methods.linear import seen_from
 from napari_specfusion.methods.subspace import Subspace
@@ -145,7 +146,7 @@ class ProjectedPredictor:
         import torch
 
         def like(array: NDArray[Any]) -> torch.Tensor:
-            return torch.as_tensor(np.ascontiguousarray(array), dtype=guide.dtype, device=guide.device)
+            return uploaded(array, guide)
 
         rows, columns = tile.read.slices
         prior = self.inner.predict(guide, hsi, tile, shape) if self.kept is None else like(self.kept[:, rows, columns])

@@ -14,7 +14,7 @@ from napari_specfusion import memory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Encoder", "added", "by_strips", "conv3", "double", "leaky", "pad_to", "strips"]
+__all__ = ["Encoder", "added", "by_strips", "conv3", "double", "leaky", "like_weights", "pad_to", "strips"]
 
 
 class Encoder(nn.Module):
@@ -138,6 +138,17 @@ def strips(shape: torch.Size, halo: int, on: torch.device, *, step: int = 1, pix
     if torch.is_grad_enabled() or on.type != "cpu" or rows >= height:
         return [slice(0, height)]
     return [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
+
+
+def like_weights(x: Tensor, weight: Tensor) -> Tensor:
+    """Return images ``(N, C, H, W)`` with the channels of a pixel beside each other if a convolution's weights are so.
+
+    Joined with one image in another order, all of them would be put into that order.
+    """
+    last = torch.channels_last
+    if weight.is_contiguous() or not weight.is_contiguous(memory_format=last):
+        return x
+    return x.contiguous(memory_format=last)
 
 
 def pad_to(x: Tensor, height: int, width: int) -> Tensor:

@@ -8,6 +8,7 @@ widest feature maps are never held as a whole, and the buffers stay small enough
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch.nn import functional
 from napari_specfusion import memory
 from napari_specfusion.errors import ModelError
 from napari_specfusion.networks.inputs import Grid, check_pair, check_ratio, check_sizes, extended, padded_pair
-from napari_specfusion.networks.layers import Encoder, added, by_strips, conv3, double, leaky
+from napari_specfusion.networks.layers import Encoder, added, by_strips, conv3, double, leaky, like_weights
 from napari_specfusion.tiling.tiles import Footprint
 
 __all__ = ["LSO"]
@@ -146,17 +147,23 @@ class LSO(nn.Module):
         def encode(rows: slice) -> Tensor:
             features = self.spatial_encoder(images[:, :, rows])
             place = torch.stack(torch.meshgrid(y[rows], x, indexing="ij")).expand(len(images), -1, -1, -1)
-            return self.inc(torch.cat([features, place], 1))  # type: ignore[no-any-return]
+            return self.inc(torch.cat([features, self._ordered(place)], 1))  # type: ignore[no-any-return]
 
         return by_strips(encode, images.shape, self.spatial_encoder.reach + 2, images.device)
+
+    def _ordered(self, images: Tensor) -> Tensor:
+        """Return images in the order of axes that the convolutions work in."""
+        first: Any = self.outc.conv[0]
+        return like_weights(images, first.weight)
 
     def _refine(self, guide: Tensor, base: Tensor, y: Tensor, x: Tensor) -> Tensor:
         """Run the network on images of the padded size."""
         level1 = self._encode(torch.cat([guide, base], 1), y, x)
+        guide = self._ordered(guide)
         level2 = self.down1(level1)
         level3 = self.down2(level2)
         half = functional.interpolate(guide, scale_factor=0.5, mode="bicubic", align_corners=False)
-        coarse = torch.cat([double(self.process3(level3)), self.process2(level2), half], 1)
+        coarse = torch.cat([double(self.process3(level3)), self.process2(level2), self._ordered(half)], 1)
         twice = double(added(self.up1(coarse), level2))
         del level2, level3, coarse
         processed = self.process1(level1)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_specfusion.data.computed import computed
+from napari_specfusion.device import place_network
 from napari_specfusion.errors import ModelError
+from napari_specfusion.tiling.replay import run_network
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +83,7 @@ class NetworkMethod:
             )
         half = dtype if dtype in (torch.bfloat16, torch.float16) else None
         copied = copy.deepcopy(self.module).requires_grad_(False).eval()
-        copied.to(torch.device(device), torch.float32 if half or dtype is None else dtype)
+        place_network(copied, device, torch.float32 if half or dtype is None else dtype)
         return NetworkPredictor(copied, module.footprint(), *value_scales(scene), half=half)
 
 
@@ -126,7 +128,7 @@ class NetworkPredictor:
         if self.cube_scale != 1:
             hsi = hsi / self.cube_scale
         with nullcontext() if self.half is None else torch.autocast(guide.device.type, self.half):
-            fused: torch.Tensor = self.module(guide[None], hsi[None], **keywords)[0]
+            fused = run_network(self.module, guide[None], hsi[None], **keywords)[0]
         fused = fused.to(guide.dtype)
         return fused * self.cube_scale if self.cube_scale != 1 else fused
 

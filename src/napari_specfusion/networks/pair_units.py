@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
+from napari_specfusion.device import uploaded
 from napari_specfusion.networks.planes import MIDDLE, NARROW, PlaneView, reach_of, without_mean
 from napari_specfusion.networks.residual import Residual, correction
 
@@ -82,11 +83,11 @@ class PairResidual:
         """
 
         def column(values: NDArray[np.float64]) -> Tensor:
-            return guide.new_tensor(values)[:, None, None]
+            return uploaded(values, guide)[:, None, None]
 
         view, numbers, count = self.view, self.residual, len(planes)
         scaled = planes / column(view.unit)
-        regressed = torch.tensordot(guide.new_tensor(view.onto_guide), guide, dims=1) / column(view.unit)
+        regressed = torch.tensordot(uploaded(view.onto_guide, guide), guide, dims=1) / column(view.unit)
         detail = without_mean(torch.cat([scaled - regressed, scaled]), MIDDLE)
         bright = guide * column(len(guide) * view.brightness)
         images = [
@@ -107,11 +108,11 @@ class PairResidual:
         """
         # detail is a small difference of large values: only the network itself runs in half precision
         with torch.autocast(fused.device.type, enabled=False):
-            basis = fused.new_tensor(self.residual.basis)
+            basis = uploaded(self.residual.basis, fused)
             planes = torch.einsum("bp,nbyx->npyx", basis, fused)
             images = torch.stack([self.inputs(*pair) for pair in zip(guide, planes, strict=True)])
         count = planes.shape[1]
         found = correction(self.module, images[:, count:], images[:, :count]).to(fused.dtype)
         with torch.autocast(fused.device.type, enabled=False):
-            added = found * fused.new_tensor(self.unit)[:, None, None]
+            added = found * uploaded(self.unit, fused)[:, None, None]
             return fused + strength * torch.einsum("bp,npyx->nbyx", basis, added)

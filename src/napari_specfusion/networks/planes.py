@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_specfusion.device import place_network, uploaded
 from napari_specfusion.networks.pair_detail import PairDetail
+from napari_specfusion.tiling.replay import run_network
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
@@ -188,10 +190,10 @@ class PlaneView:
 
     def inputs(self, guide: Tensor, planes: Tensor) -> Tensor:
         """Return the network's inputs ``(p, CHANNELS, H, W)`` for `planes` ``(p, H, W)`` under ``(G, H, W)``."""
-        scale = guide.new_tensor(self.sign / self.unit)[:, None, None]
+        scale = uploaded(self.sign / self.unit, guide)[:, None, None]
         scaled = scale * planes
-        regressed = scale * torch.tensordot(guide.new_tensor(self.onto_guide), guide, dims=1)
-        bright = torch.tensordot(guide.new_tensor(self.brightness), guide, dims=1)[None]
+        regressed = scale * torch.tensordot(uploaded(self.onto_guide, guide), guide, dims=1)
+        bright = torch.tensordot(uploaded(self.brightness, guide), guide, dims=1)[None]
         plane, onto = (without_mean(images, MIDDLE) for images in (scaled, regressed))
         images = [
             plane - onto,
@@ -201,21 +203,21 @@ class PlaneView:
             without_mean(bright, MIDDLE).expand_as(planes),
             3 * without_mean(bright, NARROW).expand_as(planes),
         ]
-        facts = guide.new_tensor(self.facts)[:, :, None, None].expand(-1, -1, *planes.shape[1:])
+        facts = uploaded(self.facts, guide)[:, :, None, None].expand(-1, -1, *planes.shape[1:])
         return torch.cat([torch.stack(images, 1).asinh(), facts], 1)
 
     def error_of(self, network: Any, guide: Tensor, planes: Tensor) -> Tensor:
         """Return the error ``(p, H, W)`` that a network expects of `planes`, in their own values."""
         found = expected(network, self.inputs(guide, planes))
-        return found * found.new_tensor(self.sign * self.unit)[:, None, None]
+        return found * uploaded(self.sign * self.unit, found)[:, None, None]
 
     def on(self, network: Any, guide: Tensor, fused: Tensor, strength: float = 1.0) -> Tensor:
         """Return bands `fused` ``(B, H, W)`` under `guide` ``(G, H, W)``, corrected plane by plane."""
-        planes = torch.einsum("bp,byx->pyx", fused.new_tensor(self.analysis), fused)
+        planes = torch.einsum("bp,byx->pyx", uploaded(self.analysis, fused), fused)
         for number in range(len(planes)):
             one = self.turned(np.eye(len(planes))[:, number : number + 1])
             planes[number] = one.error_of(network, guide, planes[number : number + 1])[0].to(fused.dtype)
-        return fused + strength * torch.einsum("bp,pyx->byx", fused.new_tensor(self.synthesis), planes)
+        return fused + strength * torch.einsum("bp,pyx->byx", uploaded(self.synthesis, fused), planes)
 
 
 def expected(network: Any, images: Tensor) -> Tensor:
@@ -225,8 +227,8 @@ def expected(network: Any, images: Tensor) -> Tensor:
     learned on crops holds in images of any size. The sides are multiples of 4.
     """
     left = images[:, :1]
-    grid = tuple(torch.full((n,), 0.5).to(images) for n in images.shape[-2:])
-    moved: Tensor = network(images[:, 1:], left[..., :: network.ratio, :: network.ratio], grid=grid, base=left)
+    grid = tuple(images.new_full((n,), 0.5) for n in images.shape[-2:])
+    moved = run_network(network, images[:, 1:], left[..., :: network.ratio, :: network.ratio], grid=grid, base=left)
     return (moved - left)[:, 0]
 
 
@@ -257,7 +259,7 @@ class PlanePredictor:
     def placed(self, device: str, dtype: torch.dtype | None) -> Self:
         """Return the same with a copy of the network for predicting on `device`."""
         network = copy.deepcopy(self.network).requires_grad_(False).eval()
-        network.to(device=device, dtype=dtype)
+        place_network(network, device, dtype)
         return replace(self, network=network)
 
     @property
@@ -308,7 +310,7 @@ def without_mean(images: Tensor, width: float) -> Tensor:
     radius = reach_of(width)
     place = torch.arange(-radius, radius + 1, dtype=torch.float64)
     weights = torch.exp(-0.5 * (place / width) ** 2)
-    kernel = (weights / weights.sum()).to(images)
+    kernel = uploaded((weights / weights.sum()).numpy(), images)
     mean = images[:, None]
     for shape, pad in (((-1, 1), (0, 0, radius, radius)), ((1, -1), (radius, radius, 0, 0))):
         mean = functional.conv2d(functional.pad(mean, pad, mode="replicate"), kernel.view(1, 1, *shape))

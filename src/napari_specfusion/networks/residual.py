@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion.device import place_network, uploaded
+from napari_specfusion.tiling.replay import run_network
 from napari_specfusion.tiling.tiles import Footprint
 
 if TYPE_CHECKING:
@@ -62,10 +64,9 @@ class Residual:
 
     def of(self, guide: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
         """Return the residual ``(N, p, H, W)`` to coefficients `base`, of its shape, under `guide` ``(N, G, H, W)``."""
-        import torch
 
         def column(values: NDArray[np.float64]) -> torch.Tensor:
-            return torch.as_tensor(values, dtype=base.dtype, device=base.device)[:, None, None]
+            return uploaded(values, base)[:, None, None]
 
         start = (base - column(self.centre)) / column(self.spread)
         seen = (guide - column(self.guide_centre)) / column(self.guide_spread)
@@ -75,14 +76,14 @@ class Residual:
         """Return bands `fused` ``(N, B, H, W)`` with the residual under `guide` added."""
         import torch
 
-        basis = torch.as_tensor(np.ascontiguousarray(self.basis), dtype=fused.dtype, device=fused.device)
+        basis = uploaded(self.basis, fused)
         added = self.of(guide, torch.einsum("bp,nbyx->npyx", basis, fused))
         return fused + strength * torch.einsum("bp,npyx->nbyx", basis, added)
 
     def placed(self, device: str, dtype: torch.dtype | None) -> Residual:
         """Return a copy for predicting on `device`."""
         module = copy.deepcopy(self.module).requires_grad_(False).eval()
-        module.to(device=device, dtype=dtype)
+        place_network(module, device, dtype)
         return dataclasses.replace(self, module=module)
 
     @property
@@ -172,15 +173,13 @@ def correction(network: torch.nn.Module, guide: torch.Tensor, planes: torch.Tens
 
     H and W are multiples of its ratio.
     """
-    import torch
-
     module: Any = network
     keywords: dict[str, Any] = {"base": planes}
     if module.footprint().uses_grid:
         # the same coordinates everywhere, so that training on crops carries over to any position in an image of any
         # size
-        keywords["grid"] = tuple(torch.full((n,), 0.5).to(planes) for n in planes.shape[-2:])
-    moved: torch.Tensor = module(guide, planes[..., :: module.ratio, :: module.ratio], **keywords)
+        keywords["grid"] = tuple(planes.new_full((n,), 0.5) for n in planes.shape[-2:])
+    moved = run_network(module, guide, planes[..., :: module.ratio, :: module.ratio], **keywords)
     return moved - planes
 
 

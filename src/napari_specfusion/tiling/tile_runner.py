@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from napari_specfusion import memory
 from napari_specfusion.errors import FusionError
 from napari_specfusion.progress import look
+from napari_specfusion.tiling.replay import Replays, replayed
 from napari_specfusion.tiling.tile_reader import TileReader
 from napari_specfusion.tiling.tiles import Box, Footprint, Tile, TileGrid, padded_shape
+from napari_specfusion.tiling.transfers import Ready, transfers_to
 from napari_specfusion.tiling.windows import WindowedPredictor, Windows
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Scene
     from napari_specfusion.tiling.contract import Predictor
     from napari_specfusion.tiling.tile_reader import Window
+    from napari_specfusion.tiling.transfers import Pending
 
 __all__ = ["TilePredictor", "predict_tiles", "predict_whole", "tile_grid"]
 
@@ -35,6 +38,13 @@ class TilePredictor:
     """Runs a predictor on tiles, in smaller pieces if a whole tile does not fit into memory.
 
     On a grid without a window, a predictor that has one processes the image window by window; see `tile_grid`.
+
+    Attributes
+    ----------
+    grid
+        The tiles.
+    ahead
+        Tiles that should be begun before the values of an earlier one are asked for, so that a device has work.
     """
 
     def __init__(self, predictor: Predictor, grid: TileGrid, device: torch.device) -> None:
@@ -43,11 +53,18 @@ class TilePredictor:
         if predictor.footprint.window is not None and grid.footprint.window is None:
             predictor = self._windowed = WindowedPredictor(predictor, grid.shape, grid.ratio)
         self._predictor, self._device = predictor, device
+        self._transfers = transfers_to(device)
+        self._replays = Replays() if device.type == "cuda" else None
+        self.ahead = self._transfers.ahead
         self._side = max(grid.core_shape)
         self._message = ""
 
     def __call__(self, tile: Tile, window: Window) -> NDArray[Any]:
         """Return the tile's core ``(bands, height, width)``."""
+        return self.begin(tile, window).result()
+
+    def begin(self, tile: Tile, window: Window) -> Pending:
+        """Begin a tile; its result is the core ``(bands, height, width)``."""
         import torch
 
         while True:
@@ -66,15 +83,38 @@ class TilePredictor:
                         "choose a smaller model, or device='cpu'."
                     ) from error
             # outside the handler, so that the failed attempt's tensors are freed
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
+            if self._make_room():
+                continue
             self._message = f"Memory ran out: tiles of {self._side} pixels are now computed in pieces of {side}."
             self._side = side
 
     def take_message(self) -> str:
         """Return the messages since the last call."""
         message, self._message = self._message, ""
+        if self._replays is not None:
+            message = f"{message} {self._replays.take_message()}".strip()
         return message
+
+    def close(self) -> None:
+        """Let go of the device: wait for what was begun, and free what was kept there."""
+        # an error of the device itself has come with the values already
+        with suppress(RuntimeError):
+            self._transfers.wait()
+        if self._replays is not None:
+            self._replays.drop()
+
+    def _make_room(self) -> bool:
+        """Free what the device need not keep; return whether that may be enough."""
+        import torch
+
+        if self._device.type != "cuda":
+            return False
+        self._transfers.wait()
+        # the graphs go first: without them the network is only a little slower
+        told = "Memory ran out: the network runs without CUDA graphs now."
+        dropped = self._replays is not None and len(self._replays) > 0 and self._replays.drop(told)
+        torch.cuda.empty_cache()
+        return dropped
 
     def _tell_seam(self) -> None:
         if self._windowed is None or self._windowed.seam is None:
@@ -86,7 +126,7 @@ class TilePredictor:
         )
         self._message = f"{self._message} {message}".strip()
 
-    def _assemble(self, tile: Tile, window: Window) -> NDArray[Any]:
+    def _assemble(self, tile: Tile, window: Window) -> Pending:
         core, side = tile.core, self._side
         if max(core.shape) <= side:
             return self._predict(tile, window.guide, window.hsi)
@@ -97,22 +137,21 @@ class TilePredictor:
                 read = piece.grow(self.grid.margin).clip(self.grid.shape)
                 fine = read.relative_to(tile.read)
                 guide, hsi = window.guide[:, *fine.slices], window.hsi[:, *fine.divide(self.grid.ratio).slices]
-                values = self._predict(Tile(tile.index, read, piece), guide, hsi)
+                values = self._predict(Tile(tile.index, read, piece), guide, hsi).result()
                 whole[:, *piece.relative_to(core).slices] = values
-        return whole
+        return Ready(whole)
 
-    def _predict(self, tile: Tile, guide: NDArray[Any], hsi: NDArray[Any]) -> NDArray[Any]:
+    def _predict(self, tile: Tile, guide: NDArray[Any], hsi: NDArray[Any]) -> Pending:
         import torch
 
-        with torch.inference_mode(), _layers_look():
-            sharp, coarse = (torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in (guide, hsi))
+        with torch.inference_mode(), _layers_look(), replayed(self._replays):
+            sharp, coarse = (self._transfers.upload(array) for array in (guide, hsi))
             fused = self._predictor.predict(sharp, coarse, tile, self.grid.shape)
             expected = (self._predictor.bands, *tile.read.shape)
             if fused.shape != expected:
                 raise FusionError(f"The method returned {tuple(fused.shape)} for a tile of {expected}; it has a bug.")
-            # a copy of the core alone, so that the halo's memory is freed while the tile waits to be written
-            core = fused[:, *tile.crop.slices].to("cpu", sharp.dtype, copy=True)
-            return np.asarray(core.contiguous().numpy())
+            # the core alone, so that the halo's memory is freed while the tile waits to be written
+            return self._transfers.download(fused[:, *tile.crop.slices], sharp.dtype)
 
 
 @contextmanager
@@ -169,15 +208,21 @@ def predict_tiles(
     import torch
 
     predict = TilePredictor(predictor, grid, torch.device(device))
-    for tile in grid:
-        window = reader.read(tile)
-        yield tile, window, predict(tile, window)
+    try:
+        for tile in grid:
+            window = reader.read(tile)
+            yield tile, window, predict(tile, window)
+    finally:
+        predict.close()
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     import torch
 
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error)
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    # the processor's memory, page-locked memory, and the libraries of CUDA
+    return any(words in str(error) for words in ("allocate memory", "out of memory", "ALLOC_FAILED"))
 
 
 def predict_whole(predictor: Predictor, scene: Scene) -> NDArray[Any]:

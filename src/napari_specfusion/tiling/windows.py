@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from napari_specfusion import memory
 from napari_specfusion.errors import FusionError
 from napari_specfusion.tiling.tiles import Box, Footprint, Tile
+from napari_specfusion.tiling.transfers import downloaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,7 +246,7 @@ class WindowedPredictor:
         while self._kept and self.kept_bytes + size > max(memory.WINDOW_CACHE, KEPT_WINDOWS * size):
             self._kept.popitem(last=False)
         whole = self.inner.predict(sharp, coarse, Tile(tile.index, read, box), shape)
-        inside = whole[:, *box.relative_to(read).slices].to("cpu", guide.dtype)
+        inside = downloaded(whole[:, *box.relative_to(read).slices], guide.dtype)
         self._kept[index] = box, inside.clone() if read != box else inside
 
     @property
