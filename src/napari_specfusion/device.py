@@ -113,7 +113,7 @@ def uploaded(array: NDArray[Any] | np.floating[Any], like: torch.Tensor) -> torc
     import torch
 
     values = torch.as_tensor(np.ascontiguousarray(array)).to(like.dtype)
-    if like.device.type != "cuda":
+    if like.device.type != "cuda" or not acceleration().transfers:
         return values.to(like.device)
     # the page-locked memory is reused only after the copy
     return values.pin_memory().to(like.device, non_blocking=True)

@@ -146,7 +146,9 @@ class LinearPredictor:
             rest = torch.einsum("bc,cyx->byx", like(self.coarse_mixing), rest)
         if self.coarse_guide is not None:
             known = self.valid[rows[:, None], columns] & _inside(coarse, self.valid.shape)
-            rest = fill(rest, like(known), lambda image: torch.nn.functional.pad(image, (1, 1, 1, 1)))
+            # asked of the array: a device would have to be waited for
+            if not known.all():
+                rest = fill(rest, like(known), lambda image: torch.nn.functional.pad(image, (1, 1, 1, 1)))
 
         up_y, up_x = (
             like(_block(self.sampling.cubic_matrix(size, min(count, int(size / self.sampling.ratio)), axis), *parts))
