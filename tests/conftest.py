@@ -88,7 +88,7 @@ def top_level_widgets() -> list[Any]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests that need a CUDA device where there is none."""
-    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    on_gpu = [item for item in items if item.get_closest_marker("cuda")]
     if not on_gpu:
         return
     import torch

@@ -60,11 +60,15 @@ STRIP = 32_000_000
 KEPT_PAIR = 256_000_000
 # result of one tile, at most, before tiles of automatic size become smaller
 TILE = 128_000_000
+# the same on a CUDA device
+DEVICE_TILE = 512_000_000
 # the largest array that glibc keeps for the next one by itself, and the largest one that a run lets it keep
 UNMAPPED_BLOCK = 32 << 20
 REUSED_BLOCK = 64 << 20
 # terms of the guide in the geometry of each band, a few rows of a tile at a time
 EXPANDED = 16_000_000
+# the same, and features of the guide, on a device that is only fast with large pieces
+DEVICE_EXPANDED = 512_000_000
 # features of a block of the guide that are computed at a time
 FEATURES = 64_000_000
 # images that the detail regression learned, kept so that tiles need not compute them

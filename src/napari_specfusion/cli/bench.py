@@ -19,12 +19,13 @@ from napari_specfusion.bench.rates import bench_rates
 from napari_specfusion.bench.scoring import Benchmark
 from napari_specfusion.bench.sizes import bench_sizes
 from napari_specfusion.cli.arguments import POSITIVE, Name, Noise, Positive, PositiveOrNone, WholeRatio, default
+from napari_specfusion.cli.bench_gpu import gpu
 from napari_specfusion.cli.figure import NO_PICTURE
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.simulation.pair import PROTOCOLS
 from napari_specfusion.weights.shipped import list_weights
 
-__all__ = ["airborne", "align", "app", "cave", "envi", "io", "network", "rates", "sizes"]
+__all__ = ["airborne", "align", "app", "cave", "envi", "gpu", "io", "network", "rates", "sizes"]
 
 app = App(name="bench", help="Measure speed and quality.", group_parameters="Options")
 
@@ -333,7 +334,10 @@ def rates(
     return 0
 
 
-@app.command(sort_key=6)
+app.command(gpu, sort_key=6)
+
+
+@app.command(sort_key=7)
 def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side")) -> int:
     """Measure how fast a large ENVI file opens.
 
@@ -351,7 +355,7 @@ def envi(*, bands: int = default(rows, "bands"), side: int = default(rows, "side
     return 0
 
 
-@app.command(sort_key=7)
+@app.command(sort_key=8)
 def io(
     *,
     bands: int = default(rows, "bands"),

@@ -201,8 +201,12 @@ class _Settings:
     @property
     def key(self) -> tuple[Any, ...]:
         """What makes another job of the same inputs and method."""
-        scale = self.encoding.scale
-        return (self.precision, self.tile) if scale is None else (self.precision, self.tile, scale)
+        tile: int | str | None
+        scale, tile = self.encoding.scale, self.tile
+        if tile == "auto" and self.device.startswith("cuda"):
+            # other tiles than elsewhere
+            tile = "auto, cuda"
+        return (self.precision, tile) if scale is None else (self.precision, tile, scale)
 
 
 def _fuse(
@@ -236,7 +240,7 @@ def _fuse(
     # small images are known by their content
     by_tile = place is not None and not all(image["content"] for image in inputs.values())
     reader = TileReader(calibrated.scene, values, means=calibrated.band_means(), checksums=by_tile, watch=watch)
-    grid = tile_grid(scene, predictor.footprint, settings.tile)
+    grid = tile_grid(scene, predictor.footprint, settings.tile, device)
     result: Result
     if place is None:
         result = MemoryStore(shape, len(grid), fields, values, encoding)

@@ -105,7 +105,8 @@ class GuideTerms:
             for axis, part in enumerate(tile.read.slices)
         )
         guides, height, width = guide.shape
-        rows = max(1, memory.EXPANDED // (TERMS * guides * width * guide.element_size()))
+        most = memory.EXPANDED if guide.device.type == "cpu" else memory.DEVICE_EXPANDED
+        rows = max(1, most // (TERMS * guides * width * guide.element_size()))
         for start in range(0, height, rows):
             stop = min(height, start + rows)
             differences = self.expansion.differences(padded[:, start : stop + 2 * step])

@@ -288,7 +288,8 @@ def add_features(
     """
     y, x = (uploaded(c, images) for c in features.coordinates(rows, columns))
     _, height, width = images.shape
-    step = max(1, memory.EXPANDED // (8 * FREQUENCIES * width * images.element_size()))
+    most = memory.EXPANDED if images.device.type == "cpu" else memory.DEVICE_EXPANDED
+    step = max(1, most // (8 * FREQUENCIES * width * images.element_size()))
     pixels, factors = images.view(len(images), -1), weights.T.contiguous()
     for start in range(0, height, step):
         look()

@@ -167,7 +167,7 @@ def _layers_look() -> Iterator[None]:
         hook.remove()
 
 
-def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> TileGrid:
+def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None, device: str = "cpu") -> TileGrid:
     """Return the tiles of the padded image.
 
     Parameters
@@ -180,6 +180,8 @@ def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> Til
     tile
         Side in HR pixels, rounded up to the grid's step; ``"auto"`` to choose; None for the whole image at once,
         even where it is larger than the window.
+    device
+        Where the tiles are computed: automatic ones are larger on CUDA, whose devices compute halos in vain otherwise.
     """
     shape = padded_shape(scene.shape, scene.factor, footprint.multiple)
     # corners on multiples of the padding's step as well, so that no tile lies entirely in the padding
@@ -191,7 +193,8 @@ def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None) -> Til
         side = tile if isinstance(tile, int) else windows.stride
         return TileGrid(shape, scene.factor, windows.footprint, side)
     if isinstance(tile, str):
-        side = AUTO_SIDE if AUTO_SIDE**2 * scene.hsi.bands * 4 <= memory.TILE else AUTO_SIDE // 2
+        side, most = (2 * AUTO_SIDE, memory.DEVICE_TILE) if device.startswith("cuda") else (AUTO_SIDE, memory.TILE)
+        side = side if side**2 * scene.hsi.bands * 4 <= most else side // 2
         grid = TileGrid(shape, scene.factor, footprint, side)
         # an image no larger than a tile with its halo is fused in one piece
         return grid if math.prod(shape) > (side + 2 * grid.margin) ** 2 else TileGrid(shape, scene.factor, footprint)
