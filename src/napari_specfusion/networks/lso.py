@@ -17,6 +17,7 @@ from torch.nn import functional
 from napari_specfusion import memory
 from napari_specfusion.errors import ModelError
 from napari_specfusion.networks.inputs import Grid, check_pair, check_ratio, check_sizes, extended, padded_pair
+from napari_specfusion.networks.kernels import horner
 from napari_specfusion.networks.layers import Encoder, added, by_strips, conv3, double, leaky, like_weights
 from napari_specfusion.tiling.tiles import Footprint
 
@@ -300,6 +301,9 @@ class _LatentBlock(nn.Module):
         z = math.pi * torch.sigmoid(tokens.to(series.real.dtype))
         angle = math.pi * z
         step = torch.complex(angle.cos(), angle.sin())
+        fast = horner(series, step)
+        if fast is not None:
+            return z + fast.real
         # Horner's rule in exp(i pi z) needs one sine and one cosine; the plain sum needs one of each per frequency.
         value = series[-1] * step
         for coefficient in reversed(series[:-1].unbind()):
