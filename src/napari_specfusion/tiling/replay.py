@@ -7,7 +7,7 @@ Tiles at an image's edge have sizes of their own, which are recorded too if they
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,7 @@ class Replays:
         # the networks, so that none is replaced by another one of the same id; and how often each size came
         self._seen: dict[Key, tuple[Any, int]] = {}
         self._pool: Any = None
+        self._stream: Any = None
         self._message = ""
 
     def __len__(self) -> int:
@@ -121,18 +122,23 @@ class Replays:
 
         device = images[0].device
         if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
+            self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(device)
         given = [image.clone() for image in images]
         kept = {name: _mapped(value, torch.clone) for name, value in named.items()}
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
+        graph = torch.cuda.CUDAGraph()
         before = torch.cuda.current_stream(device)
         caching = torch.is_autocast_cache_enabled()
         try:
             # a copy of a weight in half precision must belong to the graph
             torch.set_autocast_cache_enabled(False)
             # other threads may go on: what they do does not belong to the graph
-            with unlooked(), torch.cuda.graph(graph, self._pool, stream, capture_error_mode="thread_local"):
+            with unlooked(), torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
                 result = network(*given, **kept)
+        except Exception:
+            # torch's allocator goes on recording otherwise, and frees no memory any more
+            with suppress(Exception):
+                torch._C._cuda_endAllocateToPool(before.device_index, self._pool)
+            raise
         finally:
             torch.set_autocast_cache_enabled(caching)
             # a graph that failed leaves its own stream behind

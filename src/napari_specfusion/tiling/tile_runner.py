@@ -113,7 +113,8 @@ class TilePredictor:
         # the graphs go first: without them the network is only a little slower
         told = "Memory ran out: the network runs without CUDA graphs now."
         dropped = self._replays is not None and len(self._replays) > 0 and self._replays.drop(told)
-        torch.cuda.empty_cache()
+        with suppress(RuntimeError):
+            torch.cuda.empty_cache()
         return dropped
 
     def _tell_seam(self) -> None:
