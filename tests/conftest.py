@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import socket
 import sys
@@ -96,6 +97,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in on_gpu:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+# --- devices ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def simulated() -> Any:
+    """Return the module of the simulated device; torch knows one accelerator, so not where there is a real one."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("torch has one accelerator, and here it is real")
+    spec = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 # --- methods and networks ------------------------------------------------------

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,20 +16,6 @@ from napari_specfusion.networks.method import NetworkMethod
 from napari_specfusion.networks.registry import NETWORKS, create_model
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.weights.shipped import list_weights
-
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="torch has one accelerator, and here it is real")
-
-
-@pytest.fixture(scope="module")
-def simulated() -> Any:
-    spec = importlib.util.spec_from_file_location("simulated", Path(__file__).with_name("simulated.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["simulated"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["simulated"]
 
 
 def models() -> dict[str, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,21 +15,7 @@ from napari_specfusion.networks.registry import NETWORKS, create_model
 from napari_specfusion.progress import stoppable
 from napari_specfusion.tiling.replay import MOST_GRAPHS, Replays, replayed, run_network
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="torch has one accelerator, and here it is real")
 SMALL = {"width": 8, "heads": 2, "tokens": 2, "basis": 3, "slices": 4, "features": 8, "blocks": 1, "window": 64}
-
-
-@pytest.fixture(scope="module")
-def simulated() -> Iterator[Any]:
-    file = Path(__file__).parents[1] / "fusion" / "simulated.py"
-    spec = importlib.util.spec_from_file_location("simulated", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["simulated"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["simulated"]
 
 
 @pytest.fixture

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,17 +15,8 @@ from napari_specfusion.tiling.transfers import Here, Overlapped, downloaded, tra
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def log(simulated: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Streams and events that only tell what they are asked for, on a simulated device."""
-    if torch.cuda.is_available():
-        pytest.skip("torch has one accelerator, and here it is real")
-    file = Path(__file__).parents[1] / "fusion" / "simulated.py"
-    spec = importlib.util.spec_from_file_location("simulated", file)
-    assert spec is not None
-    assert spec.loader is not None
-    simulated = importlib.util.module_from_spec(spec)
-    sys.modules["simulated"] = simulated
-    spec.loader.exec_module(simulated)
     told: list[str] = []
     now = ["compute"]
     names = iter(["up", "down"])
@@ -73,7 +61,6 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(torch.Tensor, "record_stream", keep)
     with simulated.SimulatedDevice():
         yield told
-    del sys.modules["simulated"]
 
 
 def test_the_streams_wait_for_each_other(log: list[str]) -> None:
