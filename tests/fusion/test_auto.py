@@ -25,6 +25,8 @@ from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.simulation.pair import simulate
 from napari_specfusion.simulation.reduced import reduced
 from napari_specfusion.tiling.tiles import Footprint
+from napari_specfusion.weights.shipped import weights_for
+from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,9 +196,25 @@ def test_shipped_weights_take_part(scene: Scene, automatic: list[Any]) -> None:
 
 
 def test_weights_for_the_sensor_come_before_those_for_any() -> None:
-    assert [weights.name for weights in module._weights(sample_scene(64, 4))] == ["lso-s-cave-x4"]
-    assert [weights.name for weights in module._weights(sample_scene(60, 3))] == ["lso-any"]
-    assert [weights.name for weights in module._weights(sample_scene(60, 6))] == ["lso-s-cave"]
+    assert all(isinstance(weights, Trained) for weights in module._weights(sample_scene(60, 6)))
+    scene = sample_scene(64, 4)
+    unknown = scene.replace(hsi=scene.hsi.replace(wavelengths=None))
+    assert [weights.name for weights in module._weights(unknown)] == ["lso-any"]
+
+
+@pytest.mark.parametrize("ratio", [4, 6])
+def test_of_the_weights_for_a_sensor_the_most_promising_take_part(ratio: int) -> None:
+    scene = sample_scene(96, ratio)
+    (best,) = module._weights(scene)
+    assert isinstance(best, Trained)
+    others = [weights for weights in weights_for(scene) if isinstance(weights, Trained) and weights is not best]
+    assert others
+    for other in others:
+        alone = {weights.name: weights.ratios[0] == weights.ratios[1] for weights in (best, other)}
+        assert alone[best.name] >= alone[other.name]
+        if alone[best.name] == alone[other.name]:
+            gains = [w.card.scores["psnr"] - w.card.scores["base_psnr"] for w in (best, other)]
+            assert gains[0] > gains[1]
 
 
 def test_a_result_on_disk_remembers_the_choice_and_is_continued_by_it_alone(
@@ -256,7 +274,7 @@ def test_half_precision_needs_a_network(scene: Scene, automatic: list[Any]) -> N
 def test_auto_without_a_scene_is_explained() -> None:
     with pytest.raises(ModelError, match=r"fuse\(\.\.\., model='auto'\)"):
         as_method("auto")
-    with pytest.raises(ModelError, match=r"choose one of auto, bicubic, gsa, glp, subspace, detail, lso-any, lso-s"):
+    with pytest.raises(ModelError, match=r"choose one of auto, bicubic, gsa, glp, subspace, detail, lso-any, lso-cave"):
         as_method("best")
 
 
