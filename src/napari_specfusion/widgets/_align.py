@@ -79,7 +79,7 @@ class AlignWidget(Panel):
             button.clicked.connect(lambda _=False, do=do: do())
         self.live.ready.connect(self._pictures_ready)
         self.live.found.connect(self._residual_found)
-        self.live.failed.connect(form.status.setText)
+        self.live.failed.connect(form.status.fail)
 
     def links(self) -> list[tuple[Any, Callable[..., None]]]:
         """Follow the layer list."""
@@ -204,7 +204,7 @@ class AlignWidget(Panel):
                 self.move_to(matrix_of_points(self.points.pairs()))
                 self.form.status.setText("")
             except AlignmentError as error:
-                self.form.status.setText(str(error))
+                self.form.status.fail(str(error))
         self._tell()
         self._update()
 
@@ -282,7 +282,7 @@ class AlignWidget(Panel):
             alignment = Alignment.load(path)
             alignment.scene(*self._cubes())
         except SpecFusionError as error:
-            self.form.status.setText(str(error))
+            self.form.status.fail(str(error))
         else:
             self.move_to_alignment(alignment)
             self.form.status.setText(f"Read {path.name}.")
@@ -305,32 +305,24 @@ class AlignWidget(Panel):
         low, guide = self._cubes()
         matrix = self.matrix
 
-        def work(report: Any, should_stop: Any) -> Alignment | str:
-            try:
-                scene = function(low, guide, **{argument: matrix}, progress=report, should_stop=should_stop)
-            except SpecFusionError as error:
-                # told in the panel, and nowhere else
-                return str(error)
+        def work(report: Any, should_stop: Any) -> Alignment:
+            scene = function(low, guide, **{argument: matrix}, progress=report, should_stop=should_stop)
             found: Alignment = scene.alignment
             return found
 
         self._job, self._then = Job(title, work), then
         self._job.reported.connect(lambda step: self.form.status.setText(f"{step.message} ..."))
         self._job.succeeded.connect(self._aligned)
-        self._job.failed.connect(self.form.status.setText)
+        self._job.failed.connect(self.form.status.fail)
         self._job.ended.connect(self._job_ended)
         self.form.status.setText(f"{title} ...")
         self._update()
         self.start_job(self._job)
 
-    def _aligned(self, outcome: Alignment | str) -> None:
-        if self.sender() is not self._job or self._then is None:
-            return
-        if isinstance(outcome, str):
-            self.form.status.setText(outcome)
-            return
-        self.form.status.setText("")
-        self._then(outcome)
+    def _aligned(self, alignment: Alignment) -> None:
+        if self.sender() is self._job and self._then is not None:
+            self.form.status.setText("")
+            self._then(alignment)
 
     def _job_ended(self) -> None:
         self._job = self._then = None
@@ -344,7 +336,7 @@ class AlignWidget(Panel):
         try:
             alignment.save(path)
         except (OutputError, OSError) as error:
-            self.form.status.setText(str(error))
+            self.form.status.fail(str(error))
         else:
             self.form.status.setText(f"Saved as {path.name}.")
 

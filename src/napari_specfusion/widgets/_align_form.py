@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_specfusion.widgets._compare_views import MODES
-from napari_specfusion.widgets._findings import FindingsPanel
+from napari_specfusion.widgets._findings import FindingsPanel, StatusLine
 from napari_specfusion.widgets._forms import LayerCombo, form, scrolling, words
 from napari_specfusion.widgets._layers import is_cube, is_image
 
@@ -106,7 +106,7 @@ class AlignForm(QWidget):
         self.progress.setRange(0, 0)
         self.progress.setTextVisible(False)
         self.progress.hide()
-        self.status = words()
+        self.status = StatusLine()
 
         look = QGroupBox("Look")
         looks = QVBoxLayout(look)

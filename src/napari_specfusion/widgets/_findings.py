@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Finding
     from napari_specfusion.widgets._preflight import Mood
 
-__all__ = ["FindingsPanel"]
+__all__ = ["FindingsPanel", "StatusLine"]
 
 # colour and sign: the sign tells what the colour does, for those who do not see it
 _MARKS: dict[str, tuple[str, str]] = {
@@ -72,6 +72,43 @@ class FindingsPanel(QFrame):
             grid.addWidget(_Mark(finding.level, 16), row, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(_text(finding.message), row, 1, 1, 2)
         self._layout.addWidget(self._body)
+
+
+class StatusLine(QWidget):
+    """What a panel does or did, in a sentence; what went wrong gets a mark, and stays until something else is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._label = _text("")
+        self._mark = _Mark("error", 16)
+        self._mark.hide()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._mark, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self._label, 1)
+        self.hide()
+
+    def text(self) -> str:
+        """Return what it says."""
+        return self._label.text()
+
+    def setText(self, words: str) -> None:
+        """Say something."""
+        self._say(words, failed=False)
+
+    def fail(self, words: str) -> None:
+        """Say what went wrong."""
+        self._say(words, failed=True)
+
+    def _say(self, words: str, *, failed: bool) -> None:
+        self._mark.setVisible(failed)
+        self._label.setText(words)
+        self.setVisible(bool(words))
+
+    @property
+    def failed(self) -> bool:
+        """Whether it says what went wrong."""
+        return not self._mark.isHidden()
 
 
 def _text(words: str) -> QLabel:

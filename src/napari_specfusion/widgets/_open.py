@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_specfusion.data.scene import Finding
-from napari_specfusion.errors import AmbiguousArrayError
+from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io import READERS
 from napari_specfusion.widgets._findings import FindingsPanel
 from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form
@@ -180,6 +180,7 @@ class OpenWidget(Panel):
 
         self._job = Job(f"Opening {path.name}", read)
         self._job.succeeded.connect(self._looked)
+        self._job.failed.connect(self._failed)
         self.found.show_verdict("wait", f"Opening {path.name} ...")
         self.add_button.setEnabled(False)
         self.start_job(self._job)
@@ -188,6 +189,11 @@ class OpenWidget(Panel):
         if self.sender() is self._job:
             self._job = None
             self._show(outcome)
+
+    def _failed(self, message: str) -> None:
+        if self.sender() is self._job:
+            self._job = None
+            self._show(Looked(error=ReadError(message)))
 
     def _references_changed(self) -> None:
         if self.reflectance_check.isChecked():

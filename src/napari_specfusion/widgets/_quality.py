@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.quality.metrics import MEASURES, Quality, evaluate, quality_maps
+from napari_specfusion.widgets._findings import StatusLine
 from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form
 from napari_specfusion.widgets._layers import is_cube, place_over, plane_shape
 from napari_specfusion.widgets._panel import Panel
@@ -87,8 +87,7 @@ class QualityWidget(Panel):
             button.setToolTip(tip)
             button.clicked.connect(lambda _=False, key=key: self.add_map(key))
             maps.addWidget(button)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.status = StatusLine()
         layout = QVBoxLayout(self)
         layout.addLayout(
             form(("Reference", self.reference_combo), ("Estimate", self.estimate_combo), ("Ratio", self.ratio_spin))
@@ -196,7 +195,7 @@ class QualityWidget(Panel):
         self.status.setText("")
 
     def _failed(self, message: str) -> None:
-        self.status.setText("The comparison did not finish.")
+        self.status.fail(message)
 
     def _ended(self) -> None:
         self._job = None

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SpecFusionError
+from napari_specfusion.widgets._findings import StatusLine
 from napari_specfusion.widgets._forms import single_timer
 from napari_specfusion.widgets._layers import is_cube
 from napari_specfusion.widgets._panel import Panel
@@ -51,6 +51,7 @@ class SpectraWidget(Panel):
         self.plot.marker_moved.connect(self._choose_band)
         self.info = QLabel(HINT)
         self.info.setWordWrap(True)
+        self.status = StatusLine()
         self.clear_button = QPushButton("Clear pins")
         self.clear_button.setToolTip("Remove all pinned points.")
         self.clear_button.clicked.connect(self.pins.clear)
@@ -64,6 +65,7 @@ class SpectraWidget(Panel):
         layout = QVBoxLayout(self)
         layout.addWidget(self.plot, 1)
         layout.addWidget(self.info)
+        layout.addWidget(self.status)
         layout.addLayout(buttons)
         self.setMinimumSize(360, 320)
 
@@ -156,7 +158,7 @@ class SpectraWidget(Panel):
                 ]
             self._cursor = [c for cube in cubes if self._point and (c := probe(cube, self._point)) is not None]
         except SpecFusionError as error:
-            self.info.setText(str(error))
+            self.status.fail(str(error))
             return
         lead = self._lead()
         unit = BAND if lead is None else band_positions(Cube.from_layer(lead))[1]
@@ -223,7 +225,9 @@ class SpectraWidget(Panel):
         try:
             write_csv(path, self.curves())
         except SpecFusionError as error:
-            show_error(str(error))
+            self.status.fail(str(error))
+        else:
+            self.status.setText(f"Saved as {path.name}.")
 
     def _export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Export spectra", "spectra.csv", "Table (*.csv)")

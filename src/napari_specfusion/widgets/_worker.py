@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.qt.threading import create_worker
-from napari.utils.notifications import notification_manager, show_error
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, Signal
 
 from napari_specfusion.errors import Cancelled, FusionError, SpecFusionError
@@ -30,7 +30,7 @@ class Job(QObject):
     """One run of ``function(report, should_stop)`` in a thread.
 
     All signals arrive in the thread that made the job. Reports that come faster than a screen shows them are dropped.
-    What ends a job is said once: a SpecFusionError as its own words, any other exception the way napari shows them.
+    What ends a job is said by the panel that started it. napari shows an exception that is no SpecFusionError, too.
 
     Attributes
     ----------
@@ -73,7 +73,6 @@ class Job(QObject):
         if isinstance(error, SpecFusionError):
             # words of the end of a run that the user ended tell nothing new
             if not isinstance(error, Cancelled) and not self.stopping:
-                show_error(str(error))
                 self.failed.emit(str(error))
         elif error is not None:
             notification_manager.receive_error(type(error), error, error.__traceback__)
