@@ -80,35 +80,40 @@ class StatusLine(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._label = _text("")
-        self._mark = _Mark("error", 16)
-        self._mark.hide()
+        self._marks = {mood: _Mark(mood, 16) for mood in ("warning", "error")}
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._mark, 0, Qt.AlignmentFlag.AlignTop)
+        for mark in self._marks.values():
+            row.addWidget(mark, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self._label, 1)
-        self.hide()
+        self.setText("")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it says what went wrong."""
+        return not self._marks["error"].isHidden()
 
     def text(self) -> str:
         """Return what it says."""
         return self._label.text()
 
     def setText(self, words: str) -> None:
-        """Say something."""
-        self._say(words, failed=False)
+        """Say something; nothing takes no room."""
+        self._say(words, "")
+
+    def warn(self, words: str) -> None:
+        """Say what needs attention."""
+        self._say(words, "warning")
 
     def fail(self, words: str) -> None:
         """Say what went wrong."""
-        self._say(words, failed=True)
+        self._say(words, "error")
 
-    def _say(self, words: str, *, failed: bool) -> None:
-        self._mark.setVisible(failed)
+    def _say(self, words: str, mood: str) -> None:
+        for name, mark in self._marks.items():
+            mark.setVisible(name == mood)
         self._label.setText(words)
         self.setVisible(bool(words))
-
-    @property
-    def failed(self) -> bool:
-        """Whether it says what went wrong."""
-        return not self._mark.isHidden()
 
 
 def _text(words: str) -> QLabel:

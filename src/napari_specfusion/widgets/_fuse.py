@@ -27,6 +27,7 @@ from napari_specfusion.widgets._layers import is_unplaced, place_by, suggest_pai
 from napari_specfusion.widgets._panel import open_panel
 from napari_specfusion.widgets._placing import cube_matrix, fused_matrix
 from napari_specfusion.widgets._preflight import BY_HAND, Preflight, inspect_pair
+from napari_specfusion.widgets._reopen import replace_layer
 from napari_specfusion.widgets._worker import Job
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_specfusion.alignment import Alignment
+    from napari_specfusion.data.cube import Cube
 
 __all__ = ["FuseWidget"]
 
@@ -67,6 +69,9 @@ class FuseWidget(FuseForm):
         self.align_choice.changed.connect(self._inspect_soon)
         self.align_choice.by_hand.connect(self.align_by_hand)
         self.method_combo.currentIndexChanged.connect(self._show_method)
+        self.reopen_offer.found.connect(self._look_at_files)
+        self.reopen_offer.changed.connect(self._show_verdict)
+        self.reopen_offer.accepted.connect(self._reopen)
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
 
@@ -129,6 +134,7 @@ class FuseWidget(FuseForm):
             self._inspection.stop()
             self._inspection = None
         self._show_preflight(Preflight())
+        self._look_at_files()
         if self._pair() is None:
             self._debounce.stop()
         else:
@@ -172,8 +178,23 @@ class FuseWidget(FuseForm):
     def _show_preflight(self, preflight: Preflight) -> None:
         self.preflight = preflight
         self._offer_methods()
-        self.findings.show_verdict(*preflight.verdict, preflight.facts, preflight.findings)
+        self._show_verdict()
         self.run_button.setEnabled(preflight.can_run and self._run is None)
+
+    def _show_verdict(self) -> None:
+        mood, headline = self.preflight.verdict
+        if mood == "good" and self.reopen_offer.layer is not None:
+            mood, headline = "warning", f"{self.reopen_offer.layer.name} was not opened as a cube."
+        self.findings.show_verdict(mood, headline, self.preflight.facts, self.preflight.findings)
+
+    def _look_at_files(self) -> None:
+        self.reopen_offer.look(self._pair() or ())
+
+    def _reopen(self, layer: Any, cube: Cube) -> None:
+        chosen = [combo for combo in (self.cube_combo, self.guide_combo) if combo.layer(self.viewer.layers) == layer]
+        new = replace_layer(self.viewer, layer, cube)
+        for combo in chosen:
+            combo.choose(new)
 
     def _lay_over(self, low: Any, guide: Any) -> None:
         scene = self.preflight.scene

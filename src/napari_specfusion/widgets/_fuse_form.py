@@ -30,6 +30,7 @@ from napari_specfusion.widgets._fuse_options import DEVICES, TILES, FuseOptions,
 from napari_specfusion.widgets._layers import is_cube, is_image
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._preferences import preference
+from napari_specfusion.widgets._reopen import ReopenOffer
 
 if TYPE_CHECKING:
     import napari
@@ -65,6 +66,7 @@ class FuseForm(Panel):
             "Choose a weight file", "Weights (*.safetensors *.pth *.tar);;All files (*)", "open"
         )
 
+        self.reopen_offer = ReopenOffer(self)
         self.findings = FindingsPanel()
         self.pair_form = form(
             ("Cube", self.cube_combo),
@@ -113,6 +115,7 @@ class FuseForm(Panel):
         content = QWidget()
         column = QVBoxLayout(content)
         column.addLayout(self.pair_form)
+        column.addWidget(self.reopen_offer)
         column.addWidget(self.findings)
         column.addLayout(self.method_form)
         column.addWidget(self.advanced)

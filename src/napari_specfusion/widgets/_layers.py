@@ -24,6 +24,7 @@ __all__ = [
     "is_image",
     "is_unplaced",
     "layer_data",
+    "place_at",
     "place_by",
     "place_over",
     "plane_matrix",
@@ -179,8 +180,12 @@ def place_by(layer: Any, guide: Any, matrix: NDArray[np.float64]) -> None:
     matrix
         ``(3, 3)``: from pixels (y, x, 1) of the layer to pixels of the guide.
     """
-    whole = plane_matrix(guide) @ matrix
-    linear, place = whole[:2, :2], whole[:2, 2]
+    place_at(layer, plane_matrix(guide) @ matrix)
+
+
+def place_at(layer: Any, matrix: NDArray[np.float64]) -> None:
+    """Lay a layer by an affine matrix ``(3, 3)`` from its pixels (y, x, 1) to the world."""
+    linear, place = matrix[:2, :2], matrix[:2, 2]
     affine = np.eye(layer.ndim + 1)
     if np.allclose(linear, np.diag(np.diag(linear)), atol=1e-9) and (np.diag(linear) > 0).all():
         scale, translate = np.diag(linear), place

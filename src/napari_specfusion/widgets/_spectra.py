@@ -24,6 +24,7 @@ from napari_specfusion.widgets._readout import (
     show_band_text,
     step_to_band,
 )
+from napari_specfusion.widgets._reopen import ReopenOffer, replace_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +50,9 @@ class SpectraWidget(Panel):
         self.pins = Pins(viewer, self._pins_changed)
         self.plot = SpectrumPlot()
         self.plot.marker_moved.connect(self._choose_band)
+        self.reopen_offer = ReopenOffer(self)
+        self.reopen_offer.found.connect(self._look_at_files)
+        self.reopen_offer.accepted.connect(lambda layer, cube: replace_layer(self.viewer, layer, cube))
         self.info = QLabel(HINT)
         self.info.setWordWrap(True)
         self.status = StatusLine()
@@ -63,6 +67,7 @@ class SpectraWidget(Panel):
         buttons.addStretch(1)
         buttons.addWidget(self.export_button)
         layout = QVBoxLayout(self)
+        layout.addWidget(self.reopen_offer)
         layout.addWidget(self.plot, 1)
         layout.addWidget(self.info)
         layout.addWidget(self.status)
@@ -109,6 +114,10 @@ class SpectraWidget(Panel):
         self.pins.follow()
         self._pins_changed()
         self._show_band()
+        self._look_at_files()
+
+    def _look_at_files(self) -> None:
+        self.reopen_offer.look(self.cubes())
 
     def _pins_changed(self, event: Any = None) -> None:
         self._shown = ()
