@@ -26,6 +26,7 @@ from napari_specfusion.fusion.cluster import Cluster
 from napari_specfusion.fusion.destination import destination
 from napari_specfusion.fusion.encoding import Encoding
 from napari_specfusion.fusion.inputs import check_finished_tiles, describe_inputs, what_changed
+from napari_specfusion.fusion.record import RunRecord
 from napari_specfusion.fusion.result import MemoryStore, Result
 from napari_specfusion.fusion.resume_key import job_key
 from napari_specfusion.fusion.run import FusionProgress, run_tiles
@@ -345,7 +346,7 @@ def _fields(calibrated: CalibratedScene, method: Method, reason: str) -> dict[st
     fields |= {name: getattr(scene.guide, name) for name in ("pixel_size", "affine", "crs")}
     return fields | {
         "name": f"{scene.hsi.name} ({method.name})",
-        "metadata": {"method": method.name} | {key: text for key, text in notes.items() if text},
+        "metadata": RunRecord.of(scene, method.name).as_metadata() | {key: text for key, text in notes.items() if text},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.data.cube import METADATA_KEY, Cube
+from napari_specfusion.fusion.record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +32,10 @@ __all__ = [
     "plane_matrix",
     "plane_shape",
     "rgb_layer_data",
+    "run_of",
+    "suggest_estimate",
     "suggest_pair",
+    "suggest_reference",
 ]
 
 # metadata of pictures that are made for looking at, and are no images to work with
@@ -83,6 +88,37 @@ def suggest_pair(layers: Iterable[Any]) -> tuple[Any, Any] | None:
         return others[0][:2] if len(others) == 1 and others[0][2] else None
     _, _, low, guide = min(pairs, key=lambda pair: pair[:2])
     return low, guide
+
+
+def run_of(layer: Any) -> RunRecord | None:
+    """Return the run that made the cube of a layer; None if it was not fused here."""
+    known = layer.metadata.get(METADATA_KEY)
+    metadata = known.get("metadata") if isinstance(known, Mapping) else None
+    return RunRecord.read(metadata) if isinstance(metadata, Mapping) else None
+
+
+def suggest_estimate(layers: Iterable[Any]) -> Any | None:
+    """Return the cube to judge: the latest result of a run, else the latest cube that has a reference; or None."""
+    cubes = [layer for layer in layers if is_cube(layer)]
+    fused = [cube for cube in cubes if run_of(cube) is not None]
+    others = [cube for cube in cubes if not _is_named_reference(cube) and suggest_reference(cube, cubes) is not None]
+    return next(reversed(fused or others), None)
+
+
+def suggest_reference(estimate: Any | None, layers: Iterable[Any]) -> Any | None:
+    """Return the cube that `estimate` can be compared with: one of its size that no run made.
+
+    Of several, one that is called a reference comes first, then the latest. Without an estimate, that name decides.
+    """
+    cubes = [c for c in layers if is_cube(c) and c != estimate and run_of(c) is None]
+    if estimate is not None:
+        cubes = [cube for cube in cubes if plane_shape(cube) == plane_shape(estimate)]
+    named = [cube for cube in cubes if _is_named_reference(cube)]
+    return next(reversed(named or (cubes if estimate is not None else [])), None)
+
+
+def _is_named_reference(layer: Any) -> bool:
+    return "reference" in str(layer.name).lower()
 
 
 # --- how a cube is shown -------------------------------------------------------------

@@ -22,8 +22,15 @@ from qtpy.QtWidgets import (
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.quality.metrics import MEASURES, Quality, evaluate, quality_maps
 from napari_specfusion.widgets._findings import StatusLine
-from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form
-from napari_specfusion.widgets._layers import is_cube, place_over, plane_shape
+from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form, words
+from napari_specfusion.widgets._layers import (
+    is_cube,
+    place_over,
+    plane_shape,
+    run_of,
+    suggest_estimate,
+    suggest_reference,
+)
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._plot import CUBE_COLOURS, LINE_STYLES, Line, SpectrumPlot
 from napari_specfusion.widgets._worker import Job
@@ -51,6 +58,8 @@ class QualityWidget(Panel):
         super().__init__(viewer)
         self.results: dict[str, Quality] = {}
         self._of = ""
+        self._estimate: Any = None
+        self._told = ""
         self._job: Job | None = None
         self._build()
         self._take_theme()
@@ -63,6 +72,7 @@ class QualityWidget(Panel):
         self.ratio_spin.setRange(1, 64)
         self.ratio_spin.setValue(4)
         self.ratio_spin.setToolTip("Guide pixels per cube pixel in the fusion. Only ERGAS depends on it.")
+        self.ratio_note = words()
         self.compare_button = QPushButton("Compare")
         self.compare_button.setToolTip("Compute all measures and add them to the table.")
         self.compare_button.clicked.connect(self.compare)
@@ -90,7 +100,12 @@ class QualityWidget(Panel):
         self.status = StatusLine()
         layout = QVBoxLayout(self)
         layout.addLayout(
-            form(("Reference", self.reference_combo), ("Estimate", self.estimate_combo), ("Ratio", self.ratio_spin))
+            form(
+                ("Estimate", self.estimate_combo),
+                ("Reference", self.reference_combo),
+                ("Ratio", self.ratio_spin),
+                ("", self.ratio_note),
+            )
         )
         layout.addWidget(self.compare_button)
         layout.addWidget(self.table)
@@ -99,8 +114,9 @@ class QualityWidget(Panel):
         layout.addLayout(maps)
         layout.addWidget(self.status)
         self.setMinimumWidth(340)
-        for combo in (self.reference_combo, self.estimate_combo):
-            combo.currentTextChanged.connect(self._update_buttons)
+        self.estimate_combo.currentTextChanged.connect(self._estimate_changed)
+        self.reference_combo.currentTextChanged.connect(self._chosen)
+        self.ratio_spin.valueChanged.connect(self._chosen)
         self._fill_table()
 
     # --- listening ------------------------------------------------------------------
@@ -112,21 +128,54 @@ class QualityWidget(Panel):
         return [*((event, self.refresh) for event in changes), (self.viewer.events.theme, self._take_theme)]
 
     def refresh(self, event: Any = None) -> None:
-        """Offer the cubes there are; guess which is which."""
+        """Offer the cubes there are; choose the latest result and its reference where the user chose none."""
         layers = self.viewer.layers
         for combo in (self.reference_combo, self.estimate_combo):
             combo.update_layers(layers)
-        cubes = [layer for layer in layers if is_cube(layer)]
-        if self.reference_combo.layer(layers) is None:
-            named = [layer for layer in cubes if "reference" in str(layer.name).lower()]
-            if named:
-                self.reference_combo.choose(named[0])
-        reference = self.reference_combo.layer(layers)
-        if reference is not None and self.estimate_combo.layer(layers) is None:
-            same = [c for c in cubes if c != reference and plane_shape(c) == plane_shape(reference)]
-            if same:
-                self.estimate_combo.choose(same[-1])
+        if self.estimate_combo.is_free(layers) and (estimate := suggest_estimate(layers)) is not None:
+            self.estimate_combo.suggest(estimate)
+        self._suggest_reference()
+        self._chosen()
+
+    def _suggest_reference(self) -> None:
+        layers = self.viewer.layers
+        if self.reference_combo.is_free(layers):
+            self.reference_combo.suggest(suggest_reference(self.estimate_combo.layer(layers), layers))
+
+    def _estimate_changed(self) -> None:
+        self._suggest_reference()
+        self._chosen()
+
+    def _chosen(self) -> None:
+        """Take the ratio from the run of the estimate, and say what is missing."""
+        layers = self.viewer.layers
+        estimate, reference = self.estimate_combo.layer(layers), self.reference_combo.layer(layers)
+        run = None if estimate is None else run_of(estimate)
+        if estimate is not None and estimate != self._estimate:
+            # once, so that another ratio can be entered after it
+            self._estimate = estimate
+            if run is not None:
+                self.ratio_spin.setValue(run.ratio)
+        if estimate is None or run is None:
+            note = "" if estimate is None else "Not known from the estimate: enter it."
+        elif self.ratio_spin.value() == run.ratio:
+            note = f"From the run of {estimate.name}."
+        else:
+            note = f"The run of {estimate.name} had {run.ratio:g}."
+        self.ratio_note.setText(note)
+        self.ratio_note.setVisible(bool(note))
+        missing = self._missing(estimate, reference)
+        if missing != self._told and self._job is None:
+            # what went wrong stays to be read
+            self._told = missing
+            self.status.setText(missing)
         self._update_buttons()
+
+    def _missing(self, estimate: Any | None, reference: Any | None) -> str:
+        if estimate is not None and reference is None:
+            bands, height, width = plane_shape(estimate)
+            return f"Open the true cube of {height} x {width} pixels and {bands} bands to compare {estimate.name} with."
+        return ""
 
     def _take_theme(self, event: Any = None) -> None:
         self.plot.set_theme(self.viewer.theme)
