@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from napari.utils.notifications import notification_manager
 
 from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import Cancelled
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.quality.metrics import MEASURES, evaluate
 from napari_specfusion.samples.scene import sample_scene
@@ -117,3 +120,26 @@ def test_a_new_result_is_taken_unless_the_user_chose_one(results: Any, dock: Cal
     quality.estimate_combo.setCurrentText("fused bicubic")
     show_in(results, again.replace(name="fused last"))
     assert quality.estimate_combo.currentText() == "fused bicubic"
+
+
+def test_a_comparison_is_stopped(
+    results: Any, dock: Callable[[str], Any], qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def waits(*_: Any, should_stop: Any, **__: Any) -> None:
+        begun.set()
+        while not should_stop():
+            time.sleep(0.01)
+        raise Cancelled("stopped")
+
+    monkeypatch.setattr("napari_specfusion.widgets._quality.evaluate", waits)
+    quality = dock("Quality")
+    assert not quality.cancel_button.isEnabled()
+    quality.compare()
+    qtbot.waitUntil(begun.is_set)
+    assert quality.at_stake() == "Comparing fused glp with scan 7"
+    quality.cancel_button.click()
+    idle(qtbot, quality)
+    assert quality.status.text() == "Stopped." and not quality.results
+    assert quality.compare_button.isEnabled() and not quality.cancel_button.isEnabled()

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 
 from napari_specfusion.data.scene import Finding
-from napari_specfusion.widgets._ask import ask_to_run
-from napari_specfusion.widgets._forms import (
-    choose,
-    single_timer,
-)
+from napari_specfusion.fusion.destination import state_of
+from napari_specfusion.widgets._ask import ask_about_result, ask_about_room, ask_for_folder, ask_to_run
+from napari_specfusion.widgets._forms import choose, single_timer
 from napari_specfusion.widgets._fuse_form import FuseForm
 from napari_specfusion.widgets._fuse_options import (
     AUTO,
     FIT,
     WEIGHTS,
     Fused,
+    FuseOptions,
     describe_progress,
+    lacks_room,
+    open_result,
     run_fusion,
 )
 from napari_specfusion.widgets._fused_layer import FusedLayer
@@ -28,10 +29,11 @@ from napari_specfusion.widgets._panel import open_panel
 from napari_specfusion.widgets._placing import cube_matrix, fused_matrix
 from napari_specfusion.widgets._preflight import BY_HAND, Preflight, inspect_pair
 from napari_specfusion.widgets._reopen import replace_layer
-from napari_specfusion.widgets._worker import Job
+from napari_specfusion.widgets._worker import Job, Report, ShouldStop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import napari
 
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
 
 __all__ = ["FuseWidget"]
+
+# answers about an older result after which there is something to run
+CARRY_ON = ("continue", "overwrite")
 
 INSPECT_DELAY = 200
 REFRESH_INTERVAL = 330
@@ -53,7 +58,11 @@ class FuseWidget(FuseForm):
         self._inspection: Job | None = None
         self._run: Job | None = None
         self._result: FusedLayer | None = None
+        self._waiting = False
         self.ask = ask_to_run
+        self.ask_about_result = ask_about_result
+        self.ask_about_room = ask_about_room
+        self.ask_for_folder = ask_for_folder
         self._connect()
         self._debounce = single_timer(self, INSPECT_DELAY, self._inspect)
         self._redraw = single_timer(self, REFRESH_INTERVAL, self._redraw_result)
@@ -133,13 +142,18 @@ class FuseWidget(FuseForm):
         if self._inspection is not None:
             self._inspection.stop()
             self._inspection = None
+        if self._waiting:
+            # what was to be run is no longer chosen
+            self._waiting = False
+            self.status.setText("")
         self._show_preflight(Preflight())
         self._look_at_files()
         if self._pair() is None:
             self._debounce.stop()
         else:
-            self.findings.show_verdict("wait", "Checking the pair ...")
             self._debounce.start()
+            self._show_verdict()
+            self._show_state()
 
     def _inspect(self) -> None:
         pair = self._pair()
@@ -152,6 +166,7 @@ class FuseWidget(FuseForm):
             lambda report, should_stop: inspect_pair(*pair, ratio, how, report, should_stop),
         )
         self._inspection = job
+        self._show_state()
         job.reported.connect(self._inspected)
         job.succeeded.connect(self._inspected)
         job.failed.connect(self._inspection_failed)
@@ -174,15 +189,23 @@ class FuseWidget(FuseForm):
                 self._lay_over(*pair)
                 # the cube has grown over the guide: what was in view before is a corner of it
                 self.viewer.reset_view()
+            self._show_state()
+            if self._waiting:
+                self._waiting = False
+                self.status.setText("")
+                self._show_state()
+                self._start_run()
 
     def _show_preflight(self, preflight: Preflight) -> None:
         self.preflight = preflight
         self._offer_methods()
         self._show_verdict()
-        self.run_button.setEnabled(preflight.can_run and self._run is None)
+        self._show_state()
 
     def _show_verdict(self) -> None:
         mood, headline = self.preflight.verdict
+        if self._debounce.isActive():
+            mood, headline = "wait", "Checking the pair ..."
         if mood == "good" and self.reopen_offer.layer is not None:
             mood, headline = "warning", f"{self.reopen_offer.layer.name} was not opened as a cube."
         self.findings.show_verdict(mood, headline, self.preflight.facts, self.preflight.findings)
@@ -204,10 +227,22 @@ class FuseWidget(FuseForm):
     # --- running --------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Run with what is chosen."""
-        pair, options = self._pair(), self.options
-        scene = self.preflight.calibrated or self.preflight.scene
-        if pair is None or scene is None or not self.preflight.can_run or self._run is not None:
+        """Run with what is chosen, as soon as the pair is known."""
+        if self._run is not None or self._waiting or self._pair() is None:
+            return
+        if self.preflight.done:
+            self._start_run()
+            return
+        # the run takes the calibration that is under way
+        self._waiting = True
+        self.status.setText("Runs as soon as the pair is calibrated.")
+        self._show_state()
+        if self._inspection is None and not self._debounce.isActive():
+            self._inspect()
+
+    def _start_run(self) -> None:
+        pair, scene = self._pair(), self.preflight.calibrated or self.preflight.scene
+        if pair is None or scene is None or not self.preflight.can_run:
             return
         doubts = self.preflight.doubts
         if doubts:
@@ -216,15 +251,46 @@ class FuseWidget(FuseForm):
                 self.align_by_hand()
             if answer != "run":
                 return
+        options = self._placed(self.options)
+        if options is None:
+            return
         # what was found out about the pair is known here, and was agreed to
         options = dataclasses.replace(options, align=not doubts and self.align_choice.how != "off")
-        self._lay_over(*pair)
-        job = Job(
+        self._begin(
+            *pair,
             f"Fusing {pair[0].name} with {pair[1].name}",
             lambda report, should_stop: run_fusion(scene, options, report, should_stop),
         )
+
+    def _placed(self, options: FuseOptions) -> FuseOptions | None:
+        """Ask where the result may go, if that is a question; None if there is nothing to run."""
+        assert self.preflight.scene is not None
+        if options.out is None and (lack := lacks_room(self.preflight.scene)) is not None:
+            answer = self.ask_about_room(self, *lack)
+            folder = self.ask_for_folder(self) if answer == "folder" else None
+            if answer == "memory":
+                return options
+            if folder is None:
+                return None
+            self.out_edit.set_path(folder)
+            options = dataclasses.replace(options, out=folder)
+        if options.out is None or (state := state_of(options.out)) == "free":
+            return options
+        what = self.ask_about_result(self, options.out, state)
+        if what == "open":
+            self._open_result(options.out)
+        return dataclasses.replace(options, overwrite=what == "overwrite") if what in CARRY_ON else None
+
+    def _open_result(self, path: Path) -> None:
+        if (pair := self._pair()) is not None:
+            self._begin(*pair, f"Opening {path.name}", lambda report, should_stop: open_result(path))
+
+    def _begin(self, low: Any, guide: Any, title: str, work: Callable[[Report, ShouldStop], Fused]) -> None:
+        self._lay_over(low, guide)
+        job = Job(title, work)
         matrix = fused_matrix(self.preflight.alignment)
-        self._run, self._result = job, FusedLayer(self.viewer, *pair, matrix, f"fused {options.method}")
+        self._run = job
+        self._result = FusedLayer(self.viewer, low, guide, matrix, f"fused {self.options.method}")
         job.reported.connect(self._progressed)
         job.succeeded.connect(self._succeeded)
         job.failed.connect(self._failed)
@@ -233,11 +299,24 @@ class FuseWidget(FuseForm):
         self.start_job(job)
 
     def cancel(self) -> None:
-        """Stop the run within one tile."""
+        """Stop the run within a second, or the calibration before it."""
         if self._run is not None:
             self._run.stop()
             self.cancel_button.setEnabled(False)
             self.status.setText("Stopping ...")
+        elif self._inspection is not None or self._debounce.isActive():
+            self._debounce.stop()
+            if self._inspection is not None:
+                self._inspection.stop()
+                self._inspection = None
+            self._waiting = False
+            self.status.setText("")
+            self._show_preflight(Preflight())
+            self.findings.show_verdict("info", "The check of the pair was stopped. Run begins it again.")
+
+    def at_stake(self) -> str:
+        """Return what would be lost if the panel were closed now."""
+        return "" if self._run is None else self._run.title
 
     def _progressed(self, event: Any) -> None:
         if self._run is None or self._run.stopping:
@@ -277,9 +356,15 @@ class FuseWidget(FuseForm):
         if self._result is not None:
             self._result.drop()
 
+    def _show_state(self) -> None:
+        """Let those buttons be pressed that do something."""
+        checking = self._inspection is not None or self._debounce.isActive()
+        can_run = self.preflight.can_run or (not self.preflight.done and self._pair() is not None)
+        self.run_button.setEnabled(can_run and self._run is None and not self._waiting)
+        self.cancel_button.setEnabled(self._run is not None or checking)
+
     def _set_running(self, running: bool) -> None:
-        self.run_button.setEnabled(self.preflight.can_run and not running)
-        self.cancel_button.setEnabled(running)
+        self._show_state()
         self.progress.setVisible(running)
         if running:
             # busy until the first report: calibration and regressions have no steps to count

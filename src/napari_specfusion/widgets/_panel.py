@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
+
+from napari_specfusion.widgets._ask import ask_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +43,10 @@ class Panel(QWidget):
         self.viewer = viewer
         self._listening = False
         self._jobs: list[Job] = []
+        self.ask_to_stop = ask_to_stop
+        # the panel goes with its window, which may be another one than napari thinks of when a job starts
+        jobs = self._jobs
+        self.destroyed.connect(lambda: _stop(jobs))
 
     def links(self) -> list[tuple[Any, Callable[..., None]]]:
         """Return pairs of a viewer event and what to call on it."""
@@ -59,7 +66,7 @@ class Panel(QWidget):
         job.start()
 
     def _forget_jobs(self) -> None:
-        self._jobs = [job for job in self._jobs if job is not self.sender()]
+        self._jobs[:] = [job for job in self._jobs if job is not self.sender()]
 
     def listen(self) -> None:
         """Connect to the viewer."""
@@ -80,12 +87,38 @@ class Panel(QWidget):
                 if callback in callbacks:
                     callbacks.remove(callback)
 
+    def at_stake(self) -> str:
+        """Return what would be lost if the panel were closed now, in words; empty for nothing."""
+        return ""
+
+    def may_close(self) -> bool:
+        """Whether the user, who wants to close the panel, agrees to lose what is `at_stake`."""
+        return not (stake := self.at_stake()) or self.ask_to_stop(self, stake)
+
+    def _ask_before_closing(self) -> None:
+        """Let the button that closes the dock ask first; napari has no hook for that."""
+        dock: Any = self.parent()
+        while dock is not None and not hasattr(dock, "destroyOnClose"):
+            dock = dock.parent()
+        if dock is None or hasattr(dock, "_specfusion_asks"):
+            return
+        close, me = dock.destroyOnClose, ref(self)
+
+        def asked() -> None:
+            panel = me()
+            if panel is None or panel.may_close():
+                close()
+
+        dock._specfusion_asks = True
+        dock.destroyOnClose = asked
+
     def end(self) -> None:
         """Take away what is of use to this widget only, before it is gone for good."""
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Listen from now on."""
         super().showEvent(event)
+        self._ask_before_closing()
         self.listen()
         self.refresh()
 
@@ -100,7 +133,11 @@ class Panel(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.let_go()
             self.end()
-            for job in self._jobs:
-                job.stop()
+            _stop(self._jobs)
             self.deleteLater()
         super().changeEvent(event)
+
+
+def _stop(jobs: list[Job]) -> None:
+    for job in jobs:
+        job.stop()

@@ -33,12 +33,14 @@ from napari_specfusion.widgets._layers import (
 )
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._plot import CUBE_COLOURS, LINE_STYLES, Line, SpectrumPlot
-from napari_specfusion.widgets._worker import Job
+from napari_specfusion.widgets._worker import Job, Report, ShouldStop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
+
+    from napari_specfusion.progress import Progress
 
 __all__ = ["QualityWidget"]
 
@@ -107,7 +109,13 @@ class QualityWidget(Panel):
                 ("", self.ratio_note),
             )
         )
-        layout.addWidget(self.compare_button)
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop what is being computed.")
+        self.cancel_button.clicked.connect(lambda _=False: self.cancel())
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.compare_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        layout.addLayout(buttons)
         layout.addWidget(self.table)
         layout.addWidget(self.band_combo)
         layout.addWidget(self.plot, 1)
@@ -189,6 +197,7 @@ class QualityWidget(Panel):
         ready = self._pair() is not None and self._job is None
         for button in (self.compare_button, *self.map_buttons.values()):
             button.setEnabled(ready)
+        self.cancel_button.setEnabled(self._job is not None)
 
     # --- measuring -------------------------------------------------------------------
 
@@ -200,7 +209,10 @@ class QualityWidget(Panel):
         names = str(pair[0].name), str(pair[1].name)
         self._start(
             f"Comparing {names[1]} with {names[0]}",
-            lambda: (names, evaluate(reference, estimate, ratio)),
+            lambda report, should_stop: (
+                names,
+                evaluate(reference, estimate, ratio, progress=report, should_stop=should_stop),
+            ),
             self._compared,
         )
 
@@ -211,12 +223,28 @@ class QualityWidget(Panel):
         reference, estimate = Cube.from_layer(pair[0]), Cube.from_layer(pair[1])
         self._start(
             f"Mapping the {MAPS[key][0]} of {pair[1].name}",
-            lambda: (key, pair, quality_maps(reference, estimate)[key].compute()),
+            lambda report, should_stop: (
+                key,
+                pair,
+                quality_maps(reference, estimate, should_stop=should_stop)[key].compute(),
+            ),
             self._mapped,
         )
 
-    def _start(self, title: str, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        self._job = Job(title, lambda report, should_stop: function())
+    def cancel(self) -> None:
+        """Stop what is being computed."""
+        if self._job is not None:
+            self._job.stop()
+            self.cancel_button.setEnabled(False)
+            self.status.setText("Stopping ...")
+
+    def at_stake(self) -> str:
+        """Return what would be lost if the panel were closed now."""
+        return "" if self._job is None else self._job.title
+
+    def _start(self, title: str, function: Callable[[Report, ShouldStop], Any], done: Callable[[Any], None]) -> None:
+        self._job = Job(title, function)
+        self._job.reported.connect(self._progressed)
         self._job.succeeded.connect(done)
         self._job.failed.connect(self._failed)
         self._job.ended.connect(self._ended)
@@ -246,7 +274,13 @@ class QualityWidget(Panel):
     def _failed(self, message: str) -> None:
         self.status.fail(message)
 
+    def _progressed(self, step: Progress) -> None:
+        if self._job is not None and not self._job.stopping:
+            self.status.setText(f"{step.message}, block {step.done + 1} of {step.total}")
+
     def _ended(self) -> None:
+        if self._job is not None and self._job.stopping:
+            self.status.setText("Stopped.")
         self._job = None
         self._update_buttons()
 

@@ -64,6 +64,11 @@ class Job(QObject):
         self._worker.quit()
 
     @property
+    def title(self) -> str:
+        """What it does, in words."""
+        return self._task.title
+
+    @property
     def stopping(self) -> bool:
         """Whether a stop was asked for."""
         return bool(self._worker.abort_requested)
