@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
+from napari_specfusion.widgets._plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -60,7 +62,7 @@ def ask(parent: QWidget, title: str, text: str, details: str, choices: Mapping[s
     box.setIcon(QMessageBox.Icon.Warning)
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(text)
-    box.setInformativeText(details)
+    box.setInformativeText(plain(details))
     roles = [QMessageBox.ButtonRole.AcceptRole, *[QMessageBox.ButtonRole.ActionRole] * (len(choices) - 1)]
     buttons = [(key, box.addButton(words, role)) for (key, words), role in zip(choices.items(), roles, strict=True)]
     box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))

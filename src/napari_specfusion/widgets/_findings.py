@@ -8,6 +8,8 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_specfusion.widgets._plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -70,7 +72,7 @@ class FindingsPanel(QFrame):
         for finding in findings:
             row = grid.rowCount()
             grid.addWidget(_Mark(finding.level, 16), row, 0, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(_text(finding.message), row, 1, 1, 2)
+            grid.addWidget(_text(plain(finding.message)), row, 1, 1, 2)
         self._layout.addWidget(self._body)
 
 
@@ -112,7 +114,7 @@ class StatusLine(QWidget):
     def _say(self, words: str, mood: str) -> None:
         for name, mark in self._marks.items():
             mark.setVisible(name == mood)
-        self._label.setText(words)
+        self._label.setText(plain(words))
         self.setVisible(bool(words))
 
 

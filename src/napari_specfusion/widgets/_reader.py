@@ -37,20 +37,21 @@ def _read(path: Any) -> list[LayerData]:
     from napari.utils.notifications import show_warning
 
     from napari_specfusion.data.scene import cube_findings
-    from napari_specfusion.errors import AmbiguousArrayError, ReadError
+    from napari_specfusion.errors import ReadError
     from napari_specfusion.io import open_cube
+    from napari_specfusion.widgets._plain import plain
 
     path = Path(path[0] if isinstance(path, list) else path)
     try:
         pair = _read_pair(path)
         cube = None if pair else open_cube(path)
-    except AmbiguousArrayError as error:
-        raise ReadError(f"{error} In napari, choose it with the Open cube widget.") from error
+    except ReadError as error:
+        raise type(error)(plain(str(error))) from error
     if cube is None:
         return pair
     for finding in cube_findings(cube):
         if finding.level == "warning":
-            show_warning(f"{finding.message} In napari, correct it in the Open cube widget.")
+            show_warning(plain(finding.message))
     return [cube.layer_data()]
 
 
