@@ -109,6 +109,32 @@ def test_what_waits_to_run_is_forgotten_when_another_pair_is_chosen(
     assert fuse._run is None and fuse.status.text() == ""
 
 
+@pytest.mark.parametrize(
+    ("method", "phase"), [("subspace", "Preparing"), ("auto", "Trying"), ("fit", "Fitting"), ("detail", "")]
+)
+def test_cancel_stops_every_phase(
+    pair_in: Any, dock: Callable[[str], Any], qtbot: Any, method: str, phase: str
+) -> None:
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    pick(fuse, method)
+    press(qtbot, fuse.run_button)
+    run, stopped = fuse._run, []
+
+    def look(_: Any = None) -> None:
+        if phase in fuse.status.text() and not stopped:
+            stopped.append(fuse.status.text())
+            fuse.cancel()
+
+    run.reported.connect(look)
+    look()
+    with qtbot.waitSignal(run.ended, timeout=TIMEOUT):
+        pass
+    assert stopped and fuse.status.text() == "Stopped." and fuse.run_button.isEnabled()
+    assert not any(layer.name.startswith("fused") for layer in pair_in.layers)
+    nothing_runs(qtbot)
+
+
 # --- results that are there ----------------------------------------------------------
 
 

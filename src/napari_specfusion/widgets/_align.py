@@ -72,10 +72,15 @@ class AlignWidget(Panel):
         form.opacity_slider.valueChanged.connect(lambda _: self._show_mode())
         form.before_box.toggled.connect(lambda _: self._lay())
         form.keys_box.toggled.connect(lambda _: self._bind_keys())
-        buttons = form.refine_button, form.reset_button, form.use_button, form.save_button, form.load_button
-        for button, do in zip(
-            buttons, (self.refine, self.reset, self.use_in_fuse, self._save, self._load), strict=True
-        ):
+        buttons = (
+            (form.refine_button, self.refine),
+            (form.reset_button, self.reset),
+            (form.use_button, self.use_in_fuse),
+            (form.save_button, self._save),
+            (form.load_button, self._load),
+            (form.cancel_button, self.cancel),
+        )
+        for button, do in buttons:
             button.clicked.connect(lambda _=False, do=do: do())
         self.live.ready.connect(self._pictures_ready)
         self.live.found.connect(self._residual_found)
@@ -311,7 +316,7 @@ class AlignWidget(Panel):
             return found
 
         self._job, self._then = Job(title, work), then
-        self._job.reported.connect(lambda step: self.form.status.setText(f"{step.message} ..."))
+        self._job.reported.connect(self._searching)
         self._job.succeeded.connect(self._aligned)
         self._job.failed.connect(self.form.status.fail)
         self._job.ended.connect(self._job_ended)
@@ -324,7 +329,23 @@ class AlignWidget(Panel):
             self.form.status.setText("")
             self._then(alignment)
 
+    def cancel(self) -> None:
+        """Stop the search."""
+        if self._job is not None:
+            self._job.stop()
+            self.form.status.setText("Stopping ...")
+
+    def at_stake(self) -> str:
+        """Return what would be lost if the panel were closed now."""
+        return "" if self._job is None else self._job.title
+
+    def _searching(self, step: Any) -> None:
+        if self._job is not None and not self._job.stopping:
+            self.form.status.setText(f"{step.message} ...")
+
     def _job_ended(self) -> None:
+        if self._job is not None and self._job.stopping:
+            self.form.status.setText("Stopped.")
         self._job = self._then = None
         self._update()
 
@@ -354,7 +375,8 @@ class AlignWidget(Panel):
             control.setEnabled(ready)
         for button in (form.undo_button, form.clear_button):
             button.setEnabled(ready and self.points.there)
-        form.progress.setVisible(self._job is not None)
+        for widget in (form.progress, form.cancel_button):
+            widget.setVisible(self._job is not None)
         form.turn_label.setVisible(self.points.picking)
         low, guide = self.points.counts
         where = f"Click point {low + 1} in the cube." if low <= guide else f"Click point {guide + 1} in the guide."

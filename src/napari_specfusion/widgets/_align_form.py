@@ -102,6 +102,8 @@ class AlignForm(QWidget):
         self.use_button = _button("Use in Fuse", "Fuse this pair as it lies here.")
         self.save_button = _button("Save ...", "Write the alignment to a file (.json).")
         self.load_button = _button("Load ...", "Read an alignment of images of these sizes from a file.")
+        self.cancel_button = _button("Cancel", "Stop the search.")
+        self.cancel_button.hide()
         self.progress = QProgressBar()
         self.progress.setRange(0, 0)
         self.progress.setTextVisible(False)
@@ -141,7 +143,7 @@ class AlignForm(QWidget):
         foot.setContentsMargins(9, 0, 9, 9)
         foot.addLayout(_row(self.refine_button, self.use_button))
         foot.addLayout(_row(self.save_button, self.load_button, self.reset_button))
-        foot.addWidget(self.progress)
+        foot.addLayout(_row(self.progress, self.cancel_button))
         foot.addWidget(self.status)
         outer.addLayout(foot)
 

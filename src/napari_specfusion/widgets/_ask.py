@@ -113,7 +113,7 @@ def ask_about_result(parent: QWidget, path: Path, state: State) -> ResultAnswer:
     """
     choices = {"continue": "Continue"} if state == "unfinished" else {}
     choices |= {"open": "Open", "overwrite": "Overwrite"}
-    details = f"{_THERE[state]} The older one stays until the new one is complete."
+    details = f"{_THERE[state]} If you overwrite it, it stays until the new one is complete."
     return ask(parent, "Fuse", f"{path.name} exists already.", details, choices)  # type: ignore[return-value]
 
 

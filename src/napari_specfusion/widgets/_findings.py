@@ -82,6 +82,7 @@ class StatusLine(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._label = _text("")
+        self._label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self._marks = {mood: _Mark(mood, 16) for mood in ("warning", "error")}
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
