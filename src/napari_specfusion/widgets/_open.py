@@ -21,7 +21,7 @@ from napari_specfusion.data.scene import Finding
 from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io import READERS
 from napari_specfusion.widgets._findings import FindingsPanel
-from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form
+from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form, scrolling
 from napari_specfusion.widgets._layers import layer_data
 from napari_specfusion.widgets._open_options import Asked, Looked, asked_axes, describe_cube, look_at
 from napari_specfusion.widgets._panel import Panel
@@ -121,7 +121,11 @@ class OpenWidget(Panel):
         self.add_button = QPushButton("Add to viewer")
         self.add_button.setToolTip("Add a layer. Its pixels are read when they come into view.")
         self.add_button.clicked.connect(self.add)
-        layout = QVBoxLayout(self)
+        content = QWidget()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolling(content))
+        layout = QVBoxLayout(content)
         layout.addLayout(self.form)
         layout.addWidget(self.reflectance_box)
         layout.addWidget(self.found)
@@ -130,7 +134,7 @@ class OpenWidget(Panel):
         row.addWidget(self.add_button)
         layout.addLayout(row)
         layout.addStretch(1)
-        self.setMinimumWidth(380)
+        self.setMinimumWidth(340)
         for other in (self.wavelengths_edit.changed, self.array_combo.activated, self.axes_combo.activated):
             other.connect(self._withdraw_question)
         self.bands_combo.activated.connect(self._answer_question)

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_specfusion.widgets._ask import ask_to_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import napari
     from qtpy.QtGui import QHideEvent, QShowEvent
 
     from napari_specfusion.widgets._worker import Job
 
-__all__ = ["Panel", "open_panel"]
+__all__ = ["Panel", "apart", "open_panel"]
 
 PLUGIN = "napari-specfusion"
+
+_apart: ContextVar[bool] = ContextVar("_apart", default=False)
+_ages = count()
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Let the panels that are opened in the block stand by themselves instead of joining the others as tabs."""
+    token = _apart.set(True)
+    try:
+        yield
+    finally:
+        _apart.reset(token)
 
 
 def open_panel(viewer: napari.viewer.Viewer, name: str) -> Any:
@@ -43,6 +59,7 @@ class Panel(QWidget):
         self.viewer = viewer
         self._listening = False
         self._jobs: list[Job] = []
+        self._is_new, self._joins, self._age = True, not _apart.get(), next(_ages)
         self.ask_to_stop = ask_to_stop
         # the panel goes with its window, which may be another one than napari thinks of when a job starts
         jobs = self._jobs
@@ -97,10 +114,8 @@ class Panel(QWidget):
 
     def _ask_before_closing(self) -> None:
         """Let the button that closes the dock ask first; napari has no hook for that."""
-        dock: Any = self.parent()
-        while dock is not None and not hasattr(dock, "destroyOnClose"):
-            dock = dock.parent()
-        if dock is None or hasattr(dock, "_specfusion_asks"):
+        dock = self._dock()
+        if dock is None or not hasattr(dock, "destroyOnClose"):
             return
         close, me = dock.destroyOnClose, ref(self)
 
@@ -109,8 +124,27 @@ class Panel(QWidget):
             if panel is None or panel.may_close():
                 close()
 
-        dock._specfusion_asks = True
         dock.destroyOnClose = asked
+
+    def _dock(self) -> Any | None:
+        parent = self.parent()
+        while parent is not None and not isinstance(parent, QDockWidget):
+            parent = parent.parent()
+        return parent
+
+    def _join(self) -> None:
+        """Become a tab beside the panels that were there; napari opens each below the last, too many for a screen."""
+        dock, window = self._dock(), self.window()
+        if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
+            return
+        area, group = window.dockWidgetArea(dock), window.tabifiedDockWidgets(dock)
+        for other in window.findChildren(QDockWidget):
+            beside = other is not dock and other not in group and window.dockWidgetArea(other) == area
+            older = (panel := _panel_in(other)) is not None and panel._age < self._age
+            if older and beside and not other.isFloating() and not other.isHidden():
+                window.tabifyDockWidget(other, dock)
+                dock.raise_()
+                return
 
     def end(self) -> None:
         """Take away what is of use to this widget only, before it is gone for good."""
@@ -118,7 +152,12 @@ class Panel(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Listen from now on."""
         super().showEvent(event)
-        self._ask_before_closing()
+        if self._is_new:
+            self._is_new = False
+            self._ask_before_closing()
+            if self._joins:
+                # when napari has placed the dock
+                QTimer.singleShot(0, self._join)
         self.listen()
         self.refresh()
 
@@ -141,3 +180,10 @@ class Panel(QWidget):
 def _stop(jobs: list[Job]) -> None:
     for job in jobs:
         job.stop()
+
+
+def _panel_in(dock: QDockWidget) -> Panel | None:
+    inner = dock.widget()
+    if inner is None or isinstance(inner, Panel):
+        return inner
+    return next(iter(inner.findChildren(Panel)), None)

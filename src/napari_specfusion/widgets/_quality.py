@@ -17,12 +17,13 @@ from qtpy.QtWidgets import (
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
+    QWidget,
 )
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.quality.metrics import MEASURES, Quality, evaluate, quality_maps
 from napari_specfusion.widgets._findings import StatusLine
-from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form, words
+from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form, scrolling, words
 from napari_specfusion.widgets._layers import (
     is_cube,
     place_over,
@@ -82,6 +83,7 @@ class QualityWidget(Panel):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
         if (names := self.table.verticalHeader()) is not None:
             names.setVisible(False)
@@ -91,7 +93,7 @@ class QualityWidget(Panel):
         self.table.setToolTip("Bold marks the best value of a row. The arrow shows whether higher or lower is better.")
         self.band_combo: QComboBox = choice_combo({m.key: f"{m.label} per band" for m in MEASURES if m.key != "sam"})
         self.band_combo.currentIndexChanged.connect(self._draw)
-        self.plot = SpectrumPlot(marker=False, height=170)
+        self.plot = SpectrumPlot(marker=False, height=120)
         maps = QHBoxLayout()
         self.map_buttons = {}
         for key, (title, _, tip) in MAPS.items():
@@ -100,7 +102,8 @@ class QualityWidget(Panel):
             button.clicked.connect(lambda _=False, key=key: self.add_map(key))
             maps.addWidget(button)
         self.status = StatusLine()
-        layout = QVBoxLayout(self)
+        content = QWidget()
+        layout = QVBoxLayout(content)
         layout.addLayout(
             form(
                 ("Estimate", self.estimate_combo),
@@ -120,7 +123,13 @@ class QualityWidget(Panel):
         layout.addWidget(self.band_combo)
         layout.addWidget(self.plot, 1)
         layout.addLayout(maps)
-        layout.addWidget(self.status)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolling(content), 1)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(9, 0, 9, 9)
+        foot.addWidget(self.status)
+        outer.addLayout(foot)
         self.setMinimumWidth(340)
         self.estimate_combo.currentTextChanged.connect(self._estimate_changed)
         self.reference_combo.currentTextChanged.connect(self._chosen)
@@ -137,6 +146,7 @@ class QualityWidget(Panel):
 
     def refresh(self, event: Any = None) -> None:
         """Offer the cubes there are; choose the latest result and its reference where the user chose none."""
+        self._take_theme()
         layers = self.viewer.layers
         for combo in (self.reference_combo, self.estimate_combo):
             combo.update_layers(layers)
@@ -144,6 +154,8 @@ class QualityWidget(Panel):
             self.estimate_combo.suggest(estimate)
         self._suggest_reference()
         self._chosen()
+        # rows are as tall as the style of the window says, which is not known before
+        self._fill_table()
 
     def _suggest_reference(self) -> None:
         layers = self.viewer.layers

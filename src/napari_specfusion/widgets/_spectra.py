@@ -72,7 +72,7 @@ class SpectraWidget(Panel):
         layout.addWidget(self.info)
         layout.addWidget(self.status)
         layout.addLayout(buttons)
-        self.setMinimumSize(360, 320)
+        self.setMinimumSize(340, 240)
 
         self._point: tuple[float, float] | None = None
         self._cursor: list[Curve] = []
@@ -111,6 +111,7 @@ class SpectraWidget(Panel):
 
     def refresh(self, event: Any = None) -> None:
         """Take over what is in view now."""
+        self._take_theme()
         self.pins.follow()
         self._pins_changed()
         self._show_band()
