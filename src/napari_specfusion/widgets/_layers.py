@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.data.cube import METADATA_KEY, Cube
+from napari_specfusion.data.layers import layer_data as stack_data
 from napari_specfusion.fusion.record import RunRecord
 
 if TYPE_CHECKING:
@@ -124,21 +125,24 @@ def _is_named_reference(layer: Any) -> bool:
 # --- how a cube is shown -------------------------------------------------------------
 
 
-def layer_data(cube: Cube) -> LayerData:
-    """Return the layer that shows a cube best: one band as a grey picture, three as RGB, more as a stack of bands."""
+def layer_data(cube: Cube, limits: tuple[float, float] | None = None) -> LayerData:
+    """Return the layer that shows a cube best: one band as a grey picture, three as RGB, more as a stack of bands.
+
+    With display `limits`, no value is read.
+    """
     if cube.bands == 1:
-        return cube.values[0], _picture(cube), "image"
+        return cube.values[0], _picture(cube, limits), "image"
     if cube.bands == 3:
         ordered = cube.select(cube.rgb_bands())
-        return da.moveaxis(ordered.values, 0, -1), _picture(ordered) | {"rgb": True}, "image"
-    return cube.layer_data()
+        return da.moveaxis(ordered.values, 0, -1), _picture(ordered, limits) | {"rgb": True}, "image"
+    return stack_data(cube, limits)
 
 
-def _picture(cube: Cube) -> dict[str, Any]:
+def _picture(cube: Cube, limits: tuple[float, float] | None = None) -> dict[str, Any]:
     return {
         "name": cube.name,
         "rgb": False,
-        "contrast_limits": cube.contrast_limits(),
+        "contrast_limits": limits or cube.contrast_limits(),
         "axis_labels": ("y", "x"),
         "units": ("pixel", "pixel"),
         "metadata": {METADATA_KEY: cube.describe()},
@@ -157,7 +161,7 @@ def rgb_layer_data(cube: Cube, wavelengths: Sequence[float] | None = None) -> La
     limits = np.array([_stretch(channel) for channel in sample], dtype=np.float32)
     low, high = limits[:, :1, None], limits[:, 1:, None]
     picture = da.clip((chosen.values - low) / (high - low), 0, 1)
-    keywords = _picture(chosen) | {"name": f"{cube.name} RGB", "rgb": True, "contrast_limits": (0.0, 1.0)}
+    keywords = _picture(chosen, (0.0, 1.0)) | {"name": f"{cube.name} RGB", "rgb": True}
     return da.moveaxis(picture, 0, -1), keywords, "image"
 
 

@@ -20,9 +20,9 @@ from superqt import QCollapsible
 from napari_specfusion.data.scene import Finding
 from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io import READERS
+from napari_specfusion.widgets._band_look import add_cube
 from napari_specfusion.widgets._findings import FindingsPanel
 from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form, scrolling
-from napari_specfusion.widgets._layers import layer_data
 from napari_specfusion.widgets._open_options import Asked, Looked, asked_axes, describe_cube, look_at
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._worker import Job, Report, ShouldStop
@@ -277,8 +277,7 @@ class OpenWidget(Panel):
     def add(self) -> None:
         """Add the cube as a layer."""
         if self.cube is not None:
-            data, keywords, _ = layer_data(self.cube)
-            self.viewer.add_image(data, **keywords)
+            add_cube(self.viewer, self.cube)
 
 
 def _refill(combo: QComboBox, choices: Mapping[Any, str]) -> None:

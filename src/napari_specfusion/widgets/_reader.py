@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_specfusion.data.cube import Cube
+
 __all__ = ["get_reader"]
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -52,7 +54,30 @@ def _read(path: Any) -> list[LayerData]:
     for finding in cube_findings(cube):
         if finding.level == "warning":
             show_warning(plain(finding.message))
-    return [cube.layer_data()]
+    return [_seen(cube)]
+
+
+def _seen(cube: Cube) -> LayerData:
+    """Return a cube as a layer whose contrast comes in the background where there is a window, and else is known."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is None:
+        return cube.layer_data()
+    from qtpy.QtCore import QTimer
+
+    from napari_specfusion.data.display import likely_limits
+    from napari_specfusion.data.layers import METADATA_KEY, layer_data
+    from napari_specfusion.widgets._band_look import follow_bands
+
+    def follow() -> None:
+        for layer in viewer.layers:
+            if layer.metadata.get(METADATA_KEY, {}).get("cube") is cube:
+                follow_bands(viewer, layer, cube)
+
+    # napari makes the layer after this
+    QTimer.singleShot(0, follow)
+    return layer_data(cube, likely_limits(cube))
 
 
 def _read_pair(path: Path) -> list[LayerData]:
