@@ -11,9 +11,9 @@ from qtpy.QtCore import Qt, QThreadPool
 
 from napari_specfusion.calibration.calibrated import Match
 from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.run_record import RunRecord
 from napari_specfusion.fusion.destination import state_of
 from napari_specfusion.fusion.engine import fuse as fuse_pair
-from napari_specfusion.fusion.record import RunRecord
 from napari_specfusion.methods.registry import METHODS
 
 if TYPE_CHECKING:

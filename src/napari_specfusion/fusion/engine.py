@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from napari_specfusion import memory
 from napari_specfusion.arguments import callback, choice, flag, short
 from napari_specfusion.calibration.calibrated import CalibratedScene
+from napari_specfusion.data.run_record import RunRecord
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.device import computing, pick_device
 from napari_specfusion.errors import FusionError, ModelError, OutputError, SceneError
@@ -26,7 +27,6 @@ from napari_specfusion.fusion.cluster import Cluster
 from napari_specfusion.fusion.destination import destination
 from napari_specfusion.fusion.encoding import Encoding
 from napari_specfusion.fusion.inputs import check_finished_tiles, describe_inputs, what_changed
-from napari_specfusion.fusion.record import RunRecord
 from napari_specfusion.fusion.result import MemoryStore, Result
 from napari_specfusion.fusion.resume_key import job_key
 from napari_specfusion.fusion.run import FusionProgress, run_tiles

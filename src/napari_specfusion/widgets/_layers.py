@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion.data.cube import METADATA_KEY, Cube
 from napari_specfusion.data.layers import layer_data as stack_data
-from napari_specfusion.fusion.record import RunRecord
+from napari_specfusion.data.run_record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_specfusion.data.run_record import RunRecord
 from napari_specfusion.fusion.engine import fuse
-from napari_specfusion.fusion.record import RunRecord
 from napari_specfusion.io.open import open_cube
 from napari_specfusion.samples.scene import sample_scene
 
