@@ -15,7 +15,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["CUBE_COLOURS", "LINE_STYLES", "Line", "SpectrumPlot"]
 
@@ -39,6 +39,8 @@ STROKES = dict(
     )
 )
 FEW_BANDS = 12
+# bad bands, on a light and on a dark ground
+SHADE, NO_LINE = (128, 128, 128, 70), (0, 0, 0, 0)
 AXIS_LABELS = {"nm": ("Wavelength", "nm"), "cm-1": ("Raman shift", "cm\u207b\u00b9"), "band": ("Band", "")}
 
 
@@ -87,6 +89,8 @@ class SpectrumPlot(QWidget):
         self.item.hideButtons()
         self.item.getAxis("left").enableAutoSIPrefix(False)
         self._curves: dict[str, Any] = {}
+        self._bad: tuple[tuple[float, float], ...] = ()
+        self._shades: list[Any] = []
         self.marker = pg.InfiniteLine(angle=90, movable=True)
         self.marker.setZValue(10)
         self.marker.setVisible(False)
@@ -149,6 +153,19 @@ class SpectrumPlot(QWidget):
             blocked = self.marker.blockSignals(True)
             self.marker.setValue(position)
             self.marker.blockSignals(blocked)
+
+    def set_bad(self, ranges: Sequence[tuple[float, float]]) -> None:
+        """Shade where the bands are bad."""
+        ranges = tuple(ranges)
+        if ranges == self._bad:
+            return
+        self._bad = ranges
+        for item in self._shades:
+            self.item.removeItem(item)
+        self._shades = [pg.LinearRegionItem(values, movable=False, brush=SHADE, pen=NO_LINE) for values in ranges]
+        for item in self._shades:
+            item.setZValue(-10)
+            self.item.addItem(item, ignoreBounds=True)
 
     def _dragged(self) -> None:
         self.marker_moved.emit(float(self.marker.value()))
