@@ -32,6 +32,12 @@ def test_panels_come_as_one_group_that_fits_a_small_screen(pair_in: Any, qtbot: 
     assert hint.width() <= SMALL[0] and hint.height() <= SMALL[1]
 
 
+def test_a_plot_leaves_the_window_to_the_picture(pair_in: Any, qtbot: Any) -> None:
+    dock = opened(pair_in, "Spectra")[0]
+    qtbot.wait(50)
+    assert dock.width() < 420
+
+
 def test_a_panel_that_was_taken_out_stays_out(pair_in: Any, qtbot: Any) -> None:
     fuse, spectra = opened(pair_in, "Fuse")[0], opened(pair_in, "Spectra")[0]
     window = fuse.parent()

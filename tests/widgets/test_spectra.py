@@ -69,6 +69,16 @@ def test_pins_are_points_in_the_colour_of_their_curve(pair_in: Any, dock: Callab
     assert not drawn(spectra, qtbot)
 
 
+def test_pins_go_with_all_layers(pair_in: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
+    spectra = dock("Spectra")
+    spectra.point_at((10.0, 12.0))
+    spectra.pins.add((20.0, 30.0))
+    assert drawn(spectra, qtbot)
+    pair_in.layers.clear()
+    assert not drawn(spectra, qtbot)
+    spectra.update_curves()
+
+
 def test_a_real_shift_click_pins(pair_in: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
     from qtpy.QtWidgets import QApplication
 

@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_specfusion.widgets._ask import ask_to_stop
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Panel", "apart", "open_panel"]
 
 PLUGIN = "napari-specfusion"
+# of a panel that was just opened, in pixels
+WIDTH = 380
 
 _apart: ContextVar[bool] = ContextVar("_apart", default=False)
 _ages = count()
@@ -64,6 +66,10 @@ class Panel(QWidget):
         # the panel goes with its window, which may be another one than napari thinks of when a job starts
         jobs = self._jobs
         self.destroyed.connect(lambda: _stop(jobs))
+
+    def sizeHint(self) -> QSize:
+        """Leave most of the window to the picture, also beside a plot, which asks for more."""
+        return QSize(WIDTH, super().sizeHint().height())
 
     def links(self) -> list[tuple[Any, Callable[..., None]]]:
         """Return pairs of a viewer event and what to call on it."""

@@ -82,7 +82,8 @@ class SpectraWidget(Panel):
         self._point: tuple[float, float] | None = None
         self._cursor: list[Curve] = []
         self._pinned: list[tuple[int, Curve]] = []
-        self._shown: tuple[str, ...] = ()
+        # None: take the spectra of the pins again
+        self._shown: tuple[str, ...] | None = None
         self._last_band = 0
         # where the slider was last, by unit
         self._wavelengths: dict[str, float] = {}
@@ -130,7 +131,7 @@ class SpectraWidget(Panel):
         self.reopen_offer.look(self.cubes())
 
     def _pins_changed(self, event: Any = None) -> None:
-        self._shown = ()
+        self._shown = None
         self._timer.start()
 
     def _moved(self, viewer: Any, event: Any) -> None:
@@ -172,7 +173,7 @@ class SpectraWidget(Panel):
 
     def _layer_changed(self, event: Any) -> None:
         if event.type in ("visible", "opacity"):
-            self._shown = ()
+            self._shown = None
             self._show_band()
 
     def update_curves(self) -> None:
@@ -211,12 +212,15 @@ class SpectraWidget(Panel):
         lead = self._lead()
         band = None if lead is None else band_shown(self.viewer, lead)
         for curve in self._cursor:
-            colour = CUBE_COLOURS[self._shown.index(curve.cube) % len(CUBE_COLOURS)]
+            colour = CUBE_COLOURS[self._rank(curve) % len(CUBE_COLOURS)]
             value = f"{curve.values[band]:.4g}" if band is not None and band < len(curve.values) else ""
             yield from self._line(curve.cube, curve, unit, colour, 2.2, f"{curve.cube}  {value}")
 
+    def _rank(self, curve: Curve) -> int:
+        return (self._shown or ()).index(curve.cube)
+
     def _line(self, key: str, curve: Curve, unit: str, colour: str, width: float, label: str) -> Iterator[Line]:
-        style = LINE_STYLES[self._shown.index(curve.cube) % len(LINE_STYLES)]
+        style = LINE_STYLES[self._rank(curve) % len(LINE_STYLES)]
         if unit == BAND:
             yield Line(key, np.arange(len(curve.values)), curve.values, colour, style, width, label)
         elif curve.unit == unit:
