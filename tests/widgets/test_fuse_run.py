@@ -15,6 +15,8 @@ from napari_specfusion.data.run_record import RunRecord
 from napari_specfusion.fusion.destination import state_of
 from napari_specfusion.fusion.engine import fuse as fuse_pair
 from napari_specfusion.methods.registry import METHODS
+from napari_specfusion.samples.scene import sample_scene
+from napari_specfusion.widgets._console import show_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,9 +114,11 @@ def test_what_waits_to_run_is_forgotten_when_another_pair_is_chosen(
 @pytest.mark.parametrize(
     ("method", "phase"), [("subspace", "Preparing"), ("auto", "Trying"), ("fit", "Fitting"), ("detail", "")]
 )
-def test_cancel_stops_every_phase(
-    pair_in: Any, dock: Callable[[str], Any], qtbot: Any, method: str, phase: str
-) -> None:
+def test_cancel_stops_every_phase(viewer: Any, dock: Callable[[str], Any], qtbot: Any, method: str, phase: str) -> None:
+    # a smaller pair is too small to fit a network
+    scene = sample_scene(192 if method == "fit" else 96, 4)
+    show_in(viewer, scene.guide)
+    show_in(viewer, scene.hsi)
     fuse = dock("Fuse")
     ready(qtbot, fuse)
     pick(fuse, method)
@@ -130,8 +134,9 @@ def test_cancel_stops_every_phase(
     look()
     with qtbot.waitSignal(run.ended, timeout=TIMEOUT):
         pass
-    assert stopped and fuse.status.text() == "Stopped." and fuse.run_button.isEnabled()
-    assert not any(layer.name.startswith("fused") for layer in pair_in.layers)
+    assert stopped, fuse.status.text()
+    assert fuse.status.text() == "Stopped." and fuse.run_button.isEnabled()
+    assert not any(layer.name.startswith("fused") for layer in viewer.layers)
     nothing_runs(qtbot)
 
 

@@ -72,15 +72,8 @@ class AlignWidget(Panel):
         form.opacity_slider.valueChanged.connect(lambda _: self._show_mode())
         form.before_box.toggled.connect(lambda _: self._lay())
         form.keys_box.toggled.connect(lambda _: self._bind_keys())
-        buttons = (
-            (form.refine_button, self.refine),
-            (form.reset_button, self.reset),
-            (form.use_button, self.use_in_fuse),
-            (form.save_button, self._save),
-            (form.load_button, self._load),
-            (form.cancel_button, self.cancel),
-        )
-        for button, do in buttons:
+        actions = self.refine, self.use_in_fuse, self._save, self._load, self.reset, self.cancel
+        for button, do in zip(form.action_buttons, actions, strict=True):
             button.clicked.connect(lambda _=False, do=do: do())
         self.live.ready.connect(self._pictures_ready)
         self.live.found.connect(self._residual_found)
@@ -316,13 +309,13 @@ class AlignWidget(Panel):
             return found
 
         self._job, self._then = Job(title, work), then
-        self._job.reported.connect(self._searching)
+        self._job.reported.connect(self._told)
         self._job.succeeded.connect(self._aligned)
         self._job.failed.connect(self.form.status.fail)
         self._job.ended.connect(self._job_ended)
         self.form.status.setText(f"{title} ...")
         self._update()
-        self.start_job(self._job)
+        self.start_job(self._job, matters=True)
 
     def _aligned(self, alignment: Alignment) -> None:
         if self.sender() is self._job and self._then is not None:
@@ -335,11 +328,7 @@ class AlignWidget(Panel):
             self._job.stop()
             self.form.status.setText("Stopping ...")
 
-    def at_stake(self) -> str:
-        """Return what would be lost if the panel were closed now."""
-        return "" if self._job is None else self._job.title
-
-    def _searching(self, step: Any) -> None:
+    def _told(self, step: Any) -> None:
         if self._job is not None and not self._job.stopping:
             self.form.status.setText(f"{step.message} ...")
 

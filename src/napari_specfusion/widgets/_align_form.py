@@ -148,6 +148,12 @@ class AlignForm(QWidget):
         outer.addLayout(foot)
 
     @property
+    def action_buttons(self) -> tuple[QPushButton, ...]:
+        """The buttons below, in their order."""
+        files = self.save_button, self.load_button, self.reset_button
+        return self.refine_button, self.use_button, *files, self.cancel_button
+
+    @property
     def needing_a_pair(self) -> tuple[QWidget, ...]:
         """What can be used only where two images are chosen."""
         files = self.save_button, self.load_button, self.reset_button

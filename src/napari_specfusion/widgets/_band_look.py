@@ -101,7 +101,7 @@ class BandLook(QObject):
     def _start(self, work: Any) -> None:
         self._job = Job(f"Looking at {self._cube.name}", work)
         self._job.succeeded.connect(self._looked)
-        # a file that cannot be read says so where it is shown
+        self._job.failed.connect(self._failed)
         self._job.ended.connect(self._ended)
         self._job.start()
 
@@ -117,6 +117,10 @@ class BandLook(QObject):
         moved = self._band() != self._begun
         if first and not moved and not any(is_cube(other) for other in viewer.layers if other is not layer):
             step_to_band(viewer, layer, band)
+
+    def _failed(self, message: str) -> None:
+        # a file that cannot be read any longer says so where it is shown; once is enough
+        self.follows = False
 
     def _ended(self) -> None:
         self._job = None

@@ -296,7 +296,7 @@ class FuseWidget(FuseForm):
         job.failed.connect(self._failed)
         job.ended.connect(self._ended)
         self._set_running(True)
-        self.start_job(job)
+        self.start_job(job, matters=True)
 
     def cancel(self) -> None:
         """Stop the run within a second, or the calibration before it."""
@@ -313,10 +313,6 @@ class FuseWidget(FuseForm):
             self.status.setText("")
             self._show_preflight(Preflight())
             self.findings.show_verdict("info", "The check of the pair was stopped. Run begins it again.")
-
-    def at_stake(self) -> str:
-        """Return what would be lost if the panel were closed now."""
-        return "" if self._run is None else self._run.title
 
     def _progressed(self, event: Any) -> None:
         if self._run is None or self._run.stopping:

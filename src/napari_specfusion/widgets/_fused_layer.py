@@ -74,6 +74,6 @@ class FusedLayer:
         keywords |= {"name": self._name, "colormap": self._low.colormap}
         self._layer = self._viewer.add_image(data, **keywords)
         place_by(self._layer, self._guide, self._matrix)
-        if self._low in self._viewer.layers:
-            # limits of a result that has only begun say nothing; those of the cube's bands suit
-            follow_bands(self._viewer, self._layer, Cube.from_layer(self._low), first=False)
+        low = Cube.from_layer(self._low)
+        # limits of a result that has only begun say nothing; those of the cube's bands suit
+        follow_bands(self._viewer, self._layer, low if low.bands == cube.bands else cube, first=False)

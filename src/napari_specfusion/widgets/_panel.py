@@ -82,8 +82,9 @@ class Panel(QWidget):
     def refresh(self) -> None:
         """Take over what changed in the viewer while nobody looked."""
 
-    def start_job(self, job: Job) -> None:
-        """Start a job that ends with this widget at the latest."""
+    def start_job(self, job: Job, *, matters: bool = False) -> None:
+        """Start a job that ends with this widget at the latest; closing the widget asks about one that `matters`."""
+        job.matters = matters
         self._jobs.append(job)
         job.ended.connect(self._forget_jobs)
         job.start()
@@ -112,7 +113,7 @@ class Panel(QWidget):
 
     def at_stake(self) -> str:
         """Return what would be lost if the panel were closed now, in words; empty for nothing."""
-        return ""
+        return next((job.title for job in self._jobs if job.matters), "")
 
     def may_close(self) -> bool:
         """Whether the user, who wants to close the panel, agrees to lose what is `at_stake`."""

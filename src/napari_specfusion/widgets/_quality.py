@@ -250,10 +250,6 @@ class QualityWidget(Panel):
             self.cancel_button.setEnabled(False)
             self.status.setText("Stopping ...")
 
-    def at_stake(self) -> str:
-        """Return what would be lost if the panel were closed now."""
-        return "" if self._job is None else self._job.title
-
     def _start(self, title: str, function: Callable[[Report, ShouldStop], Any], done: Callable[[Any], None]) -> None:
         self._job = Job(title, function)
         self._job.reported.connect(self._progressed)
@@ -262,7 +258,7 @@ class QualityWidget(Panel):
         self._job.ended.connect(self._ended)
         self.status.setText(f"{title} ...")
         self._update_buttons()
-        self.start_job(self._job)
+        self.start_job(self._job, matters=True)
 
     def _compared(self, outcome: tuple[tuple[str, str], Quality]) -> None:
         (reference, estimate), quality = outcome

@@ -34,6 +34,8 @@ class Job(QObject):
 
     Attributes
     ----------
+    matters
+        Whether the user is asked before it is stopped by closing something.
     reported
         What the function reported.
     succeeded
@@ -51,6 +53,7 @@ class Job(QObject):
 
     def __init__(self, title: str, function: Callable[[Report, ShouldStop], Any]) -> None:
         super().__init__()
+        self.matters = False
         self._task = _Task(title, function, self)
         self._worker: Any = create_worker(self._task, _start_thread=False)
         self._worker.finished.connect(self._on_finish)
