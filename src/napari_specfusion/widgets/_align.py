@@ -301,15 +301,12 @@ class AlignWidget(Panel):
         if self.matrix is None or self._pair() is None or self._job is not None:
             return
         low, guide = self._cubes()
-        matrix = self.matrix
-
-        def work(report: Any, should_stop: Any) -> Alignment:
-            scene = function(low, guide, **{argument: matrix}, progress=report, should_stop=should_stop)
-            found: Alignment = scene.alignment
-            return found
-
-        self._job, self._then = Job(title, work), then
-        self._job.reported.connect(self._told)
+        options = {argument: self.matrix}
+        self._then = then
+        self._job = Job(
+            title, lambda report, stop: function(low, guide, **options, progress=report, should_stop=stop).alignment
+        )
+        self._job.reported.connect(self._searching)
         self._job.succeeded.connect(self._aligned)
         self._job.failed.connect(self.form.status.fail)
         self._job.ended.connect(self._job_ended)
@@ -328,7 +325,7 @@ class AlignWidget(Panel):
             self._job.stop()
             self.form.status.setText("Stopping ...")
 
-    def _told(self, step: Any) -> None:
+    def _searching(self, step: Any) -> None:
         if self._job is not None and not self._job.stopping:
             self.form.status.setText(f"{step.message} ...")
 
