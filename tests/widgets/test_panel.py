@@ -38,6 +38,13 @@ def test_a_plot_leaves_the_window_to_the_picture(pair_in: Any, qtbot: Any) -> No
     assert dock.width() < 420
 
 
+@pytest.mark.parametrize("name", ["Spectra", "Quality"])
+def test_a_plot_asks_for_no_more_than_it_needs(viewer: Any, name: str) -> None:
+    # what it asks for, a scrolling panel gives it, and scrolls
+    view = open_panel(viewer, name).plot.view
+    assert view.sizeHint().height() <= view.minimumHeight() <= 250
+
+
 def test_a_panel_that_was_taken_out_stays_out(pair_in: Any, qtbot: Any) -> None:
     fuse, spectra = opened(pair_in, "Fuse")[0], opened(pair_in, "Spectra")[0]
     window = fuse.parent()

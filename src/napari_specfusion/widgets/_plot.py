@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -57,6 +57,14 @@ class Line:
     label: str = ""
 
 
+class _View(pg.PlotWidget):  # type: ignore[misc,name-defined]
+    """A plot that takes the room there is instead of asking for 640 x 480 pixels."""
+
+    def sizeHint(self) -> QSize:
+        """Return the least size."""
+        return QSize(self.minimumSize())
+
+
 class SpectrumPlot(QWidget):
     """Curves over the spectrum and a line that marks a band.
 
@@ -70,7 +78,7 @@ class SpectrumPlot(QWidget):
 
     def __init__(self, *, marker: bool = True, height: int = 220) -> None:
         super().__init__()
-        self.view = pg.PlotWidget()
+        self.view = _View()
         self.view.setMinimumHeight(height)
         self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         # beside the curves, so that it never hides one, and wrapped, so that no name is cut off
