@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_specfusion import heap, memory
-from napari_specfusion.heap import large_blocks_reused, share_one_heap
+from napari_specfusion.heap import free_memory, large_blocks_reused, share_one_heap
 
 
 def faults(size: int) -> int:
@@ -76,3 +76,18 @@ def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     share_one_heap()
     with large_blocks_reused():
         pass
+
+
+def test_free_memory_is_told() -> None:
+    free = free_memory()
+    assert free is not None and 1 << 20 < free < 1 << 50
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no sysconf")
+def test_free_memory_of_a_system_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(heap.Path, "read_text", missing)
+    free = free_memory()
+    assert free is not None and 1 << 20 < free < 1 << 50

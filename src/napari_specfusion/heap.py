@@ -1,11 +1,13 @@
-"""How the C library's heap treats large arrays."""
+"""How much memory is free, and how the C library's heap treats large arrays."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_specfusion import memory
@@ -13,10 +15,28 @@ from napari_specfusion import memory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["large_blocks_reused", "share_one_heap"]
+__all__ = ["free_memory", "large_blocks_reused", "share_one_heap"]
 
 # numbers of malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+
+
+def free_memory() -> int | None:
+    """Return how many bytes of memory can be used without swapping; None where the system does not tell."""
+    if sys.platform == "win32":
+        return _free_on_windows()
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        # "MemAvailable:   12345678 kB"
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        # what is free now, or else all there is
+        pages = next(os.sysconf(name) for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES") if name in os.sysconf_names)
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, StopIteration, ValueError):
+        return None
 
 
 def share_one_heap() -> None:
@@ -50,6 +70,21 @@ def large_blocks_reused() -> Iterator[None]:
         library.mallopt(_MMAP_THRESHOLD, memory.UNMAPPED_BLOCK)
         library.mallopt(_TRIM_THRESHOLD, 2 * memory.UNMAPPED_BLOCK)
         library.malloc_trim(0)
+
+
+def _free_on_windows() -> int | None:
+    class Status(ctypes.Structure):
+        # MEMORYSTATUSEX
+        _fields_ = (
+            ("length", ctypes.c_uint32),
+            ("load", ctypes.c_uint32),
+            *((name, ctypes.c_uint64) for name in ("total", "free", "pages", "free_pages", "range", "left", "more")),
+        )
+
+    status = Status(length=ctypes.sizeof(Status))
+    # looked up, as other systems have no windll
+    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009
+    return int(status.free) if kernel.GlobalMemoryStatusEx(ctypes.byref(status)) else None
 
 
 def _glibc() -> ctypes.CDLL | None:

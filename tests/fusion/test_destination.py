@@ -15,7 +15,7 @@ import zarr
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, OutputError
-from napari_specfusion.fusion.destination import destination
+from napari_specfusion.fusion.destination import destination, state_of
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.io import open_cube, save_cube
@@ -200,3 +200,22 @@ def test_the_older_result_stays_until_the_new_one_is_complete(tmp_path: Path, sc
     np.testing.assert_array_equal(fused.read(), fuse(scene, **JOB | {"model": "bicubic"}).read())
     np.testing.assert_array_equal(open_cube(out).read(), fused.read())
     assert names(tmp_path) == ["r.zarr"]
+
+
+def test_what_lies_at_a_path_is_told(tmp_path: Path) -> None:
+    scene = sample_scene(32, 4)
+    assert state_of(tmp_path / "result.zarr") == "free"
+    (tmp_path / "empty.zarr").mkdir()
+    assert state_of(tmp_path / "empty.zarr") == "free"
+    with pytest.raises(Cancelled):
+        written: list[Any] = []
+        fuse(
+            scene, model="bicubic", tile=16, out=tmp_path / "begun.zarr",
+            progress=lambda event: written.append(event.box) if event.box else None, should_stop=lambda: bool(written),
+        )  # fmt: skip
+    assert state_of(tmp_path / "begun.zarr") == "unfinished"
+    fuse(scene, model="bicubic", tile=16, out=tmp_path / "begun.zarr")
+    assert state_of(tmp_path / "begun.zarr") == "finished"
+    save_cube(scene.hsi, tmp_path / "image.zarr")
+    (tmp_path / "text.zarr").write_text("x", encoding="utf-8")
+    assert state_of(tmp_path / "image.zarr") == state_of(tmp_path / "text.zarr") == "other"

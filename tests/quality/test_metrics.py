@@ -20,7 +20,7 @@ from torchmetrics.functional.image import (
 )
 
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.errors import SceneError
+from napari_specfusion.errors import Cancelled, SceneError
 from napari_specfusion.quality.metrics import MEASURES, evaluate, format_table, quality_maps
 
 
@@ -302,3 +302,25 @@ def test_a_lazy_cube_is_never_held_whole():
     finally:
         tracemalloc.stop()
     assert peak < 0.5 * 8 * math.prod(shape)
+
+
+def test_a_comparison_tells_its_progress_and_stops() -> None:
+    reference, estimate = np.random.default_rng(0).random((2, 3, 300, 300))
+    told = []
+    evaluate(reference, estimate, 4, block=128, progress=told.append)
+    assert {step.message for step in told} == {"Looking for the largest value", "Comparing the two images"}
+    assert [step.done for step in told if "Comparing" in step.message] == list(range(9))
+    seen = []
+    with pytest.raises(Cancelled):
+        evaluate(reference, estimate, 4, block=128, progress=seen.append, should_stop=lambda: len(seen) >= 2)
+    assert len(seen) == 2
+
+
+def test_maps_stop_while_they_are_computed() -> None:
+    reference, estimate = np.random.default_rng(0).random((2, 3, 300, 300))
+    stopped = False
+    maps = quality_maps(reference, estimate, block=128, should_stop=lambda: stopped)
+    assert maps["sam"].compute().shape == (300, 300)
+    stopped = True
+    with pytest.raises(Cancelled):
+        maps["sam"].compute()

@@ -14,6 +14,7 @@ pytest.importorskip("napari", reason="the widgets need napari")
 
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.widgets._console import show_in
+from napari_specfusion.widgets._panel import apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +120,8 @@ def dock(viewer: Any, qtbot: Any) -> Callable[[str], Any]:
     """Return a function that opens one of the plugin's widgets by its name."""
 
     def open_widget(name: str) -> Any:
-        widget = viewer.window.add_plugin_dock_widget("napari-specfusion", name, tabify=False)[1]
+        with apart():
+            widget = viewer.window.add_plugin_dock_widget("napari-specfusion", name, tabify=False)[1]
         qtbot.waitUntil(widget.isVisible)
         return widget
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,11 +8,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 from napari_specfusion.alignment import Alignment
+from napari_specfusion.errors import Cancelled
+from napari_specfusion.progress import Progress
 from napari_specfusion.widgets._layers import plane_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import pytest
 
 TIMEOUT = 20_000
 PLACES = np.array([[5.0, 6.0], [40.0, 8.0], [10.0, 41.0], [38.0, 39.0]])
@@ -67,7 +72,7 @@ def test_points_on_a_line_are_told_in_the_panel(turned_in: Any, dock: Callable[[
     before = panel.matrix
     panel.form.pick_button.setChecked(True)
     click(panel, true_matrix, [(1.0, 1.0), (20.0, 20.0), (40.0, 40.0)])
-    assert "on a line" in panel.form.status.text() and panel.matrix is before
+    assert panel.form.status.failed and "on a line" in panel.form.status.text() and panel.matrix is before
 
 
 def test_keys_nudge_the_cube_while_the_panel_is_there(turned_in: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
@@ -187,3 +192,25 @@ def test_nothing_is_left_behind(turned_in: Any, true_matrix: Any, dock: Callable
     # what the viewer does later must not reach the closed panel
     turned_in.layers.clear()
     qtbot.wait(50)
+
+
+def test_a_search_is_stopped(
+    turned_in: Any, dock: Callable[[str], Any], qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def searches(*_: Any, progress: Any, should_stop: Any, **__: Any) -> None:
+        while not should_stop():
+            progress(Progress(0, 1, "Searching"))
+            time.sleep(0.01)
+        raise Cancelled("stopped")
+
+    monkeypatch.setattr("napari_specfusion.widgets._align.align", searches)
+    panel = dock("Align by hand")
+    qtbot.waitUntil(lambda: not panel.live.busy and panel.residual is not None, timeout=TIMEOUT)
+    before = panel.matrix
+    panel.refine()
+    qtbot.waitUntil(lambda: panel.form.status.text() == "Searching ...", timeout=TIMEOUT)
+    assert panel.at_stake() == "Refining the alignment"
+    panel.form.cancel_button.click()
+    qtbot.waitUntil(lambda: panel._job is None, timeout=TIMEOUT)
+    assert panel.form.status.text() == "Stopped." and panel.matrix is before
+    assert not panel.form.cancel_button.isVisible() and panel.at_stake() == ""

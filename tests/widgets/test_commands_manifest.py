@@ -111,3 +111,15 @@ def test_the_sample_pair_lies_together(viewer: Any) -> None:
     assert guide.rgb and low.data.shape[0] == reference.data.shape[0] == 31
     assert np.allclose(low.scale[1:], 4)
     assert np.allclose(low.data_to_world((0, 0, 0))[1:], low.translate[1:])
+
+
+def test_the_palette_offers_what_a_user_can_run(viewer: Any) -> None:
+    from napari._qt.widgets.qt_command_palette import QCommandPalette
+    from qtpy.QtWidgets import QApplication
+
+    window = next(w for w in QApplication.topLevelWidgets() if hasattr(w, "_qt_viewer"))
+    window._command_palette.update_context(window)
+    assert isinstance(window._command_palette, QCommandPalette)
+    offered = {command.id for command in window._command_palette._list.iter_top_hits("")}
+    assert "napari-specfusion.fuse" in offered and "napari-specfusion.show_rgb" in offered
+    assert not offered & {"napari-specfusion.read", "napari-specfusion.save"}

@@ -10,6 +10,8 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 from napari_specfusion.data.cube import Cube
+from napari_specfusion.fusion.destination import state_of
+from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.samples.scene import sample_scene
@@ -119,6 +121,32 @@ def test_the_result_grows_and_cancel_takes_it_away(
     assert fuse.status.text() == "Stopped." and fuse.run_button.isEnabled()
 
 
+def test_a_stopped_run_is_continued(
+    pair_in: Any, dock: Callable[[str], Any], qtbot: Any, gate: threading.Semaphore, tmp_path: Path
+) -> None:
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    pick(fuse, "subspace")
+    fuse.tile_combo.addItem("32 px", 32)
+    fuse.tile_combo.setCurrentIndex(fuse.tile_combo.count() - 1)
+    fuse.out_edit.set_path(tmp_path / "fused.zarr")
+    fuse.start()
+    gate.release(3)
+    qtbot.waitUntil(lambda: "left" in fuse.status.text(), timeout=TIMEOUT)
+    fuse.cancel()
+    gate.release()
+    finished(qtbot, fuse)
+    done = int(ResultStore.open(tmp_path / "fused.zarr").done.sum())
+    assert 0 < done < 9
+    fuse.ask_about_result = lambda parent, path, state: "continue"
+    fuse.start()
+    gate.release(9)
+    finished(qtbot, fuse)
+    assert state_of(tmp_path / "fused.zarr") == "finished"
+    result = next(layer for layer in pair_in.layers if layer.name.startswith("fused"))
+    assert np.isfinite(Cube.from_layer(result).read()).all()
+
+
 def test_closing_the_window_ends_the_run(
     pair_in: Any, dock: Callable[[str], Any], qtbot: Any, gate: threading.Semaphore
 ) -> None:
@@ -188,7 +216,7 @@ def test_a_result_on_disk(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, 
     assert np.isfinite(Cube.from_layer(pair_in.layers["fused bicubic"]).read()).all()
 
 
-def test_trouble_is_told_once(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path) -> None:
+def test_trouble_stays_in_the_panel(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     fuse = dock("Fuse")
     ready(qtbot, fuse)
@@ -197,9 +225,14 @@ def test_trouble_is_told_once(pair_in: Any, dock: Callable[[str], Any], qtbot: A
     before = len(notification_manager.records)
     fuse.start()
     finished(qtbot, fuse)
-    assert len(notification_manager.records) == before + 1
+    assert len(notification_manager.records) == before
     assert "fused subspace" not in pair_in.layers
-    assert fuse.status.text() == "The run did not finish."
+    assert fuse.status.failed and fuse.status.isVisible() and "does not exist" in fuse.status.text()
+    qtbot.wait(100)
+    fuse.out_edit.line.clear()
+    fuse.start()
+    assert not fuse.status.failed
+    finished(qtbot, fuse)
 
 
 def test_a_network_is_fitted_on_the_scene(

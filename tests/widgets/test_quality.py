@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from napari.utils.notifications import notification_manager
 
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import Cancelled
+from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.quality.metrics import MEASURES, evaluate
+from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.widgets._console import show_in
 
 if TYPE_CHECKING:
@@ -51,8 +58,88 @@ def test_cubes_on_different_pixels_are_told_in_words(pair_in: Any, dock: Callabl
     quality = dock("Quality")
     assert not quality.compare_button.isEnabled()
     quality.estimate_combo.setCurrentText("low-res cube")
+    quality.reference_combo.setCurrentText("reference")
     before = len(notification_manager.records)
     quality.compare()
     idle(qtbot, quality)
-    assert len(notification_manager.records) == before + 1
-    assert not quality.results and quality.status.text() == "The comparison did not finish."
+    assert len(notification_manager.records) == before
+    assert not quality.results and quality.status.failed and "one grid" in quality.status.text()
+    pair_in.layers["guide"].name = "renamed"
+    assert quality.status.failed
+
+
+@pytest.fixture
+def results(viewer: Any) -> Any:
+    """Return the window with a cube, a guide, the truth under a name of its own, and what two runs at x8 made."""
+    scene = sample_scene(64, 8)
+    assert scene.reference is not None
+    for cube in (scene.reference.replace(name="scan 7"), scene.guide, scene.hsi.replace(name="low")):
+        show_in(viewer, cube)
+    for name in ("bicubic", "glp"):
+        show_in(viewer, fuse(scene, model=name).replace(name=f"fused {name}"))
+    return viewer
+
+
+def test_ratio_reference_and_estimate_come_from_the_run(results: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
+    quality = dock("Quality")
+    assert quality.estimate_combo.currentText() == "fused glp"
+    assert quality.reference_combo.currentText() == "scan 7"
+    assert quality.ratio_spin.value() == 8 and "run of fused glp" in quality.ratio_note.text()
+    quality.compare()
+    idle(qtbot, quality)
+    expected = evaluate(*(Cube.from_layer(results.layers[name]) for name in ("scan 7", "fused glp")), 8)
+    assert quality.results["fused glp"].ratio == 8
+    assert np.isclose(quality.results["fused glp"].ergas, expected.ergas)
+
+
+def test_a_ratio_that_is_entered_stays_until_another_estimate_is_chosen(
+    results: Any, dock: Callable[[str], Any], qtbot: Any
+) -> None:
+    quality = dock("Quality")
+    quality.ratio_spin.setValue(2)
+    results.layers["low"].name = "renamed"
+    assert quality.ratio_spin.value() == 2 and "had 8" in quality.ratio_note.text()
+    quality.estimate_combo.setCurrentText("fused bicubic")
+    assert quality.ratio_spin.value() == 8
+
+
+def test_what_is_missing_is_told(results: Any, dock: Callable[[str], Any]) -> None:
+    quality = dock("Quality")
+    results.layers.remove("scan 7")
+    assert quality.reference_combo.currentText() == "" and not quality.compare_button.isEnabled()
+    assert "64 x 64 pixels and 31 bands" in quality.status.text()
+    # cubes are there, but none was chosen
+    assert quality.reference_combo.placeholderText() == "choose a layer"
+
+
+def test_a_new_result_is_taken_unless_the_user_chose_one(results: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
+    quality = dock("Quality")
+    again = Cube.from_layer(results.layers["fused glp"])
+    show_in(results, again.replace(name="fused later"))
+    assert quality.estimate_combo.currentText() == "fused later"
+    quality.estimate_combo.setCurrentText("fused bicubic")
+    show_in(results, again.replace(name="fused last"))
+    assert quality.estimate_combo.currentText() == "fused bicubic"
+
+
+def test_a_comparison_is_stopped(
+    results: Any, dock: Callable[[str], Any], qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def waits(*_: Any, should_stop: Any, **__: Any) -> None:
+        begun.set()
+        while not should_stop():
+            time.sleep(0.01)
+        raise Cancelled("stopped")
+
+    monkeypatch.setattr("napari_specfusion.widgets._quality.evaluate", waits)
+    quality = dock("Quality")
+    assert not quality.cancel_button.isEnabled()
+    quality.compare()
+    qtbot.waitUntil(begun.is_set)
+    assert quality.at_stake() == "Comparing fused glp with scan 7"
+    quality.cancel_button.click()
+    idle(qtbot, quality)
+    assert quality.status.text() == "Stopped." and not quality.results
+    assert quality.compare_button.isEnabled() and not quality.cancel_button.isEnabled()

@@ -64,7 +64,7 @@ def test_which_of_several_is_asked_elsewhere(tmp_path: Path) -> None:
     savemat(tmp_path / "x.mat", {"a": np.zeros((2, 3, 4)), "b": np.zeros((2, 3, 4))})
     read = get_reader(path=str(tmp_path / "x.mat"))
     assert read is not None
-    with pytest.raises(ReadError, match="the Open cube widget"):
+    with pytest.raises(ReadError, match="under Array in Open cube"):
         read(str(tmp_path / "x.mat"))
 
 
@@ -172,4 +172,4 @@ def test_a_guessed_axis_is_told_when_a_file_is_dropped(viewer: Any, tmp_path: Pa
     before = len(notification_manager.records)
     viewer.open(tmp_path / "guess.mat", plugin="napari-specfusion")
     told = [record.message for record in notification_manager.records[before:]]
-    assert any("holds the bands" in message and "the Open cube widget" in message for message in told)
+    assert any("holds the bands" in message and "under Axes in Open cube" in message for message in told)

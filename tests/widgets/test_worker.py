@@ -35,14 +35,15 @@ def test_a_result_comes_back_to_the_main_thread(qtbot: Any) -> None:
     assert threads != [threading.main_thread()]
 
 
-def test_an_error_is_told_once_in_words(qtbot: Any) -> None:
+def test_an_error_is_left_to_the_panel_in_words(qtbot: Any) -> None:
     def work(report: Any, should_stop: Any) -> None:
         raise SceneError("The ratio is 1; it must lie above 1.")
 
     before = len(notification_manager.records)
     seen = run(qtbot, Job("failing", work))
     assert seen["failed"] == ["The ratio is 1; it must lie above 1."] and not seen["succeeded"]
-    assert [n.message for n in notification_manager.records[before:]] == seen["failed"]
+    # no message that goes away
+    assert len(notification_manager.records) == before
 
 
 def test_torch_that_does_not_load_after_qt_is_told_with_a_remedy(qtbot: Any) -> None:

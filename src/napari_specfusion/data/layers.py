@@ -17,12 +17,15 @@ __all__ = ["METADATA_KEY", "from_layer", "layer_data"]
 METADATA_KEY = "specfusion"
 
 
-def layer_data(cube: Cube) -> tuple[da.Array, dict[str, Any], str]:
-    """Return the layer-data tuple of `cube`, as `Cube.layer_data` describes it."""
+def layer_data(cube: Cube, limits: tuple[float, float] | None = None) -> tuple[da.Array, dict[str, Any], str]:
+    """Return the layer-data tuple of `cube`, as `Cube.layer_data` describes it.
+
+    With display `limits`, no value is read.
+    """
     keywords = {
         "name": cube.name,
         "rgb": False,
-        "contrast_limits": cube.contrast_limits(),
+        "contrast_limits": limits or cube.contrast_limits(),
         "axis_labels": ("wavelength", "y", "x"),
         "units": ("pixel", "pixel", "pixel"),
         "metadata": {METADATA_KEY: cube.describe() | {"cube": cube}},

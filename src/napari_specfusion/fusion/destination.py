@@ -11,7 +11,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_specfusion.errors import OutputError
 from napari_specfusion.fusion.claim import Claim, claimed
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.cube import Cube
 
-__all__ = ["Destination", "check_output", "destination"]
+__all__ = ["Destination", "State", "check_output", "destination", "state_of"]
+
+State = Literal["free", "unfinished", "finished", "other"]
 
 # the pyramid adds a third, compression saves a little
 ROOM = 1.2
@@ -173,6 +175,25 @@ def check_output(out: str | os.PathLike[str], cubes: Sequence[Cube], *, overwrit
     """
     with destination(out, cubes, overwrite=overwrite, watch=Watch()):
         pass
+
+
+def state_of(out: str | os.PathLike[str]) -> State:
+    """Return what lies at the path of a result, to ask about before a run.
+
+    Returns
+    -------
+    State
+        ``"free"``: nothing. ``"unfinished"``: a result of this package that lacks tiles, which the same run continues.
+        ``"finished"``: a complete one. ``"other"``: anything else, such as another image.
+    """
+    path = Path(out)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return "free"
+    try:
+        done = ResultStore.open(path).done
+    except OutputError:
+        return "other"
+    return "finished" if done.all() else "unfinished"
 
 
 def _check_apart(path: Path, cubes: Sequence[Cube]) -> None:

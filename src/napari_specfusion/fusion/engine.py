@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from napari_specfusion import memory
 from napari_specfusion.arguments import callback, choice, flag, short
 from napari_specfusion.calibration.calibrated import CalibratedScene
+from napari_specfusion.data.run_record import RunRecord
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.device import computing, pick_device
 from napari_specfusion.errors import FusionError, ModelError, OutputError, SceneError
@@ -345,7 +346,7 @@ def _fields(calibrated: CalibratedScene, method: Method, reason: str) -> dict[st
     fields |= {name: getattr(scene.guide, name) for name in ("pixel_size", "affine", "crs")}
     return fields | {
         "name": f"{scene.hsi.name} ({method.name})",
-        "metadata": {"method": method.name} | {key: text for key, text in notes.items() if text},
+        "metadata": RunRecord.of(scene, method.name).as_metadata() | {key: text for key, text in notes.items() if text},
     }
 
 

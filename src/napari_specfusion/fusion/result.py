@@ -17,9 +17,15 @@ from napari_specfusion.fusion.encoding import Encoding
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_specfusion.data.scene import Scene
     from napari_specfusion.tiling.tiles import Box
 
-__all__ = ["MemoryStore", "Result"]
+__all__ = ["MemoryStore", "Result", "result_bytes"]
+
+
+def result_bytes(scene: Scene, dtype: DTypeLike = np.float32) -> int:
+    """Return the size of the fused image of a scene in bytes."""
+    return int(scene.hsi.bands * math.prod(scene.shape) * np.dtype(dtype).itemsize)
 
 
 class Result(Protocol):

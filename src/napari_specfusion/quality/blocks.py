@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import CubeLike
+    from napari_specfusion.progress import Watch
+    from napari_specfusion.tiling.tiles import Tile
 
 __all__ = ["ImagePair", "blockwise", "cuts", "pair_of", "peak_of", "side_of"]
 
@@ -92,10 +94,18 @@ def pair_of(reference: CubeLike, estimate: CubeLike, border: int) -> ImagePair:
     return ImagePair(truth, guess, truth.good & guess.good, border)
 
 
-def peak_of(pair: ImagePair, data_range: float | None, block: int | None) -> float:
+def peak_of(pair: ImagePair, data_range: float | None, block: int | None, watch: Watch) -> float:
     """Return the given data range, or derive it from the reference."""
     if data_range is None:
-        largest = max(blockwise(pair, block, lambda box, _: float(np.fmax.reduce(pair.truth(box), axis=None))))
+        largest = max(
+            blockwise(
+                pair,
+                block,
+                lambda box, _: float(np.fmax.reduce(pair.truth(box), axis=None)),
+                watch,
+                "Looking for the largest value",
+            )
+        )
         data_range = 1.0 if not largest > UNIT_RANGE_LIMIT else largest
     return number("data_range, the largest possible value,", data_range, above=0.0, error=SceneError)
 
@@ -112,9 +122,21 @@ def cuts(length: int, side: int) -> tuple[int, ...]:
     return (side,) * (length // side) + ((length % side,) if length % side else ())
 
 
-def blockwise(pair: ImagePair, block: int | None, compute: Callable[[Box, Box], T]) -> list[T]:
-    """Return `compute(read box, core within it)` for every block, in order."""
+def blockwise(
+    pair: ImagePair, block: int | None, compute: Callable[[Box, Box], T], watch: Watch, message: str
+) -> list[T]:
+    """Return `compute(read box, core within it)` for every block, in order; `watch` is told and asked at each."""
     side = side_of(pair, block)
     grid = TileGrid(pair.shape, Fraction(1), Footprint(HALF_WINDOW), side)
     with ThreadPoolExecutor(min(MOST_WORKERS, os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda tile: compute(tile.read, tile.crop), grid))
+        found: list[T] = []
+        for value in pool.map(lambda tile: _watched(compute, tile, watch), grid):
+            watch.tell(len(found), len(grid), message)
+            found.append(value)
+        return found
+
+
+def _watched(compute: Callable[[Box, Box], T], tile: Tile, watch: Watch) -> T:
+    # blocks that still wait when the run is stopped are not begun
+    watch.check()
+    return compute(tile.read, tile.crop)

@@ -20,6 +20,7 @@ import numpy as np
 
 from napari_specfusion.arguments import flag, number, whole
 from napari_specfusion.errors import SceneError
+from napari_specfusion.progress import Watch
 from napari_specfusion.quality.blocks import ImagePair, blockwise, cuts, pair_of, peak_of, side_of
 from napari_specfusion.quality.formulas import (
     Floats,
@@ -34,13 +35,17 @@ from napari_specfusion.quality.formulas import (
 from napari_specfusion.tiling.tiles import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from napari_specfusion.data.cube_like import CubeLike
+    from napari_specfusion.progress import Progress, ShouldStop
 
 __all__ = ["MEASURES", "Measure", "Quality", "Row", "evaluate", "format_table", "quality_maps"]
+
+
+STOPPED = "The comparison was stopped."
 
 
 class Measure(NamedTuple):
@@ -131,6 +136,8 @@ def evaluate(
     clip: bool = True,
     border: int = 0,
     block: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Quality:
     """Compare a cube with its reference, block by block.
 
@@ -156,22 +163,31 @@ def evaluate(
         Pixels left out along each edge of the image.
     block
         Side of the blocks in pixels; None chooses it from the number of bands. The result does not depend on it.
+    progress
+        Called with a `Progress` after each block.
+    should_stop
+        Called for each band of a block; true stops the comparison.
 
     Raises
     ------
     SceneError
         If the two differ in shape or have no valid value in common, or a parameter is out of range.
+    Cancelled
+        If `should_stop` returned true.
     """
     number("The ratio of high to low resolution", ratio, above=0.0, error=SceneError)
     border = whole("border", border, 0, error=SceneError)
     flag("clip", clip, SceneError)
     pair = pair_of(reference, estimate, border)
-    peak = peak_of(pair, data_range, block)
+    watch = Watch(progress, should_stop, STOPPED)
+    peak = peak_of(pair, data_range, block, watch)
     limit = peak if clip else None
     taps = gaussian_taps()
-    sums = reduce(
-        operator.add, blockwise(pair, block, lambda box, core: _sums(*pair.read(box, limit), core, taps, peak))
-    )
+
+    def compute(box: Box, core: Box) -> _Sums:
+        return _sums(*pair.read(box, limit), core, taps, peak, watch)
+
+    sums = reduce(operator.add, blockwise(pair, block, compute, watch, "Comparing the two images"))
     if sums.count.sum() == 0:
         raise SceneError("The two images have no valid value in common; check their no-data values and their crop.")
     return _quality(sums, pair, float(ratio), peak)
@@ -184,6 +200,7 @@ def quality_maps(
     data_range: float | None = None,
     clip: bool = True,
     block: int | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> dict[str, da.Array]:
     """Return lazy maps of the estimate's errors.
 
@@ -191,6 +208,8 @@ def quality_maps(
     ----------
     reference, estimate, data_range, clip, block
         As in `evaluate`. With `clip` and no `data_range`, the reference is read once to find its maximum.
+    should_stop
+        Called for each block, here and when the maps are computed; true stops that with `Cancelled`.
 
     Returns
     -------
@@ -205,9 +224,11 @@ def quality_maps(
     """
     flag("clip", clip, SceneError)
     pair = pair_of(reference, estimate, 0)
-    limit = peak_of(pair, data_range, block) if clip else None
+    watch = Watch(None, should_stop, STOPPED)
+    limit = peak_of(pair, data_range, block, watch) if clip else None
 
     def compute(block_info: dict[Any, Any]) -> NDArray[np.float32]:
+        watch.check()
         (_, (y0, y1), (x0, x1)) = block_info[None]["array-location"]
         truth, guess = pair.read(Box(y0, y1, x0, x1), limit)
         return error_maps(truth, guess).astype(np.float32)
@@ -258,13 +279,14 @@ class _Sums:
         return _Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-def _sums(truth: Floats, guess: Floats, core: Box, taps: Floats, peak: float) -> _Sums:
+def _sums(truth: Floats, guess: Floats, core: Box, taps: Floats, peak: float, watch: Watch) -> _Sums:
     """Return the sums of a block, read with a margin around its `core` for the windows."""
     missing = np.isnan(truth)
     truth, guess = np.where(missing, 0, truth), np.where(missing, 0, guess)
     windows, ssim, uiqi = np.zeros(len(truth), np.int64), np.zeros(len(truth)), np.zeros(len(truth))
     if min(truth.shape[1:]) >= taps.size:
         for i, gaps in enumerate(missing):
+            watch.check()
             if gaps.all():
                 continue
             maps = similarity(truth[i], guess[i], taps, peak)

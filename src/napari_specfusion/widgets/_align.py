@@ -72,14 +72,12 @@ class AlignWidget(Panel):
         form.opacity_slider.valueChanged.connect(lambda _: self._show_mode())
         form.before_box.toggled.connect(lambda _: self._lay())
         form.keys_box.toggled.connect(lambda _: self._bind_keys())
-        buttons = form.refine_button, form.reset_button, form.use_button, form.save_button, form.load_button
-        for button, do in zip(
-            buttons, (self.refine, self.reset, self.use_in_fuse, self._save, self._load), strict=True
-        ):
+        actions = self.refine, self.use_in_fuse, self._save, self._load, self.reset, self.cancel
+        for button, do in zip(form.action_buttons, actions, strict=True):
             button.clicked.connect(lambda _=False, do=do: do())
         self.live.ready.connect(self._pictures_ready)
         self.live.found.connect(self._residual_found)
-        self.live.failed.connect(form.status.setText)
+        self.live.failed.connect(form.status.fail)
 
     def links(self) -> list[tuple[Any, Callable[..., None]]]:
         """Follow the layer list."""
@@ -204,7 +202,7 @@ class AlignWidget(Panel):
                 self.move_to(matrix_of_points(self.points.pairs()))
                 self.form.status.setText("")
             except AlignmentError as error:
-                self.form.status.setText(str(error))
+                self.form.status.fail(str(error))
         self._tell()
         self._update()
 
@@ -282,7 +280,7 @@ class AlignWidget(Panel):
             alignment = Alignment.load(path)
             alignment.scene(*self._cubes())
         except SpecFusionError as error:
-            self.form.status.setText(str(error))
+            self.form.status.fail(str(error))
         else:
             self.move_to_alignment(alignment)
             self.form.status.setText(f"Read {path.name}.")
@@ -303,36 +301,37 @@ class AlignWidget(Panel):
         if self.matrix is None or self._pair() is None or self._job is not None:
             return
         low, guide = self._cubes()
-        matrix = self.matrix
-
-        def work(report: Any, should_stop: Any) -> Alignment | str:
-            try:
-                scene = function(low, guide, **{argument: matrix}, progress=report, should_stop=should_stop)
-            except SpecFusionError as error:
-                # told in the panel, and nowhere else
-                return str(error)
-            found: Alignment = scene.alignment
-            return found
-
-        self._job, self._then = Job(title, work), then
-        self._job.reported.connect(lambda step: self.form.status.setText(f"{step.message} ..."))
+        options = {argument: self.matrix}
+        self._then = then
+        self._job = Job(
+            title, lambda report, stop: function(low, guide, **options, progress=report, should_stop=stop).alignment
+        )
+        self._job.reported.connect(self._searching)
         self._job.succeeded.connect(self._aligned)
-        self._job.failed.connect(self.form.status.setText)
+        self._job.failed.connect(self.form.status.fail)
         self._job.ended.connect(self._job_ended)
         self.form.status.setText(f"{title} ...")
         self._update()
-        self.start_job(self._job)
+        self.start_job(self._job, matters=True)
 
-    def _aligned(self, outcome: Alignment | str) -> None:
-        if self.sender() is not self._job or self._then is None:
-            return
-        if isinstance(outcome, str):
-            self.form.status.setText(outcome)
-            return
-        self.form.status.setText("")
-        self._then(outcome)
+    def _aligned(self, alignment: Alignment) -> None:
+        if self.sender() is self._job and self._then is not None:
+            self.form.status.setText("")
+            self._then(alignment)
+
+    def cancel(self) -> None:
+        """Stop the search."""
+        if self._job is not None:
+            self._job.stop()
+            self.form.status.setText("Stopping ...")
+
+    def _searching(self, step: Any) -> None:
+        if self._job is not None and not self._job.stopping:
+            self.form.status.setText(f"{step.message} ...")
 
     def _job_ended(self) -> None:
+        if self._job is not None and self._job.stopping:
+            self.form.status.setText("Stopped.")
         self._job = self._then = None
         self._update()
 
@@ -344,7 +343,7 @@ class AlignWidget(Panel):
         try:
             alignment.save(path)
         except (OutputError, OSError) as error:
-            self.form.status.setText(str(error))
+            self.form.status.fail(str(error))
         else:
             self.form.status.setText(f"Saved as {path.name}.")
 
@@ -362,7 +361,8 @@ class AlignWidget(Panel):
             control.setEnabled(ready)
         for button in (form.undo_button, form.clear_button):
             button.setEnabled(ready and self.points.there)
-        form.progress.setVisible(self._job is not None)
+        for widget in (form.progress, form.cancel_button):
+            widget.setVisible(self._job is not None)
         form.turn_label.setVisible(self.points.picking)
         low, guide = self.points.counts
         where = f"Click point {low + 1} in the cube." if low <= guide else f"Click point {guide + 1} in the guide."

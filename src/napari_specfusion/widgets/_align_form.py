@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_specfusion.widgets._compare_views import MODES
-from napari_specfusion.widgets._findings import FindingsPanel
+from napari_specfusion.widgets._findings import FindingsPanel, StatusLine
 from napari_specfusion.widgets._forms import LayerCombo, form, scrolling, words
 from napari_specfusion.widgets._layers import is_cube, is_image
 
@@ -102,11 +102,13 @@ class AlignForm(QWidget):
         self.use_button = _button("Use in Fuse", "Fuse this pair as it lies here.")
         self.save_button = _button("Save ...", "Write the alignment to a file (.json).")
         self.load_button = _button("Load ...", "Read an alignment of images of these sizes from a file.")
+        self.cancel_button = _button("Cancel", "Stop the search.")
+        self.cancel_button.hide()
         self.progress = QProgressBar()
         self.progress.setRange(0, 0)
         self.progress.setTextVisible(False)
         self.progress.hide()
-        self.status = words()
+        self.status = StatusLine()
 
         look = QGroupBox("Look")
         looks = QVBoxLayout(look)
@@ -141,9 +143,15 @@ class AlignForm(QWidget):
         foot.setContentsMargins(9, 0, 9, 9)
         foot.addLayout(_row(self.refine_button, self.use_button))
         foot.addLayout(_row(self.save_button, self.load_button, self.reset_button))
-        foot.addWidget(self.progress)
+        foot.addLayout(_row(self.progress, self.cancel_button))
         foot.addWidget(self.status)
         outer.addLayout(foot)
+
+    @property
+    def action_buttons(self) -> tuple[QPushButton, ...]:
+        """The buttons below, in their order."""
+        files = self.save_button, self.load_button, self.reset_button
+        return self.refine_button, self.use_button, *files, self.cancel_button
 
     @property
     def needing_a_pair(self) -> tuple[QWidget, ...]:

@@ -10,6 +10,7 @@ from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.widgets._console import show_rgb
 from napari_specfusion.widgets._layers import cell_transform, layer_data
+from napari_specfusion.widgets._plain import plain
 
 if TYPE_CHECKING:
     import napari
@@ -26,7 +27,7 @@ def rgb_of_selected(viewer: napari.viewer.Viewer) -> None:
     try:
         show_rgb(viewer)
     except SpecFusionError as error:
-        show_error(str(error))
+        show_error(plain(str(error)))
 
 
 def sample_pair(size: int = 256) -> list[LayerData]:

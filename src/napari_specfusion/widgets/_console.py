@@ -52,10 +52,16 @@ def show_in(viewer: napari.viewer.Viewer, cube: CubeLike, *, over: Any = None) -
     napari.layers.Image
         The new layer, as `open_in` describes it.
     """
-    data, keywords, _ = layer_data(as_cube(cube))
+    cube = as_cube(cube)
+    data, keywords, _ = layer_data(cube)
     layer = viewer.add_image(data, **keywords)
     if over is not None:
         place_over(layer, over)
+    if hasattr(viewer, "window"):
+        # here, as scripts without a window have no Qt
+        from napari_specfusion.widgets._band_look import follow_bands
+
+        follow_bands(viewer, layer, cube)
     return layer
 
 

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_specfusion.widgets._commands import sample_pair
+from napari_specfusion.widgets._panel import apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +61,9 @@ def run_demo(viewer: napari.viewer.Viewer, layers: list[Any]) -> Story:
         viewer.add_image(data, **keywords)
     fuse = _dock(viewer, "Fuse")
     quality = _dock(viewer, "Quality", tabify=True)
-    spectra = _dock(viewer, "Spectra")
+    with apart():
+        # both the plot and the panels are to be seen
+        spectra = _dock(viewer, "Spectra")
     _show(fuse)
     story = Story(_story(viewer, fuse, spectra, quality), fuse)
     story.start()

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
-from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_specfusion.widgets._plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Finding
     from napari_specfusion.widgets._preflight import Mood
 
-__all__ = ["FindingsPanel"]
+__all__ = ["FindingsPanel", "StatusLine"]
 
 # colour and sign: the sign tells what the colour does, for those who do not see it
 _MARKS: dict[str, tuple[str, str]] = {
@@ -70,8 +72,51 @@ class FindingsPanel(QFrame):
         for finding in findings:
             row = grid.rowCount()
             grid.addWidget(_Mark(finding.level, 16), row, 0, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(_text(finding.message), row, 1, 1, 2)
+            grid.addWidget(_text(plain(finding.message)), row, 1, 1, 2)
         self._layout.addWidget(self._body)
+
+
+class StatusLine(QWidget):
+    """What a panel does or did, in a sentence; what went wrong gets a mark, and stays until something else is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._label = _text("")
+        self._label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self._marks = {mood: _Mark(mood, 16) for mood in ("warning", "error")}
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        for mark in self._marks.values():
+            row.addWidget(mark, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self._label, 1)
+        self.setText("")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it says what went wrong."""
+        return not self._marks["error"].isHidden()
+
+    def text(self) -> str:
+        """Return what it says."""
+        return self._label.text()
+
+    def setText(self, words: str) -> None:
+        """Say something; nothing takes no room."""
+        self._say(words, "")
+
+    def warn(self, words: str) -> None:
+        """Say what needs attention."""
+        self._say(words, "warning")
+
+    def fail(self, words: str) -> None:
+        """Say what went wrong."""
+        self._say(words, "error")
+
+    def _say(self, words: str, mood: str) -> None:
+        for name, mark in self._marks.items():
+            mark.setVisible(name == mood)
+        self._label.setText(plain(words))
+        self.setVisible(bool(words))
 
 
 def _text(words: str) -> QLabel:

@@ -181,6 +181,7 @@ class LayerCombo(QComboBox):
     def __init__(self, accept: Callable[[Any], bool], tip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._accept = accept
+        self._suggested = ""
         self.setToolTip(tip)
         self.setPlaceholderText("no layer")
         self.setMinimumContentsLength(12)
@@ -196,11 +197,13 @@ class LayerCombo(QComboBox):
         gone, new = set(before) - set(names), set(names) - set(before)
         if gone == {chosen} and len(new) == 1 and len(names) == len(before):
             # the chosen layer was renamed
+            self._suggested = "" if self._suggested != chosen else next(iter(new))
             chosen = new.pop()
         blocked = self.blockSignals(True)
         self.clear()
         self.addItems(names)
         self.setCurrentIndex(names.index(chosen) if chosen in names else -1)
+        self.setPlaceholderText("choose a layer" if names else "no layer")
         self.blockSignals(blocked)
         if self.currentText() != chosen:
             self.currentTextChanged.emit(self.currentText())
@@ -208,6 +211,15 @@ class LayerCombo(QComboBox):
     def choose(self, layer: Any) -> None:
         """Choose a layer."""
         self.setCurrentIndex(self.findText(str(layer.name)))
+
+    def suggest(self, layer: Any | None) -> None:
+        """Choose a layer until the user chooses one; None chooses none."""
+        self.setCurrentIndex(-1 if layer is None else self.findText(str(layer.name)))
+        self._suggested = self.currentText()
+
+    def is_free(self, layers: Any) -> bool:
+        """Whether nothing is chosen, or only what was suggested."""
+        return self.layer(layers) is None or self.currentText() == self._suggested
 
     def layer(self, layers: Any) -> Any | None:
         """Return the chosen one of `layers`, or None."""

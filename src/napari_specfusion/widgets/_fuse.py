@@ -6,65 +6,50 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QDoubleSpinBox,
-    QHBoxLayout,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
-from superqt import QCollapsible
 
 from napari_specfusion.data.scene import Finding
-from napari_specfusion.widgets._align_choice import AlignChoice
-from napari_specfusion.widgets._ask import ask_to_run
-from napari_specfusion.widgets._findings import FindingsPanel
-from napari_specfusion.widgets._forms import (
-    LayerCombo,
-    PathEdit,
-    choice_combo,
-    choose,
-    form,
-    minutes_spin,
-    scrolling,
-    single_timer,
-    words,
-)
+from napari_specfusion.fusion.destination import state_of
+from napari_specfusion.widgets._ask import ask_about_result, ask_about_room, ask_for_folder, ask_to_run
+from napari_specfusion.widgets._forms import choose, single_timer
+from napari_specfusion.widgets._fuse_form import FuseForm
 from napari_specfusion.widgets._fuse_options import (
     AUTO,
-    DEVICES,
     FIT,
-    TILES,
     WEIGHTS,
     Fused,
     FuseOptions,
-    all_choices,
     describe_progress,
+    lacks_room,
+    open_result,
     run_fusion,
 )
 from napari_specfusion.widgets._fused_layer import FusedLayer
-from napari_specfusion.widgets._layers import is_cube, is_image, is_unplaced, place_by, suggest_pair
-from napari_specfusion.widgets._panel import Panel, open_panel
+from napari_specfusion.widgets._layers import is_unplaced, place_by, suggest_pair
+from napari_specfusion.widgets._panel import open_panel
 from napari_specfusion.widgets._placing import cube_matrix, fused_matrix
-from napari_specfusion.widgets._preferences import preference
 from napari_specfusion.widgets._preflight import BY_HAND, Preflight, inspect_pair
-from napari_specfusion.widgets._worker import Job
+from napari_specfusion.widgets._reopen import replace_layer
+from napari_specfusion.widgets._worker import Job, Report, ShouldStop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import napari
 
     from napari_specfusion.alignment import Alignment
+    from napari_specfusion.data.cube import Cube
 
 __all__ = ["FuseWidget"]
+
+# answers about an older result after which there is something to run
+CARRY_ON = ("continue", "overwrite")
 
 INSPECT_DELAY = 200
 REFRESH_INTERVAL = 330
 
 
-class FuseWidget(Panel):
+class FuseWidget(FuseForm):
     """Pick a cube and a guide, look at what is found out about the pair, and fuse it."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -73,124 +58,31 @@ class FuseWidget(Panel):
         self._inspection: Job | None = None
         self._run: Job | None = None
         self._result: FusedLayer | None = None
+        self._waiting = False
         self.ask = ask_to_run
-        self._build()
+        self.ask_about_result = ask_about_result
+        self.ask_about_room = ask_about_room
+        self.ask_for_folder = ask_for_folder
+        self._connect()
         self._debounce = single_timer(self, INSPECT_DELAY, self._inspect)
         self._redraw = single_timer(self, REFRESH_INTERVAL, self._redraw_result)
+        self._offer_methods()
         self._show_method()
         self._set_running(False)
         self.refresh()
 
-    def _build(self) -> None:
-        self.cube_combo = LayerCombo(is_cube, "The cube with many bands and few pixels.")
-        self.guide_combo = LayerCombo(
-            is_image, "The sharper image of the same area: RGB, panchromatic or multispectral."
-        )
-        self.ratio_spin = QDoubleSpinBox()
-        self.ratio_spin.setRange(1.0, 64.0)
-        self.ratio_spin.setDecimals(3)
-        self.ratio_spin.setStepType(QDoubleSpinBox.StepType.DefaultStepType)
-        self.ratio_spin.setSpecialValueText("from the two sizes")
-        self.ratio_spin.setToolTip("Guide pixels per cube pixel. The lowest value takes it from the two sizes.")
-        self.align_choice = AlignChoice()
-        self._choices = all_choices()
-        self.method_combo = choice_combo({key: choice.title for key, choice in self._choices.items()})
-        self._offer_methods()
-        self.method_tip = words()
-        self.minutes_spin = minutes_spin(FuseOptions.minutes)
-        self.minutes_spin.setToolTip("Time to train the network. Longer is better, with diminishing returns.")
-        self.weights_edit = PathEdit(
-            "Choose a weight file", "Weights (*.safetensors *.pth *.tar);;All files (*)", "open"
-        )
-
-        self.findings = FindingsPanel()
-        self.pair_form = form(
-            ("Cube", self.cube_combo),
-            ("Guide", self.guide_combo),
-            ("Ratio", self.ratio_spin),
-            ("Align", self.align_choice),
-        )
-        self.method_form = form(
-            ("Method", self.method_combo),
-            ("", self.method_tip),
-            ("Time", self.minutes_spin),
-            ("Weights", self.weights_edit),
-        )
-
-        self.tile_combo = choice_combo(TILES)
-        self.tile_combo.setToolTip("Size of the tiles the image is fused in. Larger tiles take more memory.")
-        self.device_combo = choice_combo(DEVICES)
-        self.device_combo.setToolTip("Where to compute. Automatic takes a GPU if there is one.")
-        self.out_edit = PathEdit(
-            "Save the result in",
-            "OME-Zarr (*.zarr)",
-            "save",
-            "memory",
-            "A new .zarr folder. Leave it empty to keep the result in memory.",
-        )
-        advanced = QWidget()
-        advanced_form = form(("Tile", self.tile_combo), ("Device", self.device_combo), ("Result in", self.out_edit))
-        advanced.setLayout(advanced_form)
-        self.advanced = QCollapsible("Advanced", expandedIcon="\u25be", collapsedIcon="\u25b8")
-        self.advanced.addWidget(advanced)
-        choose(self.tile_combo, preference("compute", "tile"))
-        choose(self.device_combo, preference("compute", "device"))
-
-        self.run_button = QPushButton("Run")
-        self.run_button.setToolTip("Fuse the pair. The result appears over the guide and fills tile by tile.")
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop after the current tile.")
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
-        self.progress = QProgressBar()
-        self.progress.setRange(0, 1000)
-        self.progress.setTextVisible(False)
-        self.status = words()
-
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.addLayout(self.pair_form)
-        column.addWidget(self.findings)
-        column.addLayout(self.method_form)
-        column.addWidget(self.advanced)
-        column.addStretch(1)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolling(content), 1)
-        foot = QVBoxLayout()
-        foot.setContentsMargins(9, 0, 9, 9)
-        foot.addLayout(buttons)
-        foot.addWidget(self.progress)
-        foot.addWidget(self.status)
-        outer.addLayout(foot)
-        self.setMinimumWidth(340)
-
+    def _connect(self) -> None:
         self.cube_combo.currentTextChanged.connect(self._pair_changed)
         self.guide_combo.currentTextChanged.connect(self._pair_changed)
         self.ratio_spin.valueChanged.connect(self._inspect_soon)
         self.align_choice.changed.connect(self._inspect_soon)
         self.align_choice.by_hand.connect(self.align_by_hand)
         self.method_combo.currentIndexChanged.connect(self._show_method)
+        self.reopen_offer.found.connect(self._look_at_files)
+        self.reopen_offer.changed.connect(self._show_verdict)
+        self.reopen_offer.accepted.connect(self._reopen)
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
-
-    @property
-    def options(self) -> FuseOptions:
-        """The choices made below the pair."""
-        return FuseOptions(
-            method=self.method_combo.currentData(),
-            minutes=self.minutes_spin.value(),
-            weights=self.weights_edit.path(),
-            tile=self.tile_combo.currentData(),
-            device=self.device_combo.currentData(),
-            out=self.out_edit.path(),
-        )
-
-    def _pair(self) -> tuple[Any, Any] | None:
-        layers = self.viewer.layers
-        low, guide = self.cube_combo.layer(layers), self.guide_combo.layer(layers)
-        return None if low is None or guide is None else (low, guide)
 
     def _show_method(self) -> None:
         method = self.method_combo.currentData()
@@ -250,12 +142,18 @@ class FuseWidget(Panel):
         if self._inspection is not None:
             self._inspection.stop()
             self._inspection = None
+        if self._waiting:
+            # what was to be run is no longer chosen
+            self._waiting = False
+            self.status.setText("")
         self._show_preflight(Preflight())
+        self._look_at_files()
         if self._pair() is None:
             self._debounce.stop()
         else:
-            self.findings.show_verdict("wait", "Checking the pair ...")
             self._debounce.start()
+            self._show_verdict()
+            self._show_state()
 
     def _inspect(self) -> None:
         pair = self._pair()
@@ -268,6 +166,7 @@ class FuseWidget(Panel):
             lambda report, should_stop: inspect_pair(*pair, ratio, how, report, should_stop),
         )
         self._inspection = job
+        self._show_state()
         job.reported.connect(self._inspected)
         job.succeeded.connect(self._inspected)
         job.failed.connect(self._inspection_failed)
@@ -290,12 +189,35 @@ class FuseWidget(Panel):
                 self._lay_over(*pair)
                 # the cube has grown over the guide: what was in view before is a corner of it
                 self.viewer.reset_view()
+            self._show_state()
+            if self._waiting:
+                self._waiting = False
+                self.status.setText("")
+                self._show_state()
+                self._start_run()
 
     def _show_preflight(self, preflight: Preflight) -> None:
         self.preflight = preflight
         self._offer_methods()
-        self.findings.show_verdict(*preflight.verdict, preflight.facts, preflight.findings)
-        self.run_button.setEnabled(preflight.can_run and self._run is None)
+        self._show_verdict()
+        self._show_state()
+
+    def _show_verdict(self) -> None:
+        mood, headline = self.preflight.verdict
+        if self._debounce.isActive():
+            mood, headline = "wait", "Checking the pair ..."
+        if mood == "good" and self.reopen_offer.layer is not None:
+            mood, headline = "warning", f"{self.reopen_offer.layer.name} was not opened as a cube."
+        self.findings.show_verdict(mood, headline, self.preflight.facts, self.preflight.findings)
+
+    def _look_at_files(self) -> None:
+        self.reopen_offer.look(self._pair() or ())
+
+    def _reopen(self, layer: Any, cube: Cube) -> None:
+        chosen = [combo for combo in (self.cube_combo, self.guide_combo) if combo.layer(self.viewer.layers) == layer]
+        new = replace_layer(self.viewer, layer, cube)
+        for combo in chosen:
+            combo.choose(new)
 
     def _lay_over(self, low: Any, guide: Any) -> None:
         scene = self.preflight.scene
@@ -305,10 +227,22 @@ class FuseWidget(Panel):
     # --- running --------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Run with what is chosen."""
-        pair, options = self._pair(), self.options
-        scene = self.preflight.calibrated or self.preflight.scene
-        if pair is None or scene is None or not self.preflight.can_run or self._run is not None:
+        """Run with what is chosen, as soon as the pair is known."""
+        if self._run is not None or self._waiting or self._pair() is None:
+            return
+        if self.preflight.done:
+            self._start_run()
+            return
+        # the run takes the calibration that is under way
+        self._waiting = True
+        self.status.setText("Runs as soon as the pair is calibrated.")
+        self._show_state()
+        if self._inspection is None and not self._debounce.isActive():
+            self._inspect()
+
+    def _start_run(self) -> None:
+        pair, scene = self._pair(), self.preflight.calibrated or self.preflight.scene
+        if pair is None or scene is None or not self.preflight.can_run:
             return
         doubts = self.preflight.doubts
         if doubts:
@@ -317,28 +251,68 @@ class FuseWidget(Panel):
                 self.align_by_hand()
             if answer != "run":
                 return
+        options = self._placed(self.options)
+        if options is None:
+            return
         # what was found out about the pair is known here, and was agreed to
         options = dataclasses.replace(options, align=not doubts and self.align_choice.how != "off")
-        self._lay_over(*pair)
-        job = Job(
+        self._begin(
+            *pair,
             f"Fusing {pair[0].name} with {pair[1].name}",
             lambda report, should_stop: run_fusion(scene, options, report, should_stop),
         )
+
+    def _placed(self, options: FuseOptions) -> FuseOptions | None:
+        """Ask where the result may go, if that is a question; None if there is nothing to run."""
+        assert self.preflight.scene is not None
+        if options.out is None and (lack := lacks_room(self.preflight.scene)) is not None:
+            answer = self.ask_about_room(self, *lack)
+            folder = self.ask_for_folder(self) if answer == "folder" else None
+            if answer == "memory":
+                return options
+            if folder is None:
+                return None
+            self.out_edit.set_path(folder)
+            options = dataclasses.replace(options, out=folder)
+        if options.out is None or (state := state_of(options.out)) == "free":
+            return options
+        what = self.ask_about_result(self, options.out, state)
+        if what == "open":
+            self._open_result(options.out)
+        return dataclasses.replace(options, overwrite=what == "overwrite") if what in CARRY_ON else None
+
+    def _open_result(self, path: Path) -> None:
+        if (pair := self._pair()) is not None:
+            self._begin(*pair, f"Opening {path.name}", lambda report, should_stop: open_result(path))
+
+    def _begin(self, low: Any, guide: Any, title: str, work: Callable[[Report, ShouldStop], Fused]) -> None:
+        self._lay_over(low, guide)
+        job = Job(title, work)
         matrix = fused_matrix(self.preflight.alignment)
-        self._run, self._result = job, FusedLayer(self.viewer, *pair, matrix, f"fused {options.method}")
+        self._run = job
+        self._result = FusedLayer(self.viewer, low, guide, matrix, f"fused {self.options.method}")
         job.reported.connect(self._progressed)
         job.succeeded.connect(self._succeeded)
         job.failed.connect(self._failed)
         job.ended.connect(self._ended)
         self._set_running(True)
-        self.start_job(job)
+        self.start_job(job, matters=True)
 
     def cancel(self) -> None:
-        """Stop the run within one tile."""
+        """Stop the run within a second, or the calibration before it."""
         if self._run is not None:
             self._run.stop()
             self.cancel_button.setEnabled(False)
             self.status.setText("Stopping ...")
+        elif self._inspection is not None or self._debounce.isActive():
+            self._debounce.stop()
+            if self._inspection is not None:
+                self._inspection.stop()
+                self._inspection = None
+            self._waiting = False
+            self.status.setText("")
+            self._show_preflight(Preflight())
+            self.findings.show_verdict("info", "The check of the pair was stopped. Run begins it again.")
 
     def _progressed(self, event: Any) -> None:
         if self._run is None or self._run.stopping:
@@ -365,7 +339,7 @@ class FuseWidget(Panel):
 
     def _failed(self, message: str) -> None:
         self._drop_result()
-        self.status.setText("The run did not finish.")
+        self.status.fail(message)
 
     def _ended(self) -> None:
         if self._run is not None and self._run.stopping:
@@ -378,9 +352,15 @@ class FuseWidget(Panel):
         if self._result is not None:
             self._result.drop()
 
+    def _show_state(self) -> None:
+        """Let those buttons be pressed that do something."""
+        checking = self._inspection is not None or self._debounce.isActive()
+        can_run = self.preflight.can_run or (not self.preflight.done and self._pair() is not None)
+        self.run_button.setEnabled(can_run and self._run is None and not self._waiting)
+        self.cancel_button.setEnabled(self._run is not None or checking)
+
     def _set_running(self, running: bool) -> None:
-        self.run_button.setEnabled(self.preflight.can_run and not running)
-        self.cancel_button.setEnabled(running)
+        self._show_state()
         self.progress.setVisible(running)
         if running:
             # busy until the first report: calibration and regressions have no steps to count

@@ -10,6 +10,9 @@ from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import FusionError
 from napari_specfusion.fusion.engine import FusionProgress, fuse
 from napari_specfusion.fusion.resolve import AUTO, list_methods
+from napari_specfusion.fusion.result import result_bytes
+from napari_specfusion.heap import free_memory
+from napari_specfusion.io import open_cube
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.training.fitting import FIT_MINUTES
 from napari_specfusion.weights.load import load_weights
@@ -36,12 +39,16 @@ __all__ = [
     "Fused",
     "all_choices",
     "describe_progress",
+    "lacks_room",
+    "open_result",
     "run_fusion",
     "trained_choices",
     "unfit_weights",
 ]
 
 FIT, WEIGHTS = "fit", "weights"
+# of the free memory, that a result may take without a question
+SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,8 @@ class FuseOptions:
         Folder of the result (``.zarr``); None keeps it in memory.
     align
         As `fuse` takes it: False fuses a pair that was not found to belong together.
+    overwrite
+        Whether to replace a result at `out`.
     """
 
     method: str = AUTO
@@ -120,6 +129,7 @@ class FuseOptions:
     device: str = "auto"
     out: Path | None = None
     align: bool = True
+    overwrite: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +155,29 @@ def run_fusion(scene: Scene | CalibratedScene, options: FuseOptions, report: Rep
         tile=options.tile,
         device=options.device,
         out=options.out,
+        overwrite=options.overwrite,
         align=options.align,
         progress=report,
         should_stop=should_stop,
     )
     return Fused(cube, message or str(cube.metadata.get("choice", "")))
+
+
+def open_result(path: Path) -> Fused:
+    """Open a result that is there already.
+
+    Raises
+    ------
+    ReadError
+        If it is no image.
+    """
+    return Fused(open_cube(path), f"Opened {path.name}.")
+
+
+def lacks_room(scene: Scene) -> tuple[int, int] | None:
+    """Return the size of a scene's result and the free memory, in bytes, if the one takes most of the other."""
+    size, free = result_bytes(scene), free_memory()
+    return (size, free) if free is not None and size > SHARE * free else None
 
 
 def _model(

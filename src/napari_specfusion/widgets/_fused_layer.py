@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.layers import layer_data
+from napari_specfusion.widgets._band_look import follow_bands
 from napari_specfusion.widgets._layers import place_by
 
 if TYPE_CHECKING:
     import napari
     import numpy as np
     from numpy.typing import NDArray
-
-    from napari_specfusion.data.cube import Cube
 
 __all__ = ["FusedLayer"]
 
@@ -55,7 +56,7 @@ class FusedLayer:
     def finish(self, cube: Cube) -> None:
         """Take over the whole result."""
         if self.there:
-            data, keywords, _ = cube.layer_data()
+            data, keywords, _ = layer_data(cube, tuple(self._layer.contrast_limits))
             self._layer.data = data
             self._layer.metadata = keywords["metadata"]
         else:
@@ -69,10 +70,10 @@ class FusedLayer:
         self._layer = None
 
     def _add(self, cube: Cube) -> None:
-        data, keywords, _ = cube.layer_data()
-        # limits of a result that has only begun say nothing
-        limits, colormap = self._low.contrast_limits, self._low.colormap
-        self._layer = self._viewer.add_image(
-            data, **(keywords | {"name": self._name, "contrast_limits": limits, "colormap": colormap})
-        )
+        data, keywords, _ = layer_data(cube, tuple(self._low.contrast_limits))
+        keywords |= {"name": self._name, "colormap": self._low.colormap}
+        self._layer = self._viewer.add_image(data, **keywords)
         place_by(self._layer, self._guide, self._matrix)
+        low = Cube.from_layer(self._low)
+        # limits of a result that has only begun say nothing; those of the cube's bands suit
+        follow_bands(self._viewer, self._layer, low if low.bands == cube.bands else cube, first=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion.data.cube import METADATA_KEY, Cube
+from napari_specfusion.data.layers import layer_data as stack_data
+from napari_specfusion.data.run_record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,12 +27,16 @@ __all__ = [
     "is_image",
     "is_unplaced",
     "layer_data",
+    "place_at",
     "place_by",
     "place_over",
     "plane_matrix",
     "plane_shape",
     "rgb_layer_data",
+    "run_of",
+    "suggest_estimate",
     "suggest_pair",
+    "suggest_reference",
 ]
 
 # metadata of pictures that are made for looking at, and are no images to work with
@@ -84,24 +91,58 @@ def suggest_pair(layers: Iterable[Any]) -> tuple[Any, Any] | None:
     return low, guide
 
 
+def run_of(layer: Any) -> RunRecord | None:
+    """Return the run that made the cube of a layer; None if it was not fused here."""
+    known = layer.metadata.get(METADATA_KEY)
+    metadata = known.get("metadata") if isinstance(known, Mapping) else None
+    return RunRecord.read(metadata) if isinstance(metadata, Mapping) else None
+
+
+def suggest_estimate(layers: Iterable[Any]) -> Any | None:
+    """Return the cube to judge: the latest result of a run, else the latest cube that has a reference; or None."""
+    cubes = [layer for layer in layers if is_cube(layer)]
+    fused = [cube for cube in cubes if run_of(cube) is not None]
+    others = [cube for cube in cubes if not _is_named_reference(cube) and suggest_reference(cube, cubes) is not None]
+    return next(reversed(fused or others), None)
+
+
+def suggest_reference(estimate: Any | None, layers: Iterable[Any]) -> Any | None:
+    """Return the cube that `estimate` can be compared with: one of its size that no run made.
+
+    Of several, one that is called a reference comes first, then the latest. Without an estimate, that name decides.
+    """
+    cubes = [c for c in layers if is_cube(c) and c != estimate and run_of(c) is None]
+    if estimate is not None:
+        cubes = [cube for cube in cubes if plane_shape(cube) == plane_shape(estimate)]
+    named = [cube for cube in cubes if _is_named_reference(cube)]
+    return next(reversed(named or (cubes if estimate is not None else [])), None)
+
+
+def _is_named_reference(layer: Any) -> bool:
+    return "reference" in str(layer.name).lower()
+
+
 # --- how a cube is shown -------------------------------------------------------------
 
 
-def layer_data(cube: Cube) -> LayerData:
-    """Return the layer that shows a cube best: one band as a grey picture, three as RGB, more as a stack of bands."""
+def layer_data(cube: Cube, limits: tuple[float, float] | None = None) -> LayerData:
+    """Return the layer that shows a cube best: one band as a grey picture, three as RGB, more as a stack of bands.
+
+    With display `limits`, no value is read.
+    """
     if cube.bands == 1:
-        return cube.values[0], _picture(cube), "image"
+        return cube.values[0], _picture(cube, limits), "image"
     if cube.bands == 3:
         ordered = cube.select(cube.rgb_bands())
-        return da.moveaxis(ordered.values, 0, -1), _picture(ordered) | {"rgb": True}, "image"
-    return cube.layer_data()
+        return da.moveaxis(ordered.values, 0, -1), _picture(ordered, limits) | {"rgb": True}, "image"
+    return stack_data(cube, limits)
 
 
-def _picture(cube: Cube) -> dict[str, Any]:
+def _picture(cube: Cube, limits: tuple[float, float] | None = None) -> dict[str, Any]:
     return {
         "name": cube.name,
         "rgb": False,
-        "contrast_limits": cube.contrast_limits(),
+        "contrast_limits": limits or cube.contrast_limits(),
         "axis_labels": ("y", "x"),
         "units": ("pixel", "pixel"),
         "metadata": {METADATA_KEY: cube.describe()},
@@ -120,7 +161,7 @@ def rgb_layer_data(cube: Cube, wavelengths: Sequence[float] | None = None) -> La
     limits = np.array([_stretch(channel) for channel in sample], dtype=np.float32)
     low, high = limits[:, :1, None], limits[:, 1:, None]
     picture = da.clip((chosen.values - low) / (high - low), 0, 1)
-    keywords = _picture(chosen) | {"name": f"{cube.name} RGB", "rgb": True, "contrast_limits": (0.0, 1.0)}
+    keywords = _picture(chosen, (0.0, 1.0)) | {"name": f"{cube.name} RGB", "rgb": True}
     return da.moveaxis(picture, 0, -1), keywords, "image"
 
 
@@ -179,8 +220,12 @@ def place_by(layer: Any, guide: Any, matrix: NDArray[np.float64]) -> None:
     matrix
         ``(3, 3)``: from pixels (y, x, 1) of the layer to pixels of the guide.
     """
-    whole = plane_matrix(guide) @ matrix
-    linear, place = whole[:2, :2], whole[:2, 2]
+    place_at(layer, plane_matrix(guide) @ matrix)
+
+
+def place_at(layer: Any, matrix: NDArray[np.float64]) -> None:
+    """Lay a layer by an affine matrix ``(3, 3)`` from its pixels (y, x, 1) to the world."""
+    linear, place = matrix[:2, :2], matrix[:2, 2]
     affine = np.eye(layer.ndim + 1)
     if np.allclose(linear, np.diag(np.diag(linear)), atol=1e-9) and (np.diag(linear) > 0).all():
         scale, translate = np.diag(linear), place

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_specfusion.alignment.live import Residual
-from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.widgets._compare_views import Pictures
 from napari_specfusion.widgets._forms import single_timer
 from napari_specfusion.widgets._worker import Job
@@ -60,13 +59,11 @@ class LiveResidual(QObject):
         self.stop()
 
         def read(report: Any, should_stop: Any) -> Any:
-            try:
-                return Pictures.of(low, guide), Residual(low, guide, scale, should_stop=should_stop)
-            except SpecFusionError as error:
-                return str(error)
+            return Pictures.of(low, guide), Residual(low, guide, scale, should_stop=should_stop)
 
         self._reading = job = Job(f"Reading {low.name} and {guide.name}", read)
         job.succeeded.connect(self._read)
+        job.failed.connect(self.failed)
         job.ended.connect(self._reading_ended)
         self._panel.start_job(job)
 
@@ -87,9 +84,6 @@ class LiveResidual(QObject):
     def _read(self, outcome: Any) -> None:
         if self.sender() is not self._reading:
             return
-        if isinstance(outcome, str):
-            self.failed.emit(outcome)
-            return
         pictures, self._residual = outcome
         self.ready.emit(pictures)
         if self._wanted is not None:
@@ -106,6 +100,7 @@ class LiveResidual(QObject):
         self._wanted = None
         self._looking = job = Job("Comparing the two images", lambda report, stop: (residual.at(matrix), matrix))
         job.succeeded.connect(self._found)
+        job.failed.connect(self.failed)
         job.ended.connect(self._looked)
         self._panel.start_job(job)
 

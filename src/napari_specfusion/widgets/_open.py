@@ -18,11 +18,11 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_specfusion.data.scene import Finding
-from napari_specfusion.errors import AmbiguousArrayError
+from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io import READERS
+from napari_specfusion.widgets._band_look import add_cube
 from napari_specfusion.widgets._findings import FindingsPanel
-from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form
-from napari_specfusion.widgets._layers import layer_data
+from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form, scrolling
 from napari_specfusion.widgets._open_options import Asked, Looked, asked_axes, describe_cube, look_at
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._worker import Job, Report, ShouldStop
@@ -121,7 +121,11 @@ class OpenWidget(Panel):
         self.add_button = QPushButton("Add to viewer")
         self.add_button.setToolTip("Add a layer. Its pixels are read when they come into view.")
         self.add_button.clicked.connect(self.add)
-        layout = QVBoxLayout(self)
+        content = QWidget()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolling(content))
+        layout = QVBoxLayout(content)
         layout.addLayout(self.form)
         layout.addWidget(self.reflectance_box)
         layout.addWidget(self.found)
@@ -130,7 +134,7 @@ class OpenWidget(Panel):
         row.addWidget(self.add_button)
         layout.addLayout(row)
         layout.addStretch(1)
-        self.setMinimumWidth(380)
+        self.setMinimumWidth(340)
         for other in (self.wavelengths_edit.changed, self.array_combo.activated, self.axes_combo.activated):
             other.connect(self._withdraw_question)
         self.bands_combo.activated.connect(self._answer_question)
@@ -180,6 +184,7 @@ class OpenWidget(Panel):
 
         self._job = Job(f"Opening {path.name}", read)
         self._job.succeeded.connect(self._looked)
+        self._job.failed.connect(self._failed)
         self.found.show_verdict("wait", f"Opening {path.name} ...")
         self.add_button.setEnabled(False)
         self.start_job(self._job)
@@ -188,6 +193,11 @@ class OpenWidget(Panel):
         if self.sender() is self._job:
             self._job = None
             self._show(outcome)
+
+    def _failed(self, message: str) -> None:
+        if self.sender() is self._job:
+            self._job = None
+            self._show(Looked(error=ReadError(message)))
 
     def _references_changed(self) -> None:
         if self.reflectance_check.isChecked():
@@ -267,8 +277,7 @@ class OpenWidget(Panel):
     def add(self) -> None:
         """Add the cube as a layer."""
         if self.cube is not None:
-            data, keywords, _ = layer_data(self.cube)
-            self.viewer.add_image(data, **keywords)
+            add_cube(self.viewer, self.cube)
 
 
 def _refill(combo: QComboBox, choices: Mapping[Any, str]) -> None:

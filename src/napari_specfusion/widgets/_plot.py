@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["CUBE_COLOURS", "LINE_STYLES", "Line", "SpectrumPlot"]
 
@@ -39,6 +39,8 @@ STROKES = dict(
     )
 )
 FEW_BANDS = 12
+# bad bands, on a light and on a dark ground
+SHADE, NO_LINE = (128, 128, 128, 70), (0, 0, 0, 0)
 AXIS_LABELS = {"nm": ("Wavelength", "nm"), "cm-1": ("Raman shift", "cm\u207b\u00b9"), "band": ("Band", "")}
 
 
@@ -55,6 +57,14 @@ class Line:
     label: str = ""
 
 
+class _View(pg.PlotWidget):  # type: ignore[misc,name-defined]
+    """A plot that takes the room there is instead of asking for 640 x 480 pixels."""
+
+    def sizeHint(self) -> QSize:
+        """Return the least size."""
+        return QSize(self.minimumSize())
+
+
 class SpectrumPlot(QWidget):
     """Curves over the spectrum and a line that marks a band.
 
@@ -68,7 +78,7 @@ class SpectrumPlot(QWidget):
 
     def __init__(self, *, marker: bool = True, height: int = 220) -> None:
         super().__init__()
-        self.view = pg.PlotWidget()
+        self.view = _View()
         self.view.setMinimumHeight(height)
         self.view.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         # beside the curves, so that it never hides one, and wrapped, so that no name is cut off
@@ -87,6 +97,8 @@ class SpectrumPlot(QWidget):
         self.item.hideButtons()
         self.item.getAxis("left").enableAutoSIPrefix(False)
         self._curves: dict[str, Any] = {}
+        self._bad: tuple[tuple[float, float], ...] = ()
+        self._shades: list[Any] = []
         self.marker = pg.InfiniteLine(angle=90, movable=True)
         self.marker.setZValue(10)
         self.marker.setVisible(False)
@@ -149,6 +161,19 @@ class SpectrumPlot(QWidget):
             blocked = self.marker.blockSignals(True)
             self.marker.setValue(position)
             self.marker.blockSignals(blocked)
+
+    def set_bad(self, ranges: Sequence[tuple[float, float]]) -> None:
+        """Shade where the bands are bad."""
+        ranges = tuple(ranges)
+        if ranges == self._bad:
+            return
+        self._bad = ranges
+        for item in self._shades:
+            self.item.removeItem(item)
+        self._shades = [pg.LinearRegionItem(values, movable=False, brush=SHADE, pen=NO_LINE) for values in ranges]
+        for item in self._shades:
+            item.setZValue(-10)
+            self.item.addItem(item, ignoreBounds=True)
 
     def _dragged(self) -> None:
         self.marker_moved.emit(float(self.marker.value()))

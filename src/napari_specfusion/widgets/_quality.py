@@ -13,25 +13,35 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
+    QWidget,
 )
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.quality.metrics import MEASURES, Quality, evaluate, quality_maps
-from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form
-from napari_specfusion.widgets._layers import is_cube, place_over, plane_shape
+from napari_specfusion.widgets._findings import StatusLine
+from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form, scrolling, words
+from napari_specfusion.widgets._layers import (
+    is_cube,
+    place_over,
+    plane_shape,
+    run_of,
+    suggest_estimate,
+    suggest_reference,
+)
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._plot import CUBE_COLOURS, LINE_STYLES, Line, SpectrumPlot
-from napari_specfusion.widgets._worker import Job
+from napari_specfusion.widgets._worker import Job, Report, ShouldStop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
+
+    from napari_specfusion.progress import Progress
 
 __all__ = ["QualityWidget"]
 
@@ -51,6 +61,8 @@ class QualityWidget(Panel):
         super().__init__(viewer)
         self.results: dict[str, Quality] = {}
         self._of = ""
+        self._estimate: Any = None
+        self._told = ""
         self._job: Job | None = None
         self._build()
         self._take_theme()
@@ -63,6 +75,7 @@ class QualityWidget(Panel):
         self.ratio_spin.setRange(1, 64)
         self.ratio_spin.setValue(4)
         self.ratio_spin.setToolTip("Guide pixels per cube pixel in the fusion. Only ERGAS depends on it.")
+        self.ratio_note = words()
         self.compare_button = QPushButton("Compare")
         self.compare_button.setToolTip("Compute all measures and add them to the table.")
         self.compare_button.clicked.connect(self.compare)
@@ -70,6 +83,7 @@ class QualityWidget(Panel):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setShowGrid(False)
         if (names := self.table.verticalHeader()) is not None:
             names.setVisible(False)
@@ -79,7 +93,7 @@ class QualityWidget(Panel):
         self.table.setToolTip("Bold marks the best value of a row. The arrow shows whether higher or lower is better.")
         self.band_combo: QComboBox = choice_combo({m.key: f"{m.label} per band" for m in MEASURES if m.key != "sam"})
         self.band_combo.currentIndexChanged.connect(self._draw)
-        self.plot = SpectrumPlot(marker=False, height=170)
+        self.plot = SpectrumPlot(marker=False, height=120)
         maps = QHBoxLayout()
         self.map_buttons = {}
         for key, (title, _, tip) in MAPS.items():
@@ -87,21 +101,39 @@ class QualityWidget(Panel):
             button.setToolTip(tip)
             button.clicked.connect(lambda _=False, key=key: self.add_map(key))
             maps.addWidget(button)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        layout = QVBoxLayout(self)
+        self.status = StatusLine()
+        content = QWidget()
+        layout = QVBoxLayout(content)
         layout.addLayout(
-            form(("Reference", self.reference_combo), ("Estimate", self.estimate_combo), ("Ratio", self.ratio_spin))
+            form(
+                ("Estimate", self.estimate_combo),
+                ("Reference", self.reference_combo),
+                ("Ratio", self.ratio_spin),
+                ("", self.ratio_note),
+            )
         )
-        layout.addWidget(self.compare_button)
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop what is being computed.")
+        self.cancel_button.clicked.connect(lambda _=False: self.cancel())
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.compare_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        layout.addLayout(buttons)
         layout.addWidget(self.table)
         layout.addWidget(self.band_combo)
         layout.addWidget(self.plot, 1)
         layout.addLayout(maps)
-        layout.addWidget(self.status)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolling(content), 1)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(9, 0, 9, 9)
+        foot.addWidget(self.status)
+        outer.addLayout(foot)
         self.setMinimumWidth(340)
-        for combo in (self.reference_combo, self.estimate_combo):
-            combo.currentTextChanged.connect(self._update_buttons)
+        self.estimate_combo.currentTextChanged.connect(self._estimate_changed)
+        self.reference_combo.currentTextChanged.connect(self._chosen)
+        self.ratio_spin.valueChanged.connect(self._chosen)
         self._fill_table()
 
     # --- listening ------------------------------------------------------------------
@@ -113,21 +145,57 @@ class QualityWidget(Panel):
         return [*((event, self.refresh) for event in changes), (self.viewer.events.theme, self._take_theme)]
 
     def refresh(self, event: Any = None) -> None:
-        """Offer the cubes there are; guess which is which."""
+        """Offer the cubes there are; choose the latest result and its reference where the user chose none."""
+        self._take_theme()
         layers = self.viewer.layers
         for combo in (self.reference_combo, self.estimate_combo):
             combo.update_layers(layers)
-        cubes = [layer for layer in layers if is_cube(layer)]
-        if self.reference_combo.layer(layers) is None:
-            named = [layer for layer in cubes if "reference" in str(layer.name).lower()]
-            if named:
-                self.reference_combo.choose(named[0])
-        reference = self.reference_combo.layer(layers)
-        if reference is not None and self.estimate_combo.layer(layers) is None:
-            same = [c for c in cubes if c != reference and plane_shape(c) == plane_shape(reference)]
-            if same:
-                self.estimate_combo.choose(same[-1])
+        if self.estimate_combo.is_free(layers) and (estimate := suggest_estimate(layers)) is not None:
+            self.estimate_combo.suggest(estimate)
+        self._suggest_reference()
+        self._chosen()
+        # rows are as tall as the style of the window says, which is not known before
+        self._fill_table()
+
+    def _suggest_reference(self) -> None:
+        layers = self.viewer.layers
+        if self.reference_combo.is_free(layers):
+            self.reference_combo.suggest(suggest_reference(self.estimate_combo.layer(layers), layers))
+
+    def _estimate_changed(self) -> None:
+        self._suggest_reference()
+        self._chosen()
+
+    def _chosen(self) -> None:
+        """Take the ratio from the run of the estimate, and say what is missing."""
+        layers = self.viewer.layers
+        estimate, reference = self.estimate_combo.layer(layers), self.reference_combo.layer(layers)
+        run = None if estimate is None else run_of(estimate)
+        if estimate is not None and estimate != self._estimate:
+            # once, so that another ratio can be entered after it
+            self._estimate = estimate
+            if run is not None:
+                self.ratio_spin.setValue(run.ratio)
+        if estimate is None or run is None:
+            note = "" if estimate is None else "Not known from the estimate: enter it."
+        elif self.ratio_spin.value() == run.ratio:
+            note = f"From the run of {estimate.name}."
+        else:
+            note = f"The run of {estimate.name} had {run.ratio:g}."
+        self.ratio_note.setText(note)
+        self.ratio_note.setVisible(bool(note))
+        missing = self._missing(estimate, reference)
+        if missing != self._told and self._job is None:
+            # what went wrong stays to be read
+            self._told = missing
+            self.status.setText(missing)
         self._update_buttons()
+
+    def _missing(self, estimate: Any | None, reference: Any | None) -> str:
+        if estimate is not None and reference is None:
+            bands, height, width = plane_shape(estimate)
+            return f"Open the true cube of {height} x {width} pixels and {bands} bands to compare {estimate.name} with."
+        return ""
 
     def _take_theme(self, event: Any = None) -> None:
         self.plot.set_theme(self.viewer.theme)
@@ -141,6 +209,7 @@ class QualityWidget(Panel):
         ready = self._pair() is not None and self._job is None
         for button in (self.compare_button, *self.map_buttons.values()):
             button.setEnabled(ready)
+        self.cancel_button.setEnabled(self._job is not None)
 
     # --- measuring -------------------------------------------------------------------
 
@@ -152,7 +221,10 @@ class QualityWidget(Panel):
         names = str(pair[0].name), str(pair[1].name)
         self._start(
             f"Comparing {names[1]} with {names[0]}",
-            lambda: (names, evaluate(reference, estimate, ratio)),
+            lambda report, should_stop: (
+                names,
+                evaluate(reference, estimate, ratio, progress=report, should_stop=should_stop),
+            ),
             self._compared,
         )
 
@@ -163,18 +235,30 @@ class QualityWidget(Panel):
         reference, estimate = Cube.from_layer(pair[0]), Cube.from_layer(pair[1])
         self._start(
             f"Mapping the {MAPS[key][0]} of {pair[1].name}",
-            lambda: (key, pair, quality_maps(reference, estimate)[key].compute()),
+            lambda report, should_stop: (
+                key,
+                pair,
+                quality_maps(reference, estimate, should_stop=should_stop)[key].compute(),
+            ),
             self._mapped,
         )
 
-    def _start(self, title: str, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        self._job = Job(title, lambda report, should_stop: function())
+    def cancel(self) -> None:
+        """Stop what is being computed."""
+        if self._job is not None:
+            self._job.stop()
+            self.cancel_button.setEnabled(False)
+            self.status.setText("Stopping ...")
+
+    def _start(self, title: str, function: Callable[[Report, ShouldStop], Any], done: Callable[[Any], None]) -> None:
+        self._job = Job(title, function)
+        self._job.reported.connect(self._progressed)
         self._job.succeeded.connect(done)
         self._job.failed.connect(self._failed)
         self._job.ended.connect(self._ended)
         self.status.setText(f"{title} ...")
         self._update_buttons()
-        self.start_job(self._job)
+        self.start_job(self._job, matters=True)
 
     def _compared(self, outcome: tuple[tuple[str, str], Quality]) -> None:
         (reference, estimate), quality = outcome
@@ -196,9 +280,15 @@ class QualityWidget(Panel):
         self.status.setText("")
 
     def _failed(self, message: str) -> None:
-        self.status.setText("The comparison did not finish.")
+        self.status.fail(message)
+
+    def _progressed(self, step: Progress) -> None:
+        if self._job is not None and not self._job.stopping:
+            self.status.setText(f"{step.message}, block {step.done + 1} of {step.total}")
 
     def _ended(self) -> None:
+        if self._job is not None and self._job.stopping:
+            self.status.setText("Stopped.")
         self._job = None
         self._update_buttons()
 

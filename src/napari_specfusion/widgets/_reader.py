@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_specfusion.data.cube import Cube
+
 __all__ = ["get_reader"]
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -37,21 +39,45 @@ def _read(path: Any) -> list[LayerData]:
     from napari.utils.notifications import show_warning
 
     from napari_specfusion.data.scene import cube_findings
-    from napari_specfusion.errors import AmbiguousArrayError, ReadError
+    from napari_specfusion.errors import ReadError
     from napari_specfusion.io import open_cube
+    from napari_specfusion.widgets._plain import plain
 
     path = Path(path[0] if isinstance(path, list) else path)
     try:
         pair = _read_pair(path)
         cube = None if pair else open_cube(path)
-    except AmbiguousArrayError as error:
-        raise ReadError(f"{error} In napari, choose it with the Open cube widget.") from error
+    except ReadError as error:
+        raise type(error)(plain(str(error))) from error
     if cube is None:
         return pair
     for finding in cube_findings(cube):
         if finding.level == "warning":
-            show_warning(f"{finding.message} In napari, correct it in the Open cube widget.")
-    return [cube.layer_data()]
+            show_warning(plain(finding.message))
+    return [_seen(cube)]
+
+
+def _seen(cube: Cube) -> LayerData:
+    """Return a cube as a layer whose contrast comes in the background where there is a window, and else is known."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is None:
+        return cube.layer_data()
+    from qtpy.QtCore import QTimer
+
+    from napari_specfusion.data.display import likely_limits
+    from napari_specfusion.data.layers import METADATA_KEY, layer_data
+    from napari_specfusion.widgets._band_look import follow_bands
+
+    def follow() -> None:
+        for layer in viewer.layers:
+            if layer.metadata.get(METADATA_KEY, {}).get("cube") is cube:
+                follow_bands(viewer, layer, cube)
+
+    # napari makes the layer after this
+    QTimer.singleShot(0, follow)
+    return layer_data(cube, likely_limits(cube))
 
 
 def _read_pair(path: Path) -> list[LayerData]:

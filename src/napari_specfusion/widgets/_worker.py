@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.qt.threading import create_worker
-from napari.utils.notifications import notification_manager, show_error
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, Signal
 
 from napari_specfusion.errors import Cancelled, FusionError, SpecFusionError
@@ -30,10 +30,12 @@ class Job(QObject):
     """One run of ``function(report, should_stop)`` in a thread.
 
     All signals arrive in the thread that made the job. Reports that come faster than a screen shows them are dropped.
-    What ends a job is said once: a SpecFusionError as its own words, any other exception the way napari shows them.
+    What ends a job is said by the panel that started it. napari shows an exception that is no SpecFusionError, too.
 
     Attributes
     ----------
+    matters
+        Whether the user is asked before it is stopped by closing something.
     reported
         What the function reported.
     succeeded
@@ -51,6 +53,7 @@ class Job(QObject):
 
     def __init__(self, title: str, function: Callable[[Report, ShouldStop], Any]) -> None:
         super().__init__()
+        self.matters = False
         self._task = _Task(title, function, self)
         self._worker: Any = create_worker(self._task, _start_thread=False)
         self._worker.finished.connect(self._on_finish)
@@ -64,6 +67,11 @@ class Job(QObject):
         self._worker.quit()
 
     @property
+    def title(self) -> str:
+        """What it does, in words."""
+        return self._task.title
+
+    @property
     def stopping(self) -> bool:
         """Whether a stop was asked for."""
         return bool(self._worker.abort_requested)
@@ -73,7 +81,6 @@ class Job(QObject):
         if isinstance(error, SpecFusionError):
             # words of the end of a run that the user ended tell nothing new
             if not isinstance(error, Cancelled) and not self.stopping:
-                show_error(str(error))
                 self.failed.emit(str(error))
         elif error is not None:
             notification_manager.receive_error(type(error), error, error.__traceback__)
