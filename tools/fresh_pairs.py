@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float32]
 
-SIDE = 512
 WAVELENGTHS = np.linspace(400.0, 700.0, 31)
 RATIOS = {2: 0.06, 3: 0.06, 4: 0.34, 6: 0.06, 8: 0.34, 12: 0.06, 16: 0.08}
 SCENES = {"plain": 0.40, "tinted": 0.25, "mosaic": 0.2, "blended": 0.05, "shrunk": 0.10}
@@ -89,7 +88,7 @@ def draw(rng: np.random.Generator, scenes: Sequence[str], benchmark: bool) -> Pa
 
 
 def sharp(pair: Pair, folder: Path) -> Values:
-    """Return the sharp cube ``(bands, 512, 512)`` of a pair."""
+    """Return the sharp cube ``(bands, y, x)`` of a pair; its scenes have one size."""
     rng = np.random.default_rng([pair.seed, 1])
     first, *others = (np.load(folder / f"{name}.npy") for name in pair.scenes)
     if pair.kind == "plain":
@@ -106,7 +105,7 @@ def sharp(pair: Pair, folder: Path) -> Values:
     if pair.kind == "blended":
         share = float(rng.uniform(0.3, 0.7))
         return np.asarray(share * first + (1 - share) * other, np.float32)
-    y, x = np.mgrid[-1 : 1 : 1j * SIDE, -1 : 1 : 1j * SIDE]
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in first.shape[1:]), indexing="ij")
     angle = rng.uniform(0, 2 * np.pi)
     left = y * np.sin(angle) + x * np.cos(angle) < rng.uniform(-0.4, 0.4)
     return np.where(left, first, other).astype(np.float32)
@@ -118,7 +117,7 @@ def _shrunk(image: Values, factor: float) -> Values:
 
     smooth = ndimage.gaussian_filter(image, (0, 0.4 * factor, 0.4 * factor))
     small = ndimage.zoom(smooth, (1, 1 / factor, 1 / factor), order=1)
-    pad = [(0, 0), *((0, SIDE - n) for n in small.shape[1:])]
+    pad = [(0, whole - n) for whole, n in zip(image.shape, small.shape, strict=True)]
     return np.asarray(np.pad(small, pad, mode="symmetric"), np.float32)
 
 

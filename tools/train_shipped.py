@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch  # noqa: TID253  # a training loads it in any case
 
-from fresh_pairs import SIDE, WAVELENGTHS, Pair, start_workers
+from fresh_pairs import WAVELENGTHS, Pair, start_workers
 from napari_specfusion.networks.pair_units import PAIR_RATIO, images_beside
 from napari_specfusion.networks.registry import create_model
 from napari_specfusion.networks.residual import Residual, start_at_zero
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HELD_OUT = ("cloth", "fake_and_real_tomatoes")
+# side of the scenes
+SIDE = 512
 BEND = 2.0
 GAIN = 1.3
 # share of the time with large crops
