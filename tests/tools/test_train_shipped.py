@@ -72,6 +72,7 @@ def test_a_moved_camera_keeps_the_brightness(tools: tuple[ModuleType, ModuleType
     np.testing.assert_allclose(moved.matrix.sum(axis=1), srf.matrix.sum(axis=1))
 
 
+@pytest.mark.slow
 def test_steps_on_drawn_pairs_lower_their_error(
     tools: tuple[ModuleType, ModuleType],
     folder: Path,
