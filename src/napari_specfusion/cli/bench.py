@@ -20,12 +20,13 @@ from napari_specfusion.bench.scoring import Benchmark
 from napari_specfusion.bench.sizes import bench_sizes
 from napari_specfusion.cli.arguments import POSITIVE, Name, Noise, Positive, PositiveOrNone, WholeRatio, default
 from napari_specfusion.cli.bench_gpu import gpu
+from napari_specfusion.cli.bench_viewer import viewer
 from napari_specfusion.cli.figure import NO_PICTURE
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.simulation.pair import PROTOCOLS
 from napari_specfusion.weights.shipped import list_weights
 
-__all__ = ["airborne", "align", "app", "cave", "envi", "gpu", "io", "network", "rates", "sizes"]
+__all__ = ["airborne", "align", "app", "cave", "envi", "gpu", "io", "network", "rates", "sizes", "viewer"]
 
 app = App(name="bench", help="Measure speed and quality.", group_parameters="Options")
 
@@ -335,6 +336,7 @@ def rates(
 
 
 app.command(gpu, sort_key=6)
+app.command(viewer, sort_key=7)
 
 
 @app.command(sort_key=7)

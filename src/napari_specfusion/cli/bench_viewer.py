@@ -1,0 +1,36 @@
+"""``bench viewer``: how long napari's window is blocked."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from napari_specfusion.cli.arguments import Positive
+from napari_specfusion.errors import OutputError, needs_extra
+
+__all__ = ["viewer"]
+
+
+def viewer(
+    *, out: Path = Path("bench-viewer"), gigabytes: Positive = 4.0, folder: Path | None = None, run: bool = True
+) -> int:
+    """Measure how long napari's window is blocked while a large cube is opened, looked through and fused.
+
+    The same array is looked through with napari alone.
+
+    Parameters
+    ----------
+    out
+        Folder for table.md and viewer.json.
+    gigabytes
+        Size of the cube.
+    folder
+        A folder on the disk to measure. Without it, the system's temporary folder.
+    run
+        Also fuse the cube with a guide, and cancel that.
+    """
+    if find_spec("napari") is None or not any(map(find_spec, ("PyQt6", "PySide6", "PyQt5"))):
+        raise OutputError(f"There is no napari with a Qt binding to measure; that {needs_extra('napari')}")
+    from napari_specfusion.widgets._window_bench import bench_window
+
+    bench_window(out, gigabytes=gigabytes, folder=folder, run=run)
+    print(f"\nwritten: {out / 'table.md'}, {out / 'viewer.json'}")
+    return 0
