@@ -84,6 +84,8 @@ def test_arrays_that_make_no_cube(array, words):
         ({"pixel_size": 3.0}, "give 2 numbers"),
         ({"nodata": "none"}, "nodata is 'none'"),
         ({"nodata": [1, 2]}, "give one number"),
+        ({"nodata": np.array("1970-01-01", "datetime64[s]")}, "nodata is .* not a number"),
+        ({"scale": np.timedelta64(3, "s")}, "scale is .* not a number"),
         ({"crs": 32632}, "crs is 32632"),
     ],
 )

@@ -100,7 +100,11 @@ def filled(array: Any, nodata: Any) -> Any:
 def to_numbers(key: str, value: Any) -> NDArray[np.float64]:
     """Return the field `key` as numbers of any shape."""
     try:
-        return np.asarray(value, dtype=np.float64)
+        found = np.asarray(value)
+        if found.dtype.kind in "mM":
+            # numpy would take their counts of seconds or days
+            raise ValueError("times are not numbers")
+        return np.asarray(found, dtype=np.float64)
     except Exception as error:  # arrays of other libraries raise anything
         raise CubeError(f"{key} is {short(value)}, not a number ({error}); give numbers, or leave it out.") from error
 
