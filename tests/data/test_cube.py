@@ -86,6 +86,7 @@ def test_arrays_that_make_no_cube(array, words):
         ({"nodata": [1, 2]}, "give one number"),
         ({"nodata": np.array("1970-01-01", "datetime64[s]")}, "nodata is .* not a number"),
         ({"scale": np.timedelta64(3, "s")}, "scale is .* not a number"),
+        ({"nodata": 65 + 0j}, "nodata is .* not a number"),
         ({"crs": 32632}, "crs is 32632"),
     ],
 )

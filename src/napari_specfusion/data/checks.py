@@ -101,9 +101,9 @@ def to_numbers(key: str, value: Any) -> NDArray[np.float64]:
     """Return the field `key` as numbers of any shape."""
     try:
         found = np.asarray(value)
-        if found.dtype.kind in "mM":
-            # numpy would take their counts of seconds or days
-            raise ValueError("times are not numbers")
+        if found.dtype.kind in "mMc":
+            # numpy would take counts of seconds or days, or the real part
+            raise ValueError(f"{found.dtype} is not a type of real numbers")
         return np.asarray(found, dtype=np.float64)
     except Exception as error:  # arrays of other libraries raise anything
         raise CubeError(f"{key} is {short(value)}, not a number ({error}); give numbers, or leave it out.") from error
