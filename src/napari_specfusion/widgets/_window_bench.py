@@ -40,6 +40,9 @@ STEPS = 30
 SETTLE = 4.0
 # a run that has not shown a tile after so many seconds is cancelled where it is
 LONGEST = 60.0
+# how Linux is told to drop a file from its memory; other systems cannot be
+FADVISE: Any = getattr(os, "posix_fadvise", None)
+DONT_NEED: int = getattr(os, "POSIX_FADV_DONTNEED", 0)
 HEAD = f"{'window':<8} {'cache':<5} {'action':<22} {'longest gap':>11} {'took':>8}"
 
 
@@ -150,7 +153,7 @@ def bench_window(
         header, guide = _pair_files(Path(place), gigabytes)
         # the first window loads what later ones find loaded
         _close(napari.Viewer(show=True, show_welcome_screen=False))
-        for cache in ("cold", "warm") if hasattr(os, "posix_fadvise") else ("warm",):
+        for cache in ("cold", "warm") if FADVISE is not None else ("warm",):
             for window, look in (("napari", _alone), ("plugin", _plugin)):
                 bench = _Bench(window, cache, _Heart())
                 if cache == "cold":
@@ -164,10 +167,11 @@ def bench_window(
             bench.heart.stop()
             rows += bench.rows
     title = f"napari {napari.__version__}, Python {platform.python_version()}, {platform.system()}, {gigabytes:g} GB"
+    lines = "\n".join([HEAD, *(row.line() for row in rows)])
     with replacing(out / "table.md") as part:
-        part.write_text(f"{title}\n\n```\n" + "\n".join([HEAD, *(row.line() for row in rows)]) + "\n```\n", "utf-8")
+        part.write_text(f"{title}\n\n```\n{lines}\n```\n", encoding="utf-8")
     with replacing(out / "viewer.json") as part:
-        part.write_text(json.dumps({"title": title, "rows": [asdict(row) for row in rows]}, indent=1), "utf-8")
+        part.write_text(json.dumps({"title": title, "rows": [asdict(row) for row in rows]}, indent=1), encoding="utf-8")
     return rows
 
 
@@ -304,6 +308,8 @@ def _array(header: Path) -> NDArray[Any]:
 
 def _forget(file: Path) -> None:
     """Drop a file from the system's memory."""
+    if FADVISE is None:
+        return
     with suppress(OSError), file.open("rb") as opened:
         os.fsync(opened.fileno())
-        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        FADVISE(opened.fileno(), 0, 0, DONT_NEED)
