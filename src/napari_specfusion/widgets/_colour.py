@@ -1,0 +1,204 @@
+"""Colour: pictures, indices and components of a cube, as layers over it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui import magicgui
+from magicgui.widgets import ComboBox, FunctionGui
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_specfusion.colour import COMBINATIONS, INDICES
+from napari_specfusion.data.cube import Cube
+from napari_specfusion.errors import SpecFusionError
+from napari_specfusion.widgets._findings import StatusLine
+from napari_specfusion.widgets._follow import followed_by
+from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form, scrolling
+from napari_specfusion.widgets._layers import is_cube
+from napari_specfusion.widgets._panel import Panel
+from napari_specfusion.widgets._pictures import TOOLS, add_picture, cube_to_show
+from napari_specfusion.widgets._worker import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+
+    from napari_specfusion.progress import Progress
+
+__all__ = ["ColourWidget"]
+
+# what the fields of a form are followed by
+SUFFIXES = {"nm": " nm", "cm-1": " cm\u207b\u00b9"}
+OWN = "choose \u2026"
+
+
+class ColourWidget(Panel):
+    """Make a picture of a cube in the background, and add it as a layer that follows the cube."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(viewer)
+        self._job: Job | None = None
+        self.cube_combo = LayerCombo(is_cube, "The cube to make a picture of.")
+        self.cube_combo.currentTextChanged.connect(self._cube_changed)
+        self.tool_combo: QComboBox = choice_combo({key: tool.title for key, tool in TOOLS.items()})
+        self.tool_combo.setToolTip("What to make.")
+        self.tool_combo.currentIndexChanged.connect(self._show_form)
+        self.forms: dict[str, FunctionGui[Any, Any]] = {
+            # the two that are bound have no field
+            key: magicgui(tool.show, viewer={"bind": viewer}, layer={"bind": None}, call_button=False)
+            for key, tool in TOOLS.items()
+        }
+        self._add_presets()
+        self.add_button = QPushButton("Add layer")
+        self.add_button.setToolTip("Compute it, and add it over the cube.")
+        self.add_button.clicked.connect(lambda _=False: self.add())
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop what is being computed.")
+        self.cancel_button.clicked.connect(lambda _=False: self.cancel())
+        self.status = StatusLine()
+        self._lay_out()
+        self._show_form()
+        self.refresh()
+
+    def _add_presets(self) -> None:
+        """Put lists of well-known wavelengths and formulas above the fields that they fill."""
+        bands, index = self.forms["composite"], self.forms["index"]
+        self.combination = _preset("Combination", COMBINATIONS, "Well-known combinations of three wavelengths.")
+        self.index = _preset("Index", INDICES, "Well-known indices.")
+        bands.insert(0, self.combination)
+        index.insert(0, self.index)
+        self.combination.changed.connect(self._take_combination)
+        self.index.changed.connect(self._take_index)
+
+    def _take_combination(self, name: str) -> None:
+        if name in COMBINATIONS:
+            bands = self.forms["composite"]
+            for field, wavelength in zip(("red", "green", "blue"), COMBINATIONS[name], strict=True):
+                bands[field].value = wavelength
+
+    def _take_index(self, name: str) -> None:
+        if name in INDICES:
+            self.forms["index"]["formula"].value = INDICES[name]
+
+    def _lay_out(self) -> None:
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.addLayout(form(("Cube", self.cube_combo), ("Picture", self.tool_combo)))
+        for one in self.forms.values():
+            one.margins = (0, 0, 0, 0)
+            layout.addWidget(one.native)
+        for key in ("true colour", "composite"):
+            self.forms[key]["stretch"].native.setSuffix(" %")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.add_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        layout.addLayout(buttons)
+        layout.addStretch(1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolling(content), 1)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(9, 0, 9, 9)
+        foot.addWidget(self.status)
+        outer.addLayout(foot)
+        self.setMinimumWidth(300)
+
+    # --- listening -------------------------------------------------------------------
+
+    def links(self) -> list[tuple[Any, Callable[..., None]]]:
+        """Follow the layers and the selection."""
+        layers = self.viewer.layers
+        changes = (layers.events.inserted, layers.events.removed, layers.events.reordered, layers.events.renamed)
+        return [*((event, self.refresh) for event in changes), (layers.selection.events.active, self.refresh)]
+
+    def refresh(self, event: Any = None) -> None:
+        """Offer the cubes there are; the selected one is suggested, or that of the selected picture."""
+        layers = self.viewer.layers
+        self.cube_combo.update_layers(layers)
+        if self.cube_combo.is_free(layers):
+            active = layers.selection.active
+            if active is not None and (lead := followed_by(active)) is not None:
+                active = lead
+            if active is None or not is_cube(active):
+                active = next((layer for layer in reversed(layers) if is_cube(layer)), None)
+            self.cube_combo.suggest(active)
+        self._update_buttons()
+
+    def _cube_changed(self) -> None:
+        layer = self.cube_combo.layer(self.viewer.layers)
+        if layer is not None:
+            suffix = SUFFIXES.get(Cube.from_layer(layer).spectral_unit, "")
+            for field in ("red", "green", "blue"):
+                self.forms["composite"][field].native.setSuffix(suffix)
+        self._update_buttons()
+
+    def _show_form(self) -> None:
+        for key, one in self.forms.items():
+            one.native.setVisible(key == self.tool_combo.currentData())
+        self.status.setText("")
+
+    def _update_buttons(self) -> None:
+        self.add_button.setEnabled(self.cube_combo.layer(self.viewer.layers) is not None and self._job is None)
+        self.cancel_button.setEnabled(self._job is not None)
+
+    # --- computing -------------------------------------------------------------------
+
+    def add(self) -> None:
+        """Make the picture that the form describes."""
+        layer, key = self.cube_combo.layer(self.viewer.layers), self.tool_combo.currentData()
+        if layer is None or self._job is not None:
+            return
+        tool = TOOLS[key]
+        options = {name: value for name, value in self.forms[key].asdict().items() if name not in ("viewer", "layer")}
+        try:
+            cube = cube_to_show(layer)
+        except SpecFusionError as error:
+            self.status.fail(str(error))
+            return
+        self._job = Job(
+            f"{tool.title} of {cube.name}",
+            lambda report, should_stop: (
+                layer,
+                tool.compute(cube, **options, progress=report, should_stop=should_stop),
+            ),
+        )
+        self._job.reported.connect(self._progressed)
+        self._job.succeeded.connect(self._made)
+        self._job.failed.connect(self.status.fail)
+        self._job.ended.connect(self._ended)
+        self.status.setText(f"{self._job.title} \u2026")
+        self._update_buttons()
+        self.start_job(self._job)
+
+    def cancel(self) -> None:
+        """Stop what is being computed."""
+        if self._job is not None:
+            self._job.stop()
+            self.cancel_button.setEnabled(False)
+            self.status.setText("Stopping \u2026")
+
+    def _made(self, found: tuple[Any, Cube]) -> None:
+        layer, picture = found
+        if layer not in self.viewer.layers:
+            self.status.warn("The cube was removed meanwhile; no layer was added.")
+            return
+        added = add_picture(self.viewer, layer, picture)
+        # it is selected, and only now known to follow the cube
+        self.refresh()
+        self.status.setText(f"Added \u201c{added.name}\u201d.")
+
+    def _progressed(self, step: Progress) -> None:
+        if self._job is not None and not self._job.stopping:
+            self.status.setText(f"{step.message}, part {step.done + 1} of {step.total}")
+
+    def _ended(self) -> None:
+        if self._job is not None and self._job.stopping:
+            self.status.setText("Stopped.")
+        self._job = None
+        self._update_buttons()
+
+
+def _preset(label: str, names: Any, tip: str) -> ComboBox:
+    # of the form only, no argument of its function
+    return ComboBox(name=label.lower(), label=label, choices=(OWN, *names), value=OWN, tooltip=tip, gui_only=True)
