@@ -56,8 +56,8 @@ def test_every_tool_adds_its_layer(panel: Any, qtbot: Any) -> None:
     }
     assert set(names) == set(TOOLS)
     for key, name in names.items():
-        assert choose(panel, key).native.isVisible()
-        assert sum(one.native.isVisible() for one in panel.forms.values()) == 1
+        choose(panel, key)
+        assert [one for one, page in panel.pages.items() if page.isVisible()] == [key]
         layer = made(panel, qtbot)
         assert layer.name == name and name in panel.status.text()
         assert np.allclose(plane_matrix(layer), plane_matrix(source))
@@ -70,13 +70,30 @@ def test_every_tool_adds_its_layer(panel: Any, qtbot: Any) -> None:
 
 def test_lists_fill_the_fields(panel: Any, qtbot: Any) -> None:
     bands, index = choose(panel, "composite"), panel.forms["index"]
-    panel.combination.value = "natural"
+    assert panel.combination.currentText() == "colour infrared" and panel.index.currentText() == "NDVI"
+    panel.combination.setCurrentText("natural")
+    assert panel.combination.currentText() == "natural"
     assert [bands[field].value for field in ("red", "green", "blue")] == [640, 550, 460]
     assert made(panel, qtbot).name == "field: natural"
-    panel.index.value = "PRI"
+    bands["red"].value = 700
+    assert panel.combination.currentText() == "own" and bands["blue"].value == 460
+    panel.index.setCurrentText("PRI")
     assert index["formula"].value == INDICES["PRI"]
     choose(panel, "index")
     assert made(panel, qtbot).name == "field: PRI"
+    index["formula"].value = "R800"
+    assert panel.index.currentText() == "own"
+
+
+@pytest.mark.parametrize("key", TOOLS)
+def test_every_field_can_be_reached(panel: Any, key: str, qtbot: Any) -> None:
+    fields = [field.native for field in choose(panel, key) if field.name not in ("viewer", "layer")]
+    qtbot.waitUntil(fields[0].isVisible)
+    qtbot.wait(50)
+    page = panel.pages[key]
+    for field in fields:
+        found = page.childAt(field.mapTo(page, field.rect().center()))
+        assert found is field or field.isAncestorOf(found)
 
 
 def test_fields_have_units_and_tooltips(panel: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui import magicgui
-from magicgui.widgets import ComboBox, FunctionGui
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_specfusion.colour import COMBINATIONS, INDICES
@@ -13,7 +12,7 @@ from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.widgets._findings import StatusLine
 from napari_specfusion.widgets._follow import followed_by
-from napari_specfusion.widgets._forms import LayerCombo, choice_combo, form, scrolling
+from napari_specfusion.widgets._forms import LayerCombo, choice_combo, choose, form, scrolling
 from napari_specfusion.widgets._layers import is_cube
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._pictures import TOOLS, add_picture, cube_to_show
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
+    from magicgui.widgets import FunctionGui
 
     from napari_specfusion.progress import Progress
 
@@ -30,7 +30,7 @@ __all__ = ["ColourWidget"]
 
 # what the fields of a form are followed by
 SUFFIXES = {"nm": " nm", "cm-1": " cm\u207b\u00b9"}
-OWN = "choose \u2026"
+OWN = "own"
 
 
 class ColourWidget(Panel):
@@ -46,9 +46,11 @@ class ColourWidget(Panel):
         self.tool_combo.currentIndexChanged.connect(self._show_form)
         self.forms: dict[str, FunctionGui[Any, Any]] = {
             # the two that are bound have no field
-            key: magicgui(tool.show, viewer={"bind": viewer}, layer={"bind": None}, call_button=False)
+            key: magicgui(tool.show, viewer={"bind": viewer}, layer={"bind": None}, call_button=False, labels=False)
             for key, tool in TOOLS.items()
         }
+        # fields in rows, by tool
+        self.pages: dict[str, QWidget] = {}
         self._add_presets()
         self.add_button = QPushButton("Add layer")
         self.add_button.setToolTip("Compute it, and add it over the cube.")
@@ -62,34 +64,59 @@ class ColourWidget(Panel):
         self.refresh()
 
     def _add_presets(self) -> None:
-        """Put lists of well-known wavelengths and formulas above the fields that they fill."""
-        bands, index = self.forms["composite"], self.forms["index"]
-        self.combination = _preset("Combination", COMBINATIONS, "Well-known combinations of three wavelengths.")
-        self.index = _preset("Index", INDICES, "Well-known indices.")
-        bands.insert(0, self.combination)
-        index.insert(0, self.index)
-        self.combination.changed.connect(self._take_combination)
-        self.index.changed.connect(self._take_index)
+        """Make lists of well-known wavelengths and formulas that fill the fields, and say what the fields hold."""
+        bands, formula = self._wavelengths(), self.forms["index"]["formula"]
+        self.combination: QComboBox = choice_combo({OWN: OWN} | {name: name for name in COMBINATIONS})
+        self.combination.setToolTip("Well-known combinations of three wavelengths.")
+        self.combination.currentTextChanged.connect(self._take_combination)
+        self.index: QComboBox = choice_combo({OWN: OWN} | {name: name for name in INDICES})
+        self.index.setToolTip("Well-known indices.")
+        self.index.currentTextChanged.connect(self._take_index)
+        for field in bands:
+            field.changed.connect(self._name_combination)
+        formula.changed.connect(self._name_index)
+        self._name_combination()
+        self._name_index()
+
+    def _wavelengths(self) -> list[Any]:
+        return [self.forms["composite"][name] for name in ("red", "green", "blue")]
 
     def _take_combination(self, name: str) -> None:
-        if name in COMBINATIONS:
-            bands = self.forms["composite"]
-            for field, wavelength in zip(("red", "green", "blue"), COMBINATIONS[name], strict=True):
-                bands[field].value = wavelength
+        for field, wavelength in zip(self._wavelengths(), COMBINATIONS.get(name, ()), strict=False):
+            field.value = wavelength
+
+    def _name_combination(self) -> None:
+        held = tuple(field.value for field in self._wavelengths())
+        choose(self.combination, next((name for name, known in COMBINATIONS.items() if known == held), OWN))
 
     def _take_index(self, name: str) -> None:
         if name in INDICES:
             self.forms["index"]["formula"].value = INDICES[name]
 
+    def _name_index(self) -> None:
+        held = str(self.forms["index"]["formula"].value).strip()
+        choose(self.index, next((name for name, known in INDICES.items() if held in (name, known)), OWN))
+
     def _lay_out(self) -> None:
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(form(("Cube", self.cube_combo), ("Picture", self.tool_combo)))
-        for one in self.forms.values():
-            one.margins = (0, 0, 0, 0)
-            layout.addWidget(one.native)
+        presets = {"composite": ("Combination", self.combination), "index": ("Index", self.index)}
+        for key, one in self.forms.items():
+            fields = [(field.label, field.native) for field in one if field.name not in ("viewer", "layer")]
+            page = self.pages[key] = QWidget()
+            rows = form(*([presets[key]] if key in presets else []), *fields)
+            rows.setContentsMargins(0, 0, 0, 0)
+            page.setLayout(rows)
+            # its fields stand in the page; what held them goes with it, unseen
+            one.native.setParent(page)
+            one.native.hide()
+            layout.addWidget(page)
         for key in ("true colour", "composite"):
             self.forms[key]["stretch"].native.setSuffix(" %")
+            self.forms[key]["stretch"].native.setDecimals(1)
+        for field in self._wavelengths():
+            field.native.setDecimals(1)
         buttons = QHBoxLayout()
         buttons.addWidget(self.add_button, 2)
         buttons.addWidget(self.cancel_button, 1)
@@ -129,13 +156,13 @@ class ColourWidget(Panel):
         layer = self.cube_combo.layer(self.viewer.layers)
         if layer is not None:
             suffix = SUFFIXES.get(Cube.from_layer(layer).spectral_unit, "")
-            for field in ("red", "green", "blue"):
-                self.forms["composite"][field].native.setSuffix(suffix)
+            for field in self._wavelengths():
+                field.native.setSuffix(suffix)
         self._update_buttons()
 
     def _show_form(self) -> None:
-        for key, one in self.forms.items():
-            one.native.setVisible(key == self.tool_combo.currentData())
+        for key, page in self.pages.items():
+            page.setVisible(key == self.tool_combo.currentData())
         self.status.setText("")
 
     def _update_buttons(self) -> None:
@@ -197,8 +224,3 @@ class ColourWidget(Panel):
             self.status.setText("Stopped.")
         self._job = None
         self._update_buttons()
-
-
-def _preset(label: str, names: Any, tip: str) -> ComboBox:
-    # of the form only, no argument of its function
-    return ComboBox(name=label.lower(), label=label, choices=(OWN, *names), value=OWN, tooltip=tip, gui_only=True)

@@ -270,8 +270,9 @@ def _colour(picture: Cube) -> tuple[NDArray[np.float32], dict[str, Any]]:
 
 def _grey(picture: Cube) -> tuple[Any, dict[str, Any]]:
     if picture.bands > 1 or "formula" not in picture.metadata:
+        # the label of the first axis stays the cube's: napari has one slider for both
         data, keywords, _ = stack_data(picture)
-        return data, keywords | {"axis_labels": ("component", "y", "x")}
+        return data, keywords
     values = picture.read()[0]
     rows, columns = (slice(None, None, -(-n // MAP_SAMPLE)) for n in values.shape)
     sample = values[rows, columns]
