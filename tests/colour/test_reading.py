@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
 
 from napari_specfusion import memory
 from napari_specfusion.colour.reading import band_near, mapped, stretched, watch_of
 from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import Cancelled, CubeError
 
 
@@ -70,3 +72,25 @@ def test_an_image_without_values_stays_empty() -> None:
     image = np.full((3, 2, 2), np.nan, np.float32)
     stretched(image, 2)
     assert np.isnan(image).all()
+
+
+class Counting:
+    """An array on a disk that counts what is read of it."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.read = values, 0
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+
+    def __getitem__(self, at: tuple[slice, ...]) -> np.ndarray:
+        self.read += self.values[at].size
+        return self.values[at]
+
+
+def test_few_bands_are_read_one_by_one() -> None:
+    """A source reads all bands of a window: a picture of three must not."""
+    values = np.random.default_rng(0).random((60, 6, 5)).astype(np.float32)
+    array = Counting(values)
+    cube = Cube(da.from_array(array, chunks=(1, 6, 5), name="counted"), source=ArraySource(array))
+    found = mapped(cube, [7, 2], 2, lambda v: v, watch_of(None, None), "Working")
+    assert np.array_equal(found, values[[7, 2]])
+    assert array.read == 2 * 6 * 5

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_specfusion import memory
 from napari_specfusion.arguments import number
+from napari_specfusion.data.computed import computed
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import CubeError
 from napari_specfusion.progress import ShouldStop, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.progress import Progress
@@ -26,6 +28,8 @@ Floats = NDArray[np.floating[Any]]
 # a band stands for a wavelength that lies no further away, in the unit of the wavelengths; or no further than bands lie
 # apart
 NEAR = 10.0
+# so many bands are read one by one
+FEW_BANDS = 8
 # pixels that percentiles are taken of, at most
 STRETCHED_PIXELS = 1 << 18
 HIGHEST_CUT = 25.0
@@ -65,7 +69,12 @@ def band_near(cube: Cube, wavelength: float) -> int:
 
 
 def mapped(
-    cube: Cube, bands: Any, count: int, function: Callable[[Floats], Floats], watch: Watch, message: str
+    cube: Cube,
+    bands: Sequence[int] | NDArray[np.intp],
+    count: int,
+    function: Callable[[Floats], Floats],
+    watch: Watch,
+    message: str,
 ) -> NDArray[np.float32]:
     """Return a function of the spectra as an image in memory, while the cube is read in strips of rows.
 
@@ -84,17 +93,29 @@ def mapped(
     message
         What is being done.
     """
-    chosen = cube.select(bands)
-    _, height, width = chosen.shape
-    step = max(1, memory.STRIP // (8 * (chosen.bands + count) * width))
+    read, (_, height, width) = _reader(cube, bands), cube.shape
+    step = max(1, memory.STRIP // (8 * (len(bands) + count) * width))
     result = np.empty((count, height, width), np.float32)
     starts = range(0, height, step)
     for done, start in enumerate(starts):
         watch.tell(done, len(starts), message)
         rows = slice(start, min(start + step, height))
         with np.errstate(all="ignore"):
-            result[:, rows] = function(chosen.read(rows))
+            result[:, rows] = function(read(rows))
     return result
+
+
+def _reader(cube: Cube, bands: Sequence[int] | NDArray[np.intp]) -> Callable[[slice], Floats]:
+    chosen = cube.select(bands)
+    if chosen.bands > FEW_BANDS:
+        return chosen.read
+
+    def read(rows: slice) -> Floats:
+        # a source reads all bands of a window; one slice per band reaches the file as it is
+        data = da.stack([cube.data[int(band), rows] for band in bands])
+        return computed(chosen.replace(data=data, source=None).values)
+
+    return read
 
 
 def stretched(image: NDArray[np.float32], cut: float, *, together: bool = False) -> None:
