@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from napari_specfusion import memory
-from napari_specfusion.colour.reading import band_near, mapped, stretched, watch_of
+from napari_specfusion.colour.reading import band_near, mapped, mean_spectrum, stretched, watch_of
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import Cancelled, CubeError
@@ -94,3 +94,15 @@ def test_few_bands_are_read_one_by_one() -> None:
     found = mapped(cube, [7, 2], 2, lambda v: v, watch_of(None, None), "Working")
     assert np.array_equal(found, values[[7, 2]])
     assert array.read == 2 * 6 * 5
+
+
+def test_a_mean_spectrum_of_good_bands() -> None:
+    values = np.arange(200.0)[:, None, None] + np.random.default_rng(0).random((200, 5, 6)) - 0.5
+    values[3, 2, 2], values[9] = np.nan, np.nan
+    good = np.arange(200) != 5
+    waves, means = mean_spectrum(Cube.from_array(values, wavelengths=np.arange(400.0, 600), good_bands=good))
+    assert len(waves) == 128 and 405 not in waves
+    assert np.allclose(means[waves != 409], waves[waves != 409] - 400, atol=0.5)
+    assert np.isnan(means[waves == 409]).all()
+    with pytest.raises(CubeError, match="no wavelengths"):
+        mean_spectrum(Cube.from_array(values))

@@ -85,6 +85,29 @@ def test_lists_fill_the_fields(panel: Any, qtbot: Any) -> None:
     assert panel.index.currentText() == "own"
 
 
+def test_bars_on_the_spectrum_and_fields_are_the_same(panel: Any, qtbot: Any) -> None:
+    bands = choose(panel, "composite")
+    qtbot.waitUntil(lambda: "mean" in panel.bars.plot.curve_data(), timeout=10_000)
+    x, y = panel.bars.plot.curve_data()["mean"]
+    assert np.allclose(x, WAVELENGTHS) and np.allclose(y, 0.5, atol=0.1)
+    assert [bar.value() for bar in panel.bars.bars] == [850, 650, 550]
+    panel.combination.setCurrentText("natural")
+    assert [bar.value() for bar in panel.bars.bars] == [640, 550, 460]
+    panel.bars.bars[1].setValue(777.4)
+    assert bands["green"].value == 777.4 and panel.combination.currentText() == "own"
+    assert made(panel, qtbot).name == "field: 646, 785, 462 nm"
+
+
+def test_a_cube_without_wavelengths_has_no_bars(panel: Any, qtbot: Any) -> None:
+    choose(panel, "composite")
+    assert panel.bars.isVisible()
+    panel.cube_combo.choose(show_in(panel.viewer, Cube.from_array(np.ones((9, 8, 8), np.float32), name="bare")))
+    assert not panel.bars.isVisible()
+    panel.add_button.click()
+    qtbot.waitUntil(lambda: panel._job is None, timeout=20_000)
+    assert panel.status.failed and "no wavelengths" in panel.status.text()
+
+
 @pytest.mark.parametrize("key", TOOLS)
 def test_every_field_can_be_reached(panel: Any, key: str, qtbot: Any) -> None:
     fields = [field.native for field in choose(panel, key) if field.name not in ("viewer", "layer")]

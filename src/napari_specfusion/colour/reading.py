@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.progress import Progress
 
-__all__ = ["band_near", "checked_cut", "mapped", "picture_of", "stretched", "watch_of"]
+__all__ = ["band_near", "checked_cut", "mapped", "mean_spectrum", "picture_of", "stretched", "watch_of"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -33,6 +33,8 @@ FEW_BANDS = 8
 # pixels that percentiles are taken of, at most
 STRETCHED_PIXELS = 1 << 18
 HIGHEST_CUT = 25.0
+# bands of a mean spectrum, at most
+MEAN_BANDS = 128
 
 
 def watch_of(progress: Callable[[Progress], None] | None, should_stop: ShouldStop | None) -> Watch:
@@ -169,3 +171,22 @@ def picture_of(cube: Cube, values: NDArray[np.float32], title: str, names: tuple
         source=ArraySource(values),
         metadata={"band_names": names, "made_from": cube.name, **metadata},
     )
+
+
+def mean_spectrum(cube: Cube) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return wavelengths ``(n,)`` of up to 128 good bands, and the means of a small sample of each.
+
+    Raises
+    ------
+    CubeError
+        If the cube has no wavelengths.
+    """
+    if cube.wavelengths is None:
+        raise CubeError(f"{cube.name} has no wavelengths; give them with replace(wavelengths=...).")
+    good = np.flatnonzero(cube.good) if cube.good.any() else np.arange(cube.bands)
+    chosen = np.unique(good[np.linspace(0, len(good) - 1, min(len(good), MEAN_BANDS)).astype(int)])
+    sample = cube.select(chosen).sample(len(chosen)).reshape(len(chosen), -1).astype(np.float64)
+    known = np.isfinite(sample)
+    counts = known.sum(axis=1)
+    sums = np.where(known, sample, 0).sum(axis=1)
+    return cube.wavelengths[chosen], np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -8,8 +8,10 @@ from magicgui import magicgui
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_specfusion.colour import COMBINATIONS, INDICES
+from napari_specfusion.colour.reading import mean_spectrum
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SpecFusionError
+from napari_specfusion.widgets._bars import SpectrumBars
 from napari_specfusion.widgets._findings import StatusLine
 from napari_specfusion.widgets._follow import followed_by
 from napari_specfusion.widgets._forms import LayerCombo, choice_combo, choose, form, scrolling
@@ -51,6 +53,10 @@ class ColourWidget(Panel):
         }
         # fields in rows, by tool
         self.pages: dict[str, QWidget] = {}
+        self.bars = SpectrumBars()
+        self.bars.moved.connect(lambda channel, at: setattr(self._wavelengths()[channel], "value", at))
+        # whose mean spectrum is drawn
+        self._drawn: Cube | None = None
         self._add_presets()
         self.add_button = QPushButton("Add layer")
         self.add_button.setToolTip("Compute it, and add it over the cube.")
@@ -88,6 +94,7 @@ class ColourWidget(Panel):
     def _name_combination(self) -> None:
         held = tuple(field.value for field in self._wavelengths())
         choose(self.combination, next((name for name, known in COMBINATIONS.items() if known == held), OWN))
+        self.bars.set_positions(held)
 
     def _take_index(self, name: str) -> None:
         if name in INDICES:
@@ -111,6 +118,8 @@ class ColourWidget(Panel):
             # its fields stand in the page; what held them goes with it, unseen
             one.native.setParent(page)
             one.native.hide()
+            if key == "composite":
+                rows.addRow(self.bars)
             layout.addWidget(page)
         for key in ("true colour", "composite"):
             self.forms[key]["stretch"].native.setSuffix(" %")
@@ -137,11 +146,16 @@ class ColourWidget(Panel):
         """Follow the layers and the selection."""
         layers = self.viewer.layers
         changes = (layers.events.inserted, layers.events.removed, layers.events.reordered, layers.events.renamed)
-        return [*((event, self.refresh) for event in changes), (layers.selection.events.active, self.refresh)]
+        return [
+            *((event, self.refresh) for event in changes),
+            (layers.selection.events.active, self.refresh),
+            (self.viewer.events.theme, self._take_theme),
+        ]
 
     def refresh(self, event: Any = None) -> None:
         """Offer the cubes there are; the selected one is suggested, or that of the selected picture."""
         layers = self.viewer.layers
+        self._take_theme()
         self.cube_combo.update_layers(layers)
         if self.cube_combo.is_free(layers):
             active = layers.selection.active
@@ -152,18 +166,42 @@ class ColourWidget(Panel):
             self.cube_combo.suggest(active)
         self._update_buttons()
 
+    def _take_theme(self, event: Any = None) -> None:
+        self.bars.plot.set_theme(self.viewer.theme)
+
     def _cube_changed(self) -> None:
         layer = self.cube_combo.layer(self.viewer.layers)
         if layer is not None:
             suffix = SUFFIXES.get(Cube.from_layer(layer).spectral_unit, "")
             for field in self._wavelengths():
                 field.native.setSuffix(suffix)
+        self._draw_spectrum()
         self._update_buttons()
 
     def _show_form(self) -> None:
         for key, page in self.pages.items():
             page.setVisible(key == self.tool_combo.currentData())
         self.status.setText("")
+        self._draw_spectrum()
+
+    def _draw_spectrum(self) -> None:
+        """Read the mean spectrum under the bars in the background, where it is to be seen."""
+        layer = self.cube_combo.layer(self.viewer.layers)
+        if layer is None or self.tool_combo.currentData() != "composite":
+            return
+        cube = Cube.from_layer(layer)
+        self.bars.setVisible(cube.wavelengths is not None)
+        if cube is self._drawn or cube.wavelengths is None:
+            return
+        self._drawn = cube
+        job = Job(f"Looking at {cube.name}", lambda report, should_stop: (cube, mean_spectrum(cube)))
+        job.succeeded.connect(self._spectrum_read)
+        self.start_job(job)
+
+    def _spectrum_read(self, found: tuple[Cube, tuple[Any, Any]]) -> None:
+        cube, (wavelengths, values) = found
+        if cube is self._drawn:
+            self.bars.show_spectrum(cube.spectral_unit, wavelengths, values)
 
     def _update_buttons(self) -> None:
         self.add_button.setEnabled(self.cube_combo.layer(self.viewer.layers) is not None and self._job is None)
