@@ -105,7 +105,8 @@ def test_a_cube_without_wavelengths_has_no_bars(panel: Any, qtbot: Any) -> None:
     assert not panel.bars.isVisible()
     panel.add_button.click()
     qtbot.waitUntil(lambda: panel._job is None, timeout=20_000)
-    assert panel.status.failed and "no wavelengths" in panel.status.text()
+    assert panel.status.failed
+    assert panel.status.text() == "bare has no wavelengths; choose a file under Wavelengths in Open cube."
 
 
 @pytest.mark.parametrize("key", TOOLS)
