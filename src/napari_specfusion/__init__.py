@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_specfusion.alignment import Alignment, align
     from napari_specfusion.calibration import CalibratedScene, Calibration, calibrate
+    from napari_specfusion.colour import composite, index_map, mnf, pca, true_colour
     from napari_specfusion.data import Cube, CubeLike, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
     from napari_specfusion.fusion import choose, fuse, list_methods
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_specfusion.training import AnySensorOptions, TrainingOptions, fit, train, train_any_sensor
     from napari_specfusion.weights import list_weights, load_weights
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
+    from napari_specfusion.widgets._pictures import show_components, show_composite, show_index, show_true_colour
 
 __all__ = [
     "Alignment",
@@ -47,26 +49,35 @@ __all__ = [
     "calibrate",
     "check_references",
     "choose",
+    "composite",
     "create_model",
     "evaluate",
     "find_references",
     "fit",
     "fuse",
+    "index_map",
     "list_arrays",
     "list_methods",
     "list_networks",
     "list_weights",
     "load_weights",
+    "mnf",
     "open_cube",
     "open_in",
     "open_scene",
+    "pca",
     "reflectance",
     "sample_scene",
+    "show_components",
+    "show_composite",
     "show_in",
+    "show_index",
     "show_rgb",
+    "show_true_colour",
     "simulate",
     "train",
     "train_any_sensor",
+    "true_colour",
 ]
 
 _HOME = {
@@ -89,26 +100,35 @@ _HOME = {
     "calibrate": "calibration",
     "check_references": "radiometry",
     "choose": "fusion",
+    "composite": "colour",
     "create_model": "networks",
     "evaluate": "quality",
     "find_references": "radiometry",
     "fit": "training",
     "fuse": "fusion",
+    "index_map": "colour",
     "list_arrays": "io",
     "list_methods": "fusion",
     "list_networks": "networks",
     "list_weights": "weights",
     "load_weights": "weights",
+    "mnf": "colour",
     "open_cube": "io",
     "open_in": "widgets._console",
     "open_scene": "io",
+    "pca": "colour",
     "reflectance": "radiometry",
     "sample_scene": "samples",
+    "show_components": "widgets._pictures",
+    "show_composite": "widgets._pictures",
     "show_in": "widgets._console",
+    "show_index": "widgets._pictures",
     "show_rgb": "widgets._console",
+    "show_true_colour": "widgets._pictures",
     "simulate": "simulation",
     "train": "training",
     "train_any_sensor": "training",
+    "true_colour": "colour",
 }
 
 

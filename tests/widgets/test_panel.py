@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QDockWidget
 
 from napari_specfusion.widgets._panel import open_panel
 
-NAMES = ("Open cube", "Fuse", "Align by hand", "Spectra", "Quality")
+NAMES = ("Open cube", "Fuse", "Align by hand", "Spectra", "Quality", "Colour")
 SMALL = (1024, 700)
 
 

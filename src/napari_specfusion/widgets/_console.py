@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CubeError
 from napari_specfusion.io import as_cube, open_cube
+from napari_specfusion.widgets._follow import follow
 from napari_specfusion.widgets._layers import is_cube, layer_data, place_over, rgb_layer_data
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def show_rgb(viewer: napari.viewer.Viewer, layer: Any = None, wavelengths: Seque
     Returns
     -------
     napari.layers.Image
-        The new layer, where the cube lies.
+        The new layer, where the cube lies. It goes along when the cube moves.
 
     Raises
     ------
@@ -93,5 +94,5 @@ def show_rgb(viewer: napari.viewer.Viewer, layer: Any = None, wavelengths: Seque
     cube = Cube.from_layer(layer)
     data, keywords, _ = rgb_layer_data(cube.replace(name=str(layer.name)), wavelengths)
     picture = viewer.add_image(data, **keywords)
-    place_over(picture, layer)
+    follow(viewer, picture, layer)
     return picture

@@ -29,6 +29,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"; declare it with nodata=", "; declare it in the file"),
     (r"declare them with nodata=", "declare them in the file"),
     (r"; give wavelengths= to keep it", ""),
+    (r"give them with replace\(wavelengths=\.\.\.\)", "choose a file under Wavelengths in Open cube"),
     (r"give your own with wavelengths=", "choose a file under Wavelengths in Open cube"),
     (r"linear=True undoes the gamma", "the gamma can be undone"),
     (r"give the data file of (.*?) with data=", r"put the data file of \1 beside it"),
