@@ -35,6 +35,12 @@ def test_trained_weights_say_what_they_need(name: str) -> None:
         assert info.needs == "ratio 2-16"
 
 
+def test_weights_of_two_networks_are_told_by_the_larger() -> None:
+    titles = {info.name: info.title for info in list_methods()}
+    assert titles["lso-cave-x4"] == "LSO as released, with a second"
+    assert titles["lso-cave"] == "LSO as released, trained"
+
+
 def test_the_list_reads_well_in_a_console() -> None:
     lines = str(list_methods()).splitlines()
     assert len(lines) == 1 + len(list_methods())

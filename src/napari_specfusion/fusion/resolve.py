@@ -68,7 +68,7 @@ def _info(name: str, card: ModelCard) -> MethodInfo:
     """Return the line of trained weights."""
     spec = NETWORKS[card.network]
     low, high = card.ratios or (card.ratio, card.ratio)
-    ratio = f"ratio {low:g}" if low == high else f"ratio {low:g}-{high:g}"
+    ratio = f"x{low:g}" if low == high else f"x{low:g}-{high:g}"
     if card.kind == "any sensor":
         return MethodInfo(
             name,
@@ -80,9 +80,12 @@ def _info(name: str, card: ModelCard) -> MethodInfo:
     bands = f"{card.bands} bands"
     if card.wavelengths:
         bands += f", {min(card.wavelengths):g}-{max(card.wavelengths):g} nm"
+    # the partner is the network after which such weights are named
+    title = NETWORKS[shipped_card(card.partner).network].title if card.partner else spec.title
+    short = title.removesuffix(", for CPUs")
     return MethodInfo(
         name,
-        f"{spec.title}, trained",
+        f"{short}, with a second" if card.partner else f"{short}, trained",
         f"{bands}; {ratio}",
         spec.reference,
         "A trained network. It also accepts the guide of another camera and adapts it.",
