@@ -32,7 +32,7 @@ def test_trained_weights_say_what_they_need(name: str) -> None:
         ratio = f"{low:g}" if low == high else f"{low:g}-{high:g}"
         assert info.needs == f"31 bands, 400-700 nm; ratio {ratio}"
     else:
-        assert info.needs == "ratio 2-16"
+        assert info.needs == "x2-16"
 
 
 def test_weights_of_two_networks_are_told_by_the_larger() -> None:
