@@ -30,7 +30,7 @@ def test_trained_weights_say_what_they_need(name: str) -> None:
     if isinstance(weights, Trained):
         low, high = weights.ratios
         ratio = f"{low:g}" if low == high else f"{low:g}-{high:g}"
-        assert info.needs == f"31 bands, 400-700 nm; ratio {ratio}"
+        assert info.needs == f"31 bands, 400-700 nm; x{ratio}"
     else:
         assert info.needs == "x2-16"
 
