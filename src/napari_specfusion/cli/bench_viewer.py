@@ -2,6 +2,9 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from napari_specfusion.cli.arguments import Positive
 from napari_specfusion.errors import OutputError, needs_extra
@@ -10,7 +13,11 @@ __all__ = ["viewer"]
 
 
 def viewer(
-    *, out: Path = Path("bench-viewer"), gigabytes: Positive = 4.0, folder: Path | None = None, run: bool = True
+    *,
+    out: Path = Path("bench-viewer"),
+    gigabytes: Positive = 4.0,
+    folder: Path | None = None,
+    run: Annotated[bool, Parameter(negative="--no-run")] = True,
 ) -> int:
     """Measure how long napari's window is blocked while a large cube is opened, looked through and fused.
 
