@@ -91,10 +91,10 @@ class Pool:
 class Student:
     """One network in training: its weights, their moving average, and the step on its stream."""
 
-    def __init__(self, name: str, pool: Pool, numbers: Residual, device: str, minutes: float) -> None:
+    def __init__(self, name: str, pool: Pool, numbers: Residual, device: str) -> None:
         network, sizes, self.batch, self.side, self.rate, self.per_round, seed = NETWORKS[name]
         torch.manual_seed(seed)
-        self.name, self.pool, self.device, self.minutes = name, pool, device, minutes
+        self.name, self.pool, self.device = name, pool, device
         self.directions, guides = len(numbers.size), len(numbers.guide_centre)
         beside = images_beside(self.directions, guides)
         self.network = create_model(network, self.directions, beside, PAIR_RATIO, **sizes).to(device)
@@ -274,11 +274,10 @@ def decode(source: Path, work: Path, white: float, stop: threading.Event) -> Non
             (cube,) = open_sharp_cubes(single, white)
             values = cube.read().astype(np.float32)
             link.unlink()
-            for kind in ("val",) if file.stem in HELD_OUT else ("train",):
-                part = work / kind / f"{file.stem}.part"
-                with open(part, "wb") as out:
-                    np.save(out, values)
-                part.rename(part.with_suffix(".npy"))
+            part = work / ("val" if file.stem in HELD_OUT else "train") / f"{file.stem}.part"
+            with open(part, "wb") as out:
+                np.save(out, values)
+            part.rename(part.with_suffix(".npy"))
             done.add(file.stem)
         time.sleep(0.5)
 
@@ -366,7 +365,7 @@ def main() -> None:
         time.sleep(0.1)
     print(f"{pool.count} pairs after {time.monotonic() - began:.0f} s", flush=True)
     began = time.monotonic()
-    students = [Student(name, pool, residual, given.device, given.minutes) for name in given.networks]
+    students = [Student(name, pool, residual, given.device) for name in given.networks]
     for student in students:
         student.rate *= given.rate
         if given.start is not None:

@@ -95,7 +95,7 @@ def test_steps_on_drawn_pairs_lower_their_error(
     pool.check()
     tensors: dict[str, Any] = {name: torch.from_numpy(values) for name, values in arrays.items()}
     pool.add(tensors)
-    student = trains.Student("lso-s", pool, numbers, "cpu", 1.0)
+    student = trains.Student("lso-s", pool, numbers, "cpu")
     pairs = [{**tensors, "facts": facts}]
     assert student.gains_on(pairs) == [pytest.approx(0, abs=1e-6)]
     for step in range(150):
@@ -105,6 +105,6 @@ def test_steps_on_drawn_pairs_lower_their_error(
     student.enlarge()
     student.take(1.0)
 
-    again = trains.Student("lso-s", pool, numbers, "cpu", 1.0)
+    again = trains.Student("lso-s", pool, numbers, "cpu")
     again.load(tmp_path)
     assert again.gains_on(pairs) == pytest.approx([student.log[-1]["gain"]], abs=1e-6)

@@ -1,12 +1,12 @@
 """``bench viewer``: how long napari's window is blocked."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from napari_specfusion.cli.arguments import Positive
+from napari_specfusion.cli.demo import has_napari
 from napari_specfusion.errors import OutputError, needs_extra
 
 __all__ = ["viewer"]
@@ -34,7 +34,7 @@ def viewer(
     run
         Also fuse the cube with a guide, and cancel that.
     """
-    if find_spec("napari") is None or not any(map(find_spec, ("PyQt6", "PySide6", "PyQt5"))):
+    if not has_napari():
         raise OutputError(f"There is no napari with a Qt binding to measure; that {needs_extra('napari')}")
     from napari_specfusion.widgets._window_bench import bench_window
 

@@ -9,7 +9,7 @@ from napari_specfusion.cli.arguments import Positive, default
 from napari_specfusion.cli.headless import run_headless
 from napari_specfusion.errors import needs_extra
 
-__all__ = ["demo"]
+__all__ = ["demo", "has_napari"]
 
 
 def demo(
@@ -41,12 +41,17 @@ def demo(
     return 0
 
 
+def has_napari() -> bool:
+    """Whether napari is installed, with a Qt binding."""
+    return find_spec("napari") is not None and any(map(find_spec, ("PyQt6", "PySide6", "PyQt5")))
+
+
 def _has_window() -> bool:
     """Whether there is a display, and napari with a Qt binding to use it."""
     display = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if not display:
         return False
-    if find_spec("napari") is None or not any(map(find_spec, ("PyQt6", "PySide6", "PyQt5"))):
+    if not has_napari():
         print(f"Continuing without a window, which {needs_extra('napari')}", file=sys.stderr)
         return False
     return True

@@ -15,9 +15,9 @@ from napari_specfusion.widgets._bars import SpectrumBars
 from napari_specfusion.widgets._findings import StatusLine
 from napari_specfusion.widgets._follow import followed_by
 from napari_specfusion.widgets._forms import LayerCombo, choice_combo, choose, form, scrolling
-from napari_specfusion.widgets._layers import is_cube
+from napari_specfusion.widgets._layers import cube_to_show, is_cube
 from napari_specfusion.widgets._panel import Panel
-from napari_specfusion.widgets._pictures import TOOLS, add_picture, cube_to_show
+from napari_specfusion.widgets._pictures import TOOLS, add_picture
 from napari_specfusion.widgets._worker import Job
 
 if TYPE_CHECKING:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_specfusion.data.cube import Cube
-from napari_specfusion.errors import CubeError
 from napari_specfusion.io import as_cube, open_cube
 from napari_specfusion.widgets._follow import follow
-from napari_specfusion.widgets._layers import is_cube, layer_data, place_over, rgb_layer_data
+from napari_specfusion.widgets._layers import cube_to_show, layer_data, place_over, rgb_layer_data
 
 if TYPE_CHECKING:
     import os
@@ -89,10 +87,7 @@ def show_rgb(viewer: napari.viewer.Viewer, layer: Any = None, wavelengths: Seque
         If there is no cube to show.
     """
     layer = viewer.layers.selection.active if layer is None else layer
-    if not is_cube(layer):
-        raise CubeError("No cube is selected; select its layer in the list, or name it.")
-    cube = Cube.from_layer(layer)
-    data, keywords, _ = rgb_layer_data(cube.replace(name=str(layer.name)), wavelengths)
+    data, keywords, _ = rgb_layer_data(cube_to_show(layer), wavelengths)
     picture = viewer.add_image(data, **keywords)
     follow(viewer, picture, layer)
     return picture

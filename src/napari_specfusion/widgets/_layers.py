@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_specfusion.data.cube import METADATA_KEY, Cube
 from napari_specfusion.data.layers import layer_data as stack_data
 from napari_specfusion.data.run_record import RunRecord
+from napari_specfusion.errors import CubeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "VIEW_KEY",
     "cell_transform",
+    "cube_to_show",
     "is_cube",
     "is_image",
     "is_unplaced",
@@ -246,3 +248,16 @@ def plane_matrix(layer: Any) -> NDArray[np.float64]:
     matrix = np.eye(3)
     matrix[:2] = np.stack([down - origin, right - origin, origin], axis=1)
     return matrix
+
+
+def cube_to_show(layer: Any) -> Cube:
+    """Return the cube of a layer, called as the layer is.
+
+    Raises
+    ------
+    CubeError
+        If it is not the layer of a cube.
+    """
+    if layer is None or not is_cube(layer):
+        raise CubeError("No cube is selected; select its layer in the list, or name it.")
+    return Cube.from_layer(layer).replace(name=str(layer.name))

@@ -13,13 +13,12 @@ from napari_specfusion.data.cube import METADATA_KEY, Cube
 from napari_specfusion.data.layers import layer_data as stack_data
 from napari_specfusion.errors import CubeError
 from napari_specfusion.widgets._follow import follow, followed_by
-from napari_specfusion.widgets._layers import VIEW_KEY, is_cube
+from napari_specfusion.widgets._layers import VIEW_KEY, cube_to_show, is_cube
 
 __all__ = [
     "TOOLS",
     "Tool",
     "add_picture",
-    "cube_to_show",
     "show_components",
     "show_composite",
     "show_index",
@@ -220,19 +219,6 @@ def _show(viewer: Any, layer: Any, compute: Compute, **options: Any) -> Any:
         # a picture was just made, and is selected now
         layer = followed_by(layer) if layer is not None and not is_cube(layer) else layer
     return add_picture(viewer, layer, compute(cube_to_show(layer), **options))
-
-
-def cube_to_show(layer: Any) -> Cube:
-    """Return the cube of a layer, called as the layer is.
-
-    Raises
-    ------
-    CubeError
-        If it is no layer of a cube.
-    """
-    if layer is None or not is_cube(layer):
-        raise CubeError("No cube is selected; select its layer in the list, or name it.")
-    return Cube.from_layer(layer).replace(name=str(layer.name))
 
 
 def add_picture(viewer: Any, layer: Any, picture: Cube) -> Any:
