@@ -59,6 +59,14 @@ def test_every_method_and_every_weight_file_that_fits(pairs: dict[int, Scene]) -
         assert [contender.name for contender in found] == [*METHODS, *fitting]
 
 
+def test_the_automatic_choice_is_compared_when_asked_for(pairs: dict[int, Scene]) -> None:
+    table = contenders(["auto", "glp"], [], pairs)
+    assert [[c.name for c in found] for found in table.values()] == 3 * [["auto", "glp"]]
+    alone = fitting_contenders(["auto"], {}, pairs[4])
+    assert [(c.name, c.made_for, network_cost(c.model)) for c in alone] == [("auto", None, None)]
+    assert open_model("auto", 4) == "auto"
+
+
 def test_files_run_at_their_ratio_and_those_for_4_across(pairs: dict[int, Scene], tmp_path: Path) -> None:
     files = [trained(tmp_path / "four.safetensors"), trained(tmp_path / "eight.safetensors", 8)]
     table = contenders(["glp"], files, pairs, cross=(8, 16))

@@ -83,7 +83,7 @@ def bench_airborne(
     noises
         Noise to add to cube and guide, SNR in dB; None for no noise.
     methods
-        Methods to compare, see `contenders`; None takes all that are not fitted on each scene.
+        Methods to compare, see `contenders`; None takes all but ``"auto"`` and what is fitted on each scene.
     weights
         More weight files. Weights run on the cubes that they fit.
     minutes

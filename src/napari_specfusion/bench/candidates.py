@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.errors import ModelError
+from napari_specfusion.fusion.resolve import AUTO
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.networks.registry import DEFAULT_NETWORK
 from napari_specfusion.training import fitting
@@ -50,9 +51,9 @@ class Contender:
     Attributes
     ----------
     name
-                Name in the table.
+        Name in the table.
     model
-                Model for `fuse`.
+        Model for `fuse`.
     source
         A method, weights that come with the package, or a file, for `open_model` in another process.
     made_for
@@ -103,8 +104,8 @@ def contenders(
     Parameters
     ----------
     names
-        Methods, weights that come with the package, or ``"lso-s"``, which is fitted on each pair. None takes every
-        method, and the weights that fit.
+        Methods, weights that come with the package, ``"auto"``, or ``"lso-s"``, which is fitted on each pair. None
+        takes every method, and the weights that fit.
     files
         Weight files; a bare network without a ratio counts as made for 4.
     pairs
@@ -122,7 +123,7 @@ def contenders(
     chosen, weights = _chosen(names), open_weights(names, files)
     table: dict[int, list[Contender]] = {ratio: [] for ratio in pairs}
     for found in table.values():
-        found.extend(Contender(name, name, name) for name in chosen if name in METHODS)
+        found.extend(_untrained(chosen))
     for name, (source, model) in weights.items():
         if isinstance(model, AnySensor):
             for ratio, pair in pairs.items():
@@ -182,7 +183,7 @@ def fitting_contenders(
         A pair of the same sensors, of any size.
     """
     ratio, chosen = int(pair.factor), _chosen(names)
-    found = [Contender(name, name, name) for name in chosen if name in METHODS]
+    found = _untrained(chosen)
     for name, (source, model) in weights.items():
         if _takes(model, ratio) and not _misfit(name, model, pair):
             found.append(Contender(name, model, source, ratio))
@@ -193,7 +194,7 @@ def fitting_contenders(
 
 def open_model(source: str, ratio: int) -> Any:
     """Return the model for `fuse` from the `source` of a contender, at `ratio`."""
-    if source in METHODS:
+    if source in METHODS or source == AUTO:
         return source
     return _at(shipped_weights(source) if source in list_weights() else load_weights(source), ratio)
 
@@ -249,6 +250,11 @@ def _plane_cost(model: AnySensor) -> NetworkCost:
 
 def _chosen(names: Sequence[str] | None) -> list[str]:
     return [*METHODS, *list_weights()] if names is None else list(dict.fromkeys(names))
+
+
+def _untrained(names: Sequence[str]) -> list[Contender]:
+    """Return the contenders among `names` that `fuse` knows by their name alone."""
+    return [Contender(name, name, name) for name in names if name in METHODS or name == AUTO]
 
 
 def _module_of(model: Any) -> Any:

@@ -70,7 +70,7 @@ def bench_cave(
     protocols
         Protocols that simulate the pairs: keys of `PROTOCOLS`.
     methods
-        Methods to compare, see `contenders`; None takes all that are not fitted on each scene.
+        Methods to compare, see `contenders`; None takes all but ``"auto"`` and what is fitted on each scene.
     weights
         More weight files.
     minutes

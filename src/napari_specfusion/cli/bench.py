@@ -22,6 +22,7 @@ from napari_specfusion.cli.arguments import POSITIVE, Name, Noise, Positive, Pos
 from napari_specfusion.cli.bench_gpu import gpu
 from napari_specfusion.cli.bench_viewer import viewer
 from napari_specfusion.cli.figure import NO_PICTURE
+from napari_specfusion.fusion.resolve import AUTO
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.simulation.pair import PROTOCOLS
 from napari_specfusion.weights.shipped import list_weights
@@ -32,7 +33,7 @@ app = App(name="bench", help="Measure speed and quality.", group_parameters="Opt
 
 LIST = Parameter(consume_multiple=1)
 KIND = Parameter(name="--kind", choices=KINDS)
-METHOD = Parameter(name="--method", choices=(*METHODS, *list_weights(), FITTED))
+METHOD = Parameter(name="--method", choices=(*METHODS, AUTO, *list_weights(), FITTED))
 
 
 @app.command(sort_key=0)
@@ -77,7 +78,7 @@ def cave(
     protocols
         How pairs are simulated.
     methods
-        What to compare; lso-s is fitted to each scene. Without it, all but lso-s.
+        What to compare; lso-s is fitted to each scene. Without it, all but lso-s and auto.
     weights
         More weight files.
     minutes
@@ -144,7 +145,7 @@ def airborne(
     noises
         Noise to add to cube and guide, as SNR in dB such as 35/40, or off.
     methods
-        What to compare; lso-s is fitted to each scene. Without it, all but lso-s.
+        What to compare; lso-s is fitted to each scene. Without it, all but lso-s and auto.
     weights
         More weight files; each runs on the cubes that it fits.
     minutes
