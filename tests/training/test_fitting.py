@@ -87,6 +87,11 @@ def test_progress_and_cancel(scene: Scene) -> None:
     assert phases[0] == "prepare"
 
 
+@pytest.mark.parametrize("ratio", [2, 3, 5, 6])
+def test_any_whole_ratio(ratio: int) -> None:
+    assert fit(sample_scene(60 * ratio, ratio, guide="pan"), steps=2).message
+
+
 def test_too_small_to_learn_from() -> None:
     with pytest.raises(SceneError, match="too small"):
         fit(sample_scene(64, 4), steps=1)

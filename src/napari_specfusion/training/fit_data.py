@@ -66,7 +66,8 @@ class FitData:
         small = reduced(calibrated)
         assert small.reference is not None and small.psf is not None and small.shift is not None
         height, width = small.reference.shape[1:]
-        if height < PATCH or width * (1 - HELD_OUT) < PATCH:
+        held = int(width * (1 - HELD_OUT)) // ratio * ratio
+        if min(height, held) < _patch(ratio):
             raise SceneError(
                 f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to degrade by "
                 f"{ratio} once more and train on; use a method without weights."
@@ -85,7 +86,7 @@ class FitData:
             torch.tensordot(project, base, 1),
             torch.tensordot(project, torch.as_tensor(truth), 1),
             np.asarray(finite),
-            int(width * (1 - HELD_OUT)) // ratio * ratio,
+            held,
             float(np.abs(truth).max()),
             ratio,
         )
@@ -113,13 +114,13 @@ class FitData:
         """Return the L1 error on random crops, rotated and mirrored, in units of the residual's size."""
         import torch
 
-        step = self.ratio
+        step, side = self.ratio, _patch(self.ratio)
         height, width = self.guide.shape[1], self.held
-        rows = rng.integers(0, (height - PATCH) // step + 1, BATCH) * step
-        columns = rng.integers(0, (width - PATCH) // step + 1, BATCH) * step
+        rows = rng.integers(0, (height - side) // step + 1, BATCH) * step
+        columns = rng.integers(0, (width - side) // step + 1, BATCH) * step
 
         def crops(image: torch.Tensor) -> torch.Tensor:
-            return torch.stack([image[:, y : y + PATCH, x : x + PATCH] for y, x in zip(rows, columns, strict=True)])
+            return torch.stack([image[:, y : y + side, x : x + side] for y, x in zip(rows, columns, strict=True)])
 
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
         device = next(residual.module.parameters()).device
@@ -149,6 +150,11 @@ class FitData:
         if not error.numel():
             return -math.inf
         return -10 * math.log10(max(float(error.mean()), 1e-30) / len(self.basis) / self.peak**2)
+
+
+def _patch(ratio: int) -> int:
+    """Return the side of a crop: whole cube pixels."""
+    return math.ceil(PATCH / ratio) * ratio
 
 
 @dataclass(frozen=True, eq=False)
