@@ -123,7 +123,7 @@ def contenders(
     chosen, weights = _chosen(names), open_weights(names, files)
     table: dict[int, list[Contender]] = {ratio: [] for ratio in pairs}
     for found in table.values():
-        found.extend(_untrained(chosen))
+        found.extend(_by_name(chosen))
     for name, (source, model) in weights.items():
         if isinstance(model, AnySensor):
             for ratio, pair in pairs.items():
@@ -183,7 +183,7 @@ def fitting_contenders(
         A pair of the same sensors, of any size.
     """
     ratio, chosen = int(pair.factor), _chosen(names)
-    found = _untrained(chosen)
+    found = _by_name(chosen)
     for name, (source, model) in weights.items():
         if _takes(model, ratio) and not _misfit(name, model, pair):
             found.append(Contender(name, model, source, ratio))
@@ -252,7 +252,7 @@ def _chosen(names: Sequence[str] | None) -> list[str]:
     return [*METHODS, *list_weights()] if names is None else list(dict.fromkeys(names))
 
 
-def _untrained(names: Sequence[str]) -> list[Contender]:
+def _by_name(names: Sequence[str]) -> list[Contender]:
     """Return the contenders among `names` that `fuse` knows by their name alone."""
     return [Contender(name, name, name) for name in names if name in METHODS or name == AUTO]
 
