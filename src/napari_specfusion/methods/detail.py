@@ -82,7 +82,8 @@ class Detail:
         features = Features.of(moments, (bases[0].sharp[0], bases[0].sharp[1]), self.draws)
         found = regress(calibrated, features, partial(_rest, bases, cube, axes), device)
         left, weights = found.left.reshape(len(bases), -1), np.split(found.weights, len(bases), axis=1)
-        which = int(left[-1].sum() < MOST_LEFT * left[0].sum())
+        # rounding may leave less than nothing of images that are predicted whole
+        which = int(len(bases) > 1 and left[-1].sum() < MOST_LEFT * left[0].sum())
         base = bases[which]
         moved = MovedGuide.of(calibrated, base, split.leading) if which else None
         terms = learned_terms(calibrated, features, weights[which], base, device)
