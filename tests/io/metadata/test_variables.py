@@ -63,3 +63,24 @@ def test_a_cube_and_its_guide_in_one_file(suffix: str, tmp_path: Path) -> None:
     option, name = finding.message.split("open one with ")[1].rstrip(".").split("=")
     other = open_cube(path, **{option: name.strip('"')})
     assert other.shape == (3, 80, 96) and not [f for f in cube_findings(other) if f.level == "info"]
+
+
+OVERLAPPING = np.concatenate([np.linspace(366, 677, 32), np.linspace(655, 1275, 64), np.linspace(1252, 1867, 64)])
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz", ".h5"])
+def test_wavelengths_step_back_where_detectors_overlap(suffix: str, tmp_path: Path) -> None:
+    centres = OVERLAPPING
+    cube = np.broadcast_to(centres.astype("f4"), (6, 7, len(centres)))
+    found = open_cube(save(tmp_path / f"x{suffix}", data=cube, wavelengths=centres))
+    assert found.wavelengths is not None
+    np.testing.assert_allclose(found.wavelengths, np.sort(centres))
+    np.testing.assert_allclose(found.read()[:, 0, 0], found.wavelengths)
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz"])
+def test_other_numbers_out_of_order_are_no_wavelengths(suffix: str, tmp_path: Path) -> None:
+    few = np.array([400.0, 500, 450, 600, 550, 700, 650, 800])
+    assert open_cube(save(tmp_path / f"few{suffix}", data=CUBE, wavelengths=few)).wavelengths is None
+    cube = np.zeros((6, 7, len(OVERLAPPING)), "f4")
+    assert open_cube(save(tmp_path / f"vague{suffix}", data=cube, bands=OVERLAPPING)).wavelengths is None

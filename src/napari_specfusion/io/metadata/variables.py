@@ -41,6 +41,8 @@ SHIFT_NAMES = {
     "raman_shift", "raman_shifts", "ramanshift", "shift", "shifts", "shift_cm", "wavenumber", "wavenumbers",
 }  # fmt: skip
 _MOST_LISTED = 20
+# steps back in wavelengths at most, and bands for each: sensors have two to five detectors
+_MOST_OVERLAPS, _BANDS_OF_A_DETECTOR = 4, 16
 _SIZE_NAMES = (
     ("nrow", "ncol"), ("nrows", "ncols"), ("rows", "cols"), ("rows", "columns"), ("row", "col"), ("height", "width"),
     ("h", "w"), ("ny", "nx"), ("lines", "samples"), ("m", "n"),
@@ -175,7 +177,8 @@ def spectral_axis(
 ) -> tuple[NDArray[np.float64], str] | None:
     """Return the wavelengths of an array of `shape`, found in the same file, and their unit; or None.
 
-    Only a monotonic vector with a spectral name and the length of one axis counts.
+    Only a vector with a spectral name and the length of one axis counts, and it must be monotonic. Under a name that
+    means nothing else, it may step back where the ranges of two detectors overlap, as AVIRIS's do.
     The size of numbers without a unit decides between micrometres and nanometres.
     """
     for variable in variables:
@@ -184,7 +187,7 @@ def spectral_axis(
         if not vector or not is_spectral(name) or math.prod(variable.shape) not in shape:
             continue
         values = numbers(np.ravel(load(variable.name)))
-        if values is None or not (np.all(np.diff(values) > 0) or np.all(np.diff(values) < 0)):
+        if values is None or not _is_in_order(values, _MOST_OVERLAPS if name in WAVELENGTH_NAMES else 0):
             continue
         unit = unit_in_name(name) or ("cm-1" if name in SHIFT_NAMES else None)
         if unit is None and (is_count(values) or (name in VAGUE_NAMES and guessed_unit(values) is None)):
@@ -193,6 +196,13 @@ def spectral_axis(
         if converted is not None:
             return converted, unit_name
     return None
+
+
+def _is_in_order(values: NDArray[np.float64], overlaps: int) -> bool:
+    """Whether values rise, or fall, but for some steps; each detector has dozens of bands."""
+    steps = np.diff(values)
+    wrong = min(np.count_nonzero(steps <= 0), np.count_nonzero(steps >= 0))
+    return bool(wrong <= min(overlaps, len(steps) // _BANDS_OF_A_DETECTOR))
 
 
 def is_spectral(name: str) -> bool:
