@@ -151,6 +151,20 @@ def test_a_small_cube_gets_the_default_untried(size: int, words: str) -> None:
     assert words in found.reason
 
 
+@pytest.mark.parametrize("size", [48, 64])
+@pytest.mark.parametrize("known", [True, False], ids=["CAVE's bands", "bands unknown"])
+def test_a_small_cube_gets_weights_that_fit_it_untried(size: int, known: bool) -> None:
+    scene = sample_scene(size)
+    if not known:
+        scene = scene.replace(hsi=scene.hsi.replace(wavelengths=None))
+    found = choose(scene)
+    (weights,) = module._weights(scene)
+    assert found.method is weights
+    assert found.reason.startswith(f"{weights.name} was chosen untried.")
+    huge = sample_scene(128, 32)
+    assert choose(huge).method is METHODS["detail"], "no weights are for x32"
+
+
 def test_a_large_cube_is_tried_in_its_middle(scene: Scene) -> None:
     assert "on 32 x 32 pixels" in choose(scene, METHODS.values(), side=35).reason
 

@@ -12,7 +12,7 @@ from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.methods.registry import DEFAULT_METHOD
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.training import fitting
-from napari_specfusion.training.fitting import fit
+from napari_specfusion.training.fitting import _instead, fit
 from napari_specfusion.weights.load import load_weights
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def test_a_network_that_gains_nothing_is_not_kept(scene: Scene, monkeypatch: pyt
     dropped = fit(scene, steps=1)
     assert not dropped.kept
     assert f"the {DEFAULT_METHOD} result" in dropped.message
+    assert dropped.message.endswith("compare with auto."), "weights for any sensor fit, too"
     assert dropped.score == dropped.base_score
     np.testing.assert_array_equal(fuse(scene, model=dropped).read(), fuse(scene, model=DEFAULT_METHOD).read())
     with pytest.raises(ModelError, match="no network to save"):
@@ -112,3 +113,8 @@ def test_it_gains_on_a_panchromatic_guide(scene: Scene) -> None:
         return float(np.mean((fuse(scene, model=model).read() - reference) ** 2))
 
     assert error(fitted) < error(DEFAULT_METHOD)
+
+
+def test_no_weights_are_recommended_where_none_fit() -> None:
+    assert not _instead(sample_scene(128, 32))
+    assert _instead(sample_scene(128, 16))

@@ -129,14 +129,14 @@ def choose(
         with calibrated.watched(Watch(progress, should_stop, STOPPED)):
             trial = reduced(calibrated, min(side, math.isqrt(memory.TRIAL // (4 * scene.hsi.bands))))
     except SceneError as error:
-        return Choice(METHODS[DEFAULT_METHOD], reason=f"{DEFAULT_METHOD} was chosen untried. {error}")
+        return _untried(scene, candidates, str(error))
     assert trial.reference is not None
     height, width = trial.reference.shape[1:]
     if min(height, width) < SMALLEST:
-        return Choice(
-            METHODS[DEFAULT_METHOD],
-            reason=f"{DEFAULT_METHOD} was chosen untried: a trial on only {height} x {width} pixels is unreliable. "
-            f"It needs {SMALLEST} a side.",
+        return _untried(
+            scene,
+            candidates,
+            f"A trial on only {height} x {width} pixels is unreliable; it needs {SMALLEST} a side.",
         )
     given = (*METHODS.values(), *_weights(scene)) if candidates is None else candidates
     methods = {method.name: method for method in given}
@@ -161,6 +161,13 @@ def choose(
         )
     best = _best(scores)
     return Choice(methods[best], scores, left_out, _reason(best, scores, left_out, (height, width)))
+
+
+def _untried(scene: Scene, candidates: tuple[Method, ...] | None, reason: str) -> Choice:
+    """Return what has been right on pairs like this one: shipped weights that fit it, if any, else `detail`."""
+    found: list[Any] = _weights(scene) if candidates is None else []
+    method = next(iter(found), METHODS[DEFAULT_METHOD])
+    return Choice(method, reason=f"{method.name} was chosen untried. {reason}")
 
 
 def _checked(candidates: object) -> tuple[Method, ...]:

@@ -27,6 +27,7 @@ from napari_specfusion.progress import Progress, Watch
 from napari_specfusion.training.fit_data import FitData, Windows
 from napari_specfusion.training.options import MOST_SEED
 from napari_specfusion.weights.fitted import Fitted
+from napari_specfusion.weights.shipped import weights_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +126,8 @@ def fit(
     -------
     Fitted
         A method for ``fuse(..., model=...)``. If the network is no better on the held-out part, it is dropped, `fuse`
-        returns that method's result, and the message says so.
+        returns that method's result, and the message says so. The message also says if shipped weights fit
+        the scene: in the benchmark they gain more than a fit in the mean.
 
     Raises
     ------
@@ -203,7 +205,7 @@ def fit(
     strength = TRUST * max(STRENGTHS, key=lambda share: data.score(final, share))
     score = data.score(final, strength)
     report(step, running, score, "done")
-    gain = score - base_score
+    gain, instead = score - base_score, _instead(scene)
     if gain < MIN_GAIN:
         return Fitted(
             None,
@@ -211,8 +213,15 @@ def fit(
             base_score,
             base_score,
             f"The network changed the held-out part by {gain:+.2f} dB after {step} steps, too little to keep it: "
-            f"the {DEFAULT_METHOD} result is used.",
+            f"the {DEFAULT_METHOD} result is used.{instead}",
             model,
         )
-    message = f"The network gains {gain:.2f} dB on the held-out part after {step} steps."
+    message = f"The network gains {gain:.2f} dB on the held-out part after {step} steps.{instead}"
     return Fitted(final, strength, base_score, score, message, model)
+
+
+def _instead(scene: Scene) -> str:
+    """Return a hint if weights of the package fit a scene: in the benchmark they gain more in the mean than a fit."""
+    if not weights_for(scene):
+        return ""
+    return " Weights that come with the package fit this pair, too, and usually gain more: compare with auto."
