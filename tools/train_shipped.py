@@ -1,6 +1,8 @@
-"""Train the CAVE weights that come with the package: several networks at once on one GPU, on pairs drawn without end.
+"""Train the weights that come with the package: several networks at once on one GPU, on pairs drawn without end.
 
 ``python tools/train_shipped.py --scenes FOLDER --srf FILE --out FOLDER --minutes 20 --workers 14 lso-s lso``
+
+``any`` is the network for any sensor, which also learns from the cubes in the folder ``--airborne``.
 
 The folder may still be filling up. Every network has its own CUDA stream, and each of its steps is one CUDA graph. On
 a CPU the same runs without either, for tests.
@@ -9,9 +11,7 @@ a CPU the same runs without either, for tests.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import math
 import shutil
 import threading
 import time
@@ -21,12 +21,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch  # noqa: TID253  # a training loads it in any case
 
+import fresh_planes
+import plane_student
 from fresh_pairs import WAVELENGTHS, Pair, start_workers
 from napari_specfusion.networks.pair_units import PAIR_RATIO, images_beside
 from napari_specfusion.networks.registry import create_model
-from napari_specfusion.networks.residual import Residual, start_at_zero
+from napari_specfusion.networks.residual import Residual
 from napari_specfusion.sensor.srf import as_srf
 from napari_specfusion.simulation.sharp_cubes import open_sharp_cubes
+from student import Student, grid_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,13 +43,13 @@ BEND = 2.0
 GAIN = 1.3
 # share of the time with large crops
 LAST = 0.15
-# network: its registry name, sizes, crops of a step, side of a crop, highest rate, steps in a round, seed
-NETWORKS: Mapping[str, tuple[str, dict[str, int], int, int, float, int, int]] = {
-    "lso-s": ("lso-s", {}, 24, 64, 1.5e-3, 1, 0),
-    "lso-s-2": ("lso-s", {}, 24, 64, 1.5e-3, 1, 1),
-    "lso": ("lso", {}, 24, 64, 8e-4, 1, 2),
-    "specsolver-s": ("specsolver-s", {}, 6, 128, 1e-3, 1, 3),
-    "specsolver": ("specsolver", {}, 6, 128, 5e-4, 1, 4),
+# network: its registry name, sizes, crops of a step, side of a crop, highest rate, seed
+NETWORKS: Mapping[str, tuple[str, dict[str, int], int, int, float, int]] = {
+    "lso-s": ("lso-s", {}, 24, 64, 1.5e-3, 0),
+    "lso-s-2": ("lso-s", {}, 24, 64, 1.5e-3, 1),
+    "lso": ("lso", {}, 24, 64, 8e-4, 2),
+    "specsolver-s": ("specsolver-s", {}, 6, 128, 1e-3, 3),
+    "specsolver": ("specsolver", {}, 6, 128, 5e-4, 4),
 }
 
 
@@ -88,29 +91,16 @@ class Pool:
             images[-1] = 0
 
 
-class Student:
-    """One network in training: its weights, their moving average, and the step on its stream."""
+class SensorStudent(Student):
+    """A network for one sensor in training, in units of the pair."""
 
     def __init__(self, name: str, pool: Pool, numbers: Residual, device: str) -> None:
-        network, sizes, self.batch, self.side, self.rate, self.per_round, seed = NETWORKS[name]
+        network, sizes, self.batch, self.side, rate, seed = NETWORKS[name]
         torch.manual_seed(seed)
-        self.name, self.pool, self.device = name, pool, device
         self.directions, guides = len(numbers.size), len(numbers.guide_centre)
         beside = images_beside(self.directions, guides)
-        self.network = create_model(network, self.directions, beside, PAIR_RATIO, **sizes).to(device)
-        start_at_zero(self.network)
-        self.cuda = device.startswith("cuda")
-        if self.cuda:
-            self.network.to(memory_format=torch.channels_last)
-        self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.lr: Any = torch.tensor(self.rate, device=device) if self.cuda else self.rate
-        more = {"fused": True, "capturable": True} if self.cuda else {}
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=self.lr, weight_decay=1e-4, **more)
-        self.stream = torch.cuda.Stream() if self.cuda else None
-        self.graph: Any = None
-        self.rng = np.random.default_rng([seed, 5])
-        self.step, self.total, self.counted = 0, torch.zeros((), device=device), 0
-        self.log: list[dict[str, float]] = []
+        super().__init__(name, create_model(network, self.directions, beside, PAIR_RATIO, **sizes), rate, seed, device)
+        self.pool = pool
         # how the plain values of a crop change when it gets brighter: its own value, plus this
         detail, bright, facts = np.zeros(2 * self.directions), np.zeros(2 * guides), np.zeros(3)
         planes, guide = numbers.centre / numbers.spread, numbers.guide_centre / numbers.guide_spread
@@ -122,72 +112,30 @@ class Student:
     def _buffers(self) -> None:
         self.places = torch.zeros(self.batch, 6, dtype=torch.int64, device=self.device)
         self.gains = torch.ones(self.batch, device=self.device)
-        self.graph = None
-
-    def load(self, folder: Path) -> None:
-        """Go on from the weights of an earlier run."""
-        state = torch.load(folder / f"{self.name}.pt", weights_only=True, map_location=self.device)
-        for module in (self.network, self.averaged):
-            module.load_state_dict(state["weights"])
 
     def enlarge(self) -> None:
         """Go on with crops of twice the side, a quarter as many."""
+        super().enlarge()
         self.side, self.batch = 2 * self.side, max(self.batch // 4, 1)
         self._buffers()
 
-    def take(self, share: float) -> None:
-        """Take a step, with the learning rate for this share of the time."""
-        warm = min(1.0, (self.step + 1) / 200)
-        rate = self.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * min(share, 1.0))) / 2)
+    def draw(self) -> dict[str, Tensor]:
+        """Return the places of the next crops, how they are turned, and how bright they get."""
         drawn = np.zeros((self.batch, 6), np.int64)
         drawn[:, 0] = self.rng.integers(0, self.pool.count, self.batch)
         room = self.pool.sizes[drawn[:, 0]] - self.side + 1
         drawn[:, 1:3] = (self.rng.random((self.batch, 2)) * room).astype(np.int64)
         drawn[:, 3:] = self.rng.integers(0, 2, (self.batch, 3))
         gains = GAIN ** self.rng.uniform(-1, 1, self.batch)
-        if not self.cuda:
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            self.places.copy_(torch.as_tensor(drawn))
-            self.gains.copy_(torch.as_tensor(gains))
-            self._step()
-        else:
-            with torch.cuda.stream(self.stream):
-                self.lr.fill_(rate)
-                self.places.copy_(torch.as_tensor(drawn).pin_memory(), non_blocking=True)
-                self.gains.copy_(torch.as_tensor(gains, dtype=torch.float32).pin_memory(), non_blocking=True)
-                if self.graph is None:
-                    self._capture()
-                self.graph.replay()
-        self.step += 1
-        self.counted += 1
+        return {"places": torch.as_tensor(drawn), "gains": torch.as_tensor(gains, dtype=torch.float32)}
 
-    def _capture(self) -> None:
-        for _ in range(3):
-            self._step()
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):
-            self._step()
-        self.graph = graph
-
-    def _step(self) -> None:
+    def loss(self) -> Tensor:
+        """Return the loss in units of the base's error in each band; large errors count less."""
         inputs, left, mix = self._crops()
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.cuda, cache_enabled=False):
             found = self.correction(self.network, inputs)
         error = torch.einsum("nbp,npyx->nbyx", mix, found.float()) - left
-        loss = ((error.square() + BEND**2).sqrt() - BEND).mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, foreach=True)
-        for parameter in self.network.parameters():
-            # a step whose gradient is not finite changes nothing
-            parameter.grad = torch.where(norm.isfinite(), parameter.grad, 0.0)
-        self.optimiser.step()
-        with torch.no_grad():
-            decay = 0.9995 if self.cuda else 0.99
-            torch._foreach_lerp_(list(self.averaged.parameters()), list(self.network.parameters()), 1 - decay)
-            self.total += loss.detach()
+        return ((error.square() + BEND**2).sqrt() - BEND).mean()
 
     def _crops(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return inputs ``(N, C, s, s)``, what the base lacks ``(N, B, s, s)`` and the mixing ``(N, B, p)``."""
@@ -206,8 +154,7 @@ class Student:
     def correction(self, network: Any, inputs: Tensor) -> Tensor:
         """Return the network's output ``(N, p, H, W)``, as `networks.residual.correction` does."""
         planes, guide = inputs[:, : self.directions], inputs[:, self.directions :]
-        grid = tuple(inputs.new_full((n,), 0.5) for n in planes.shape[-2:])
-        keywords = {"grid": grid} if network.footprint().uses_grid else {}
+        keywords = {"grid": grid_of(planes)} if network.footprint().uses_grid else {}
         ratio = network.ratio
         return network(guide, planes[..., ::ratio, ::ratio], base=planes, **keywords) - planes
 
@@ -228,8 +175,8 @@ class Student:
             found.append(float(10 * (before / after).log10().mean()))
         return found
 
-    def validate(self, pairs: list[dict[str, Any]], seconds: float, out: Path) -> str:
-        """Score and save the moving average."""
+    def scores(self, pairs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return mean and least gain in dB, and the means by ratio and noise."""
         gains = np.array(self.gains_on(pairs))
         groups = {
             f"x{r}{'n' if noisy else ''}": [
@@ -240,24 +187,8 @@ class Student:
             for r in (4, 8)
             for noisy in (False, True)
         }
-        row = {
-            "name": self.name,
-            "step": self.step,
-            "seconds": round(seconds, 1),
-            "pool": self.pool.seen,
-            "loss": float(self.total) / max(self.counted, 1),
-            "gain": float(gains.mean()),
-            "least": float(gains.min()),
-            **{key: float(np.mean(values)) for key, values in groups.items() if values},
-        }
-        self.total.zero_()
-        self.counted = 0
-        self.log.append(row)
-        state = {key: value.detach().float().cpu().contiguous() for key, value in self.averaged.state_dict().items()}
-        part = out / f"{self.name}.part"
-        torch.save({"weights": state, "step": self.step, "log": self.log}, part)
-        part.replace(out / f"{self.name}.pt")
-        return json.dumps({key: round(v, 4) if isinstance(v, float) else v for key, v in row.items()})
+        means = {key: float(np.mean(values)) for key, values in groups.items() if values}
+        return {"pool": self.pool.seen, "gain": float(gains.mean()), "least": float(gains.min()), **means}
 
 
 def decode(source: Path, work: Path, white: float, stop: threading.Event) -> None:
@@ -301,7 +232,7 @@ def numbers_of(folder: Path, white: float, srf_file: str, directions: int) -> di
 def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("networks", nargs="+", choices=list(NETWORKS))
+    parser.add_argument("networks", nargs="+", choices=[*NETWORKS, *plane_student.NETWORKS])
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--white", type=float, default=4095)
     parser.add_argument("--srf", required=True)
@@ -311,6 +242,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/dev/shm/specfusion"))
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--airborne", type=Path, help="folder of sharp cubes of other sensors, for any")
+    parser.add_argument("--list", type=Path, help="list of these cubes, see bench airborne")
+    parser.add_argument("--plane-workers", type=int, default=0, help="more processes, for any")
+    parser.add_argument("--planes", type=int, default=200_000, help="crops of planes that are kept")
     parser.add_argument("--pool", type=int, default=1000)
     parser.add_argument("--first", type=int, default=40, help="pairs before the first step")
     parser.add_argument("--every", type=float, default=60, help="seconds between validations")
@@ -320,7 +255,7 @@ def main() -> None:
     parser.add_argument("--benchmark", action="store_true", help="only pairs as in the published comparisons")
     given = parser.parse_args()
     shutil.rmtree(given.work, ignore_errors=True)
-    for name in ("train", "val", "pairs"):
+    for name in ("train", "val", "pairs", "planes"):
         (given.work / name).mkdir(parents=True)
     given.out.mkdir(parents=True, exist_ok=True)
     if not given.numbers.exists():
@@ -360,12 +295,36 @@ def main() -> None:
             else:
                 pool.add(arrays)
 
-    while pool.count < given.first:
+    planes = plane_student.PlanePool(given.planes if given.plane_workers else 0, given.device)
+    plane_pairs: list[dict[str, Any]] = []
+    if given.plane_workers:
+        _more_workers, stop_planes = fresh_planes.start_workers(
+            given.plane_workers, given.work, given.airborne, given.list, 60
+        )
+
+    def collect_planes(most: int = 8) -> None:
+        for file in sorted((given.work / "planes").glob("*.npz"))[:most]:
+            with np.load(file) as stored:
+                arrays = {key: stored[key] for key in stored.files}
+            file.unlink()
+            moved = {key: torch.from_numpy(a).to(given.device) for key, a in arrays.items() if a.ndim}
+            if file.name.startswith("val"):
+                plane_pairs.append({**moved, **{key: a.item() for key, a in arrays.items() if not a.ndim}})
+            else:
+                planes.add(moved)
+
+    while (given.workers and pool.count < given.first) or (given.plane_workers and planes.seen < given.first):
         collect()
+        collect_planes()
         time.sleep(0.1)
-    print(f"{pool.count} pairs after {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{pool.count} and {planes.seen} pairs after {time.monotonic() - began:.0f} s", flush=True)
     began = time.monotonic()
-    students = [Student(name, pool, residual, given.device) for name in given.networks]
+    students: list[Student] = [
+        SensorStudent(name, pool, residual, given.device)
+        if name in NETWORKS
+        else plane_student.PlaneStudent(name, planes, given.device)
+        for name in given.networks
+    ]
     for student in students:
         student.rate *= given.rate
         if given.start is not None:
@@ -374,8 +333,14 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     cuda = given.device.startswith("cuda")
     length, validated, rounds, large = given.minutes * 60, 0.0, 0, False
+
+    def validate(student: Student) -> None:
+        held_out = pairs if isinstance(student, SensorStudent) else plane_pairs
+        print(student.validate(held_out, seconds, given.out), flush=True)
+
+    seconds = 0.0
     for student in students if given.start is not None else []:
-        print(student.validate(pairs, 0.0, given.out), flush=True)
+        validate(student)
     while True:
         seconds = time.monotonic() - began
         share = seconds / length
@@ -384,8 +349,7 @@ def main() -> None:
             for student in students:
                 student.enlarge()
         for student in students:
-            for _ in range(student.per_round):
-                student.take(share)
+            student.take(share)
         rounds += 1
         if rounds % 10 == 0 and cuda:
             torch.cuda.synchronize()
@@ -393,15 +357,18 @@ def main() -> None:
             if cuda:
                 torch.cuda.synchronize()
             collect()
+            collect_planes()
         if seconds - validated > given.every or share >= 1:
             validated = seconds
             if cuda:
                 torch.cuda.synchronize()
             for student in students:
-                print(student.validate(pairs, seconds, given.out), flush=True)
+                validate(student)
             if share >= 1:
                 break
     stop_workers.set()
+    if given.plane_workers:
+        stop_planes.set()
     stop.set()
     print("done", flush=True)
 

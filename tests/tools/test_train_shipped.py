@@ -90,12 +90,12 @@ def test_steps_on_drawn_pairs_lower_their_error(
 
     monkeypatch.setattr(trains, "SIDE", SIDE)
     small: dict[str, int] = {"width": 8, "heads": 2, "tokens": 2, "basis": 3, "features": 8, "blocks": 1}
-    monkeypatch.setattr(trains, "NETWORKS", {"lso-s": ("lso-s", small, 2, 32, 1e-2, 1, 0)})
+    monkeypatch.setattr(trains, "NETWORKS", {"lso-s": ("lso-s", small, 2, 32, 1e-2, 0)})
     pool = trains.Pool(2, arrays["inputs"].shape[-1], 31, DIRECTIONS, "cpu")
     pool.check()
     tensors: dict[str, Any] = {name: torch.from_numpy(values) for name, values in arrays.items()}
     pool.add(tensors)
-    student = trains.Student("lso-s", pool, numbers, "cpu")
+    student = trains.SensorStudent("lso-s", pool, numbers, "cpu")
     pairs = [{**tensors, "facts": facts}]
     assert student.gains_on(pairs) == [pytest.approx(0, abs=1e-6)]
     for step in range(150):
@@ -105,6 +105,6 @@ def test_steps_on_drawn_pairs_lower_their_error(
     student.enlarge()
     student.take(1.0)
 
-    again = trains.Student("lso-s", pool, numbers, "cpu")
+    again = trains.SensorStudent("lso-s", pool, numbers, "cpu")
     again.load(tmp_path)
     assert again.gains_on(pairs) == pytest.approx([student.log[-1]["gain"]], abs=1e-6)
