@@ -13,7 +13,7 @@ ifeq ($(shell uname -s)$(DISPLAY),Linux)
 XVFB := xvfb-run -a -s "-screen 0 1400x900x24 +extension GLX"
 endif
 
-.PHONY: help setup system demo test test-slow lint format types wheel docs-screenshots constraints clean
+.PHONY: help setup system demo test test-slow lint format types wheel docs docs-screenshots constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -58,6 +58,10 @@ types: $(STAMP) ## Check types, including those on Windows
 wheel: $(STAMP) ## Build the wheel and use it in an empty environment without extras
 	$(BIN)/python tools/smoke_wheel.py
 
+docs: $(STAMP) ## Build the documentation as a site in docs/_build; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 docs-screenshots: system ## Make the pictures of the documentation again
 	$(XVFB) $(BIN)/python docs/screenshots.py
 
@@ -68,4 +72,4 @@ constraints: $(STAMP) ## Pin the versions in .venv (delete the pins and run `mak
 	@touch $(STAMP)
 
 clean: ## Remove .venv, caches and the demo's output
-	rm -rf $(VENV) demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/api demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
