@@ -19,13 +19,13 @@ OURS = "napari-specfusion"
 
 @cache
 def declared() -> dict[str, Any]:
-    """Return the table `project` of pyproject.toml, and the dependency groups beside it."""
+    """Return the table `project` of pyproject.toml, and beside it the dependency groups and what builds the package."""
     file = ROOT / "pyproject.toml"
     if not file.is_file():
         pytest.skip("pyproject.toml is not part of this copy")
     with file.open("rb") as opened:
         found = tomllib.load(opened)
-    return found["project"] | {"groups": found["dependency-groups"]}
+    return found["project"] | {"groups": found["dependency-groups"] | {"build": found["build-system"]["requires"]}}
 
 
 def normal(name: str) -> str:
@@ -83,7 +83,7 @@ def test_every_extra_is_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "groups"), [("src", []), ("tests", ["test"]), ("tools", ["test"]), ("docs", ["docs"])]
+    ("folder", "groups"), [("src", []), ("tests", ["test"]), ("tools", ["test", "build"]), ("docs", ["docs"])]
 )
 def test_everything_imported_is_declared(folder: str, groups: list[str]) -> None:
     known = names(declared()["dependencies"]) | extras()
