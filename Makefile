@@ -74,9 +74,10 @@ docs: $(STAMP) ## Build the documentation as a site in docs/_build; a warning is
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
-docs-screenshots: system ## Make the pictures and the clip of the documentation again
+docs-screenshots: system ## Make the pictures, the clip and the figures of the documentation again
 	$(XVFB) $(BIN)/python docs/screenshots.py
 	$(XVFB) $(BIN)/python docs/clip.py
+	$(BIN)/python docs/figures.py
 
 constraints: $(STAMP) ## Pin the versions in .venv (delete the pins and run `make clean setup` first)
 	@{ echo '# What the tests run with. Made by `make constraints`.'; \
