@@ -7,13 +7,14 @@ PIP_FLAGS ?= -qq
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYSIDE := .venv-pyside
 
 # Widgets are tested in a real window, so a machine without a screen needs a virtual one.
 ifeq ($(shell uname -s)$(DISPLAY),Linux)
 XVFB := xvfb-run -a -s "-screen 0 1400x900x24 +extension GLX"
 endif
 
-.PHONY: help setup system demo test test-slow lint format types wheel docs-screenshots constraints clean
+.PHONY: help setup system demo test test-slow test-pyside lint format types wheel docs docs-screenshots constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -42,6 +43,17 @@ test: system ## Run the tests (ARGS=... goes to pytest; ARGS="-n 0" takes one pr
 test-slow: system ## Run the slow tests
 	$(XVFB) $(BIN)/python -m pytest -m slow $(ARGS) || [ $$? = 5 ] # 5: there are none
 
+test-pyside: system $(PYSIDE)/.installed ## Test the widgets with PySide6 in place of PyQt6, in .venv-pyside
+	QT_API=pyside6 PYTEST_QT_API=pyside6 OMP_NUM_THREADS=1 $(XVFB) $(PYSIDE)/bin/python -m pytest tests/widgets $(ARGS)
+
+$(PYSIDE)/.installed: pyproject.toml constraints.txt
+	@echo "Installing into $(PYSIDE); the first time takes a few minutes"
+	@test -x $(PYSIDE)/bin/pip || "$(PYTHON)" -m venv $(PYSIDE)
+	@$(PYSIDE)/bin/python -m pip install $(PIP_FLAGS) --upgrade --constraint constraints.txt pip
+	@$(PYSIDE)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints.txt \
+		--editable '.[cluster,geo,hdf,plot]' --group pyside --group test
+	@touch $@
+
 lint: $(STAMP) ## Check style and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,8 +70,14 @@ types: $(STAMP) ## Check types, including those on Windows
 wheel: $(STAMP) ## Build the wheel and use it in an empty environment without extras
 	$(BIN)/python tools/smoke_wheel.py
 
-docs-screenshots: system ## Make the pictures of the documentation again
+docs: $(STAMP) ## Build the documentation as a site in docs/_build; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+docs-screenshots: system ## Make the pictures, the clip and the figures of the documentation again
 	$(XVFB) $(BIN)/python docs/screenshots.py
+	$(XVFB) $(BIN)/python docs/clip.py
+	$(BIN)/python docs/figures.py
 
 constraints: $(STAMP) ## Pin the versions in .venv (delete the pins and run `make clean setup` first)
 	@{ echo '# What the tests run with. Made by `make constraints`.'; \
@@ -67,5 +85,5 @@ constraints: $(STAMP) ## Pin the versions in .venv (delete the pins and run `mak
 	@mv constraints.new constraints.txt
 	@touch $(STAMP)
 
-clean: ## Remove .venv, caches and the demo's output
-	rm -rf $(VENV) demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove .venv, .venv-pyside, the site, caches and the demo's output
+	rm -rf $(VENV) $(PYSIDE) docs/_build docs/api demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis

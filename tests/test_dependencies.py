@@ -19,13 +19,13 @@ OURS = "napari-specfusion"
 
 @cache
 def declared() -> dict[str, Any]:
-    """Return the table `project` of pyproject.toml, and the dependency groups beside it."""
+    """Return the table `project` of pyproject.toml, and beside it the dependency groups and what builds the package."""
     file = ROOT / "pyproject.toml"
     if not file.is_file():
         pytest.skip("pyproject.toml is not part of this copy")
     with file.open("rb") as opened:
         found = tomllib.load(opened)
-    return found["project"] | {"groups": found["dependency-groups"]}
+    return found["project"] | {"groups": found["dependency-groups"] | {"build": found["build-system"]["requires"]}}
 
 
 def normal(name: str) -> str:
@@ -59,8 +59,8 @@ def imported(folder: Path) -> dict[str, set[str]]:
 def third_party(folder: Path) -> dict[str, set[str]]:
     """Return the distributions that Python files need, and the files that need them."""
     owners = packages_distributions()
-    # _typeshed is there for type checkers alone; tests import the tools
-    near = [*folder.rglob("*.py"), *(ROOT / "tools").glob("*.py")]
+    # _typeshed is there for type checkers alone; tests import the tools and what makes the docs
+    near = [*folder.rglob("*.py"), *(ROOT / "tools").glob("*.py"), *(ROOT / "docs").glob("*.py")]
     local = {"napari_specfusion", "_typeshed", *(path.stem for path in near)}
     return {
         normal(owner): files
@@ -82,7 +82,9 @@ def test_every_extra_is_used() -> None:
     assert extras() <= set(third_party(ROOT / "src"))
 
 
-@pytest.mark.parametrize(("folder", "groups"), [("src", []), ("tests", ["test"]), ("tools", ["test"]), ("docs", [])])
+@pytest.mark.parametrize(
+    ("folder", "groups"), [("src", []), ("tests", ["test"]), ("tools", ["test", "build"]), ("docs", ["docs"])]
+)
 def test_everything_imported_is_declared(folder: str, groups: list[str]) -> None:
     known = names(declared()["dependencies"]) | extras()
     known = known.union(*(names(declared()["groups"][group]) for group in groups))

@@ -99,5 +99,6 @@ def test_every_test_lies_where_its_module_does() -> None:
         home = (root if folder.parts[:1] in {("docs",), ("tools",)} else SOURCE) / folder
         homes = [home / f"{private}{name}.py" for name in names for private in ("", "_")]
         if folder.parts[:1] == ("docs",):
-            homes += [place / f"{name}.md" for name in (*names, words[0].upper()) for place in (home, root)]
+            pages = [name.replace("_", "-") for name in names]
+            homes += [place / f"{name}.md" for name in (*pages, words[0].upper()) for place in (home, root)]
         assert any(home.exists() for home in homes), f"{file.relative_to(root)} tests no module of its name"

@@ -10,7 +10,10 @@ does must say how to get it. Versions are those of constraints.txt.
 from __future__ import annotations
 
 import argparse
+import email
+import email.policy
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -56,6 +59,24 @@ def check_contents(wheel: Path) -> None:
     print(f"{wheel.name}: {len(package)} files, {len(weights)} of weights, {size / 1e6:.1f} MB")
 
 
+def check_metadata(wheel: Path) -> None:
+    """Check what the napari hub reads: classifier, summary, licence, manifest, and a description without loose ends."""
+    with zipfile.ZipFile(wheel) as archive:
+        (folder,) = {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" in name}
+        told = email.message_from_bytes(archive.read(f"{folder}/METADATA"), policy=email.policy.default)
+        points = archive.read(f"{folder}/entry_points.txt").decode()
+    assert "[napari.manifest]\nnapari-specfusion = napari_specfusion:napari.yaml" in points, points
+    assert "Framework :: napari" in told.get_all("Classifier", [])
+    for field in ("Summary", "Author", "License-Expression", "Keywords", "Project-URL", "Requires-Python"):
+        assert told[field], f"{field} is missing"
+    assert told["Description-Content-Type"] == "text/markdown"
+    text = told.get_payload()
+    assert text.startswith("# napari-specfusion"), text[:100]
+    loose = [target for target in re.findall(r"\]\(([^)]*)\)", text) if not target.startswith(("https://", "#"))]
+    assert not loose, f"the description leads to files that are not there: {loose}"
+    print(f"described in {len(text.splitlines())} lines")
+
+
 def install(wheel: Path, folder: Path) -> Path:
     """Make an empty environment, install a wheel without extras, and return its interpreter."""
     venv.create(folder, with_pip=True)
@@ -81,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
             run(sys.executable, "-m", "build", "--outdir", dist, ROOT)
         (wheel,) = dist.glob("*.whl")
         check_contents(wheel)
+        check_metadata(wheel)
         python = install(wheel, folder / "environment")
         work = folder / "work"
         work.mkdir()

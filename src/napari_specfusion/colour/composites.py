@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["COMBINATIONS", "composite", "true_colour"]
 
 CHANNELS = ("red", "green", "blue")
-# known combinations: what is shown as red, green and blue, in nm
 COMBINATIONS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {
         "natural": (640.0, 550.0, 460.0),
@@ -33,6 +32,8 @@ COMBINATIONS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
         "vegetation": (1650.0, 850.0, 650.0),
     }
 )
+"""Known combinations: the wavelengths shown as red, green and blue, in nm, by name."""
+
 # true colour needs good bands from the one to the other, none further apart than that, in nm
 BLUE_END, RED_END, WIDEST_GAP = 470.0, 630.0, 60.0
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["INDICES", "index_map"]
 
-# well-known indices by their names
 INDICES: Mapping[str, str] = MappingProxyType(
     {
         "NDVI": "(R800 - R670) / (R800 + R670)",
@@ -35,6 +34,7 @@ INDICES: Mapping[str, str] = MappingProxyType(
         "clay ratio": "R1650 / R2200",
     }
 )
+"""Formulas of well-known indices, by name."""
 
 
 def index_map(

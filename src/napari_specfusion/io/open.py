@@ -64,7 +64,7 @@ def open_cube(
     reader
         A key of `READERS`; None chooses by the file name, then by the first bytes.
     name
-    Name of the cube; None uses the file name.
+        Name of the cube; None uses the file name.
     wavelengths
         Band centres ``(bands,)`` in file order, or a text file with a list or a table of them; they override those
         in the file.

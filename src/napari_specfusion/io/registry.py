@@ -49,6 +49,7 @@ READERS: dict[str, Reader] = {
     "picture": pictures.PICTURE_READER,
     "folder": pictures.FOLDER_READER,
 }
+"""The formats that `open_cube` knows, in the order in which they are asked."""
 
 WRITERS: dict[str, Writer] = {
     "envi": envi_writer.WRITER,
@@ -58,3 +59,4 @@ WRITERS: dict[str, Writer] = {
     "npz": npz_writer.WRITER,
     "matlab": matlab_writer.WRITER,
 }
+"""The formats that `save_cube` writes."""

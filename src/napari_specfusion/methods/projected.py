@@ -39,7 +39,7 @@ __all__ = ["Projected", "ProjectedPredictor"]
 class Projected:
     """A method whose result is corrected to agree with the pair.
 
-    The result minimises, in the cube's spectral subspace,
+    The result minimises, in the cube's spectral subspace, ::
 
         |Y E - D(Z)|^2 + sum_k lm_k |M_k - R_k E Z - o_k|^2 + mu |Z - X E|^2
 

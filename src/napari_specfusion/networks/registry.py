@@ -151,6 +151,7 @@ NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(
         ),
     }
 )
+"""The networks that can be trained, by name."""
 
 
 def list_networks() -> Listing[NetworkInfo]:

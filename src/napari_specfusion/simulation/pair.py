@@ -39,7 +39,7 @@ class Protocol:
     Attributes
     ----------
     psf
-                Gives the PSF for a ratio.
+        Gives the PSF for a ratio.
     shift
         Gives the displacement of the LR grid from the cells, in HR pixels, for a ratio.
     """
@@ -57,6 +57,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         "specsolver": Protocol(lambda ratio: Psf(2.0, float(ratio)), lambda ratio: 0.0 if ratio % 2 == 0 else -1.0),
     }
 )
+"""The published protocols, by name."""
 
 
 def simulate(
