@@ -45,7 +45,13 @@ if TYPE_CHECKING:
     from napari_specfusion.training import AnySensorOptions, TrainingOptions, fit, train, train_any_sensor
     from napari_specfusion.weights import list_weights, load_weights
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
-    from napari_specfusion.widgets._pictures import show_components, show_composite, show_index, show_true_colour
+    from napari_specfusion.widgets._pictures import (
+        show_angle_map,
+        show_components,
+        show_composite,
+        show_index,
+        show_true_colour,
+    )
 
 __all__ = [
     "Alignment",
@@ -101,6 +107,7 @@ __all__ = [
     "resample",
     "sample_scene",
     "save_spectra",
+    "show_angle_map",
     "show_components",
     "show_composite",
     "show_in",
@@ -168,6 +175,7 @@ _HOME = {
     "resample": "spectra",
     "sample_scene": "samples",
     "save_spectra": "spectra",
+    "show_angle_map": "widgets._pictures",
     "show_components": "widgets._pictures",
     "show_composite": "widgets._pictures",
     "show_in": "widgets._console",

@@ -61,9 +61,9 @@ def test_pins_are_points_in_the_colour_of_their_curve(pair_in: Any, dock: Callab
     assert pair_in.layers.selection.active == active
     assert len({tuple(colour) for colour in points.face_color}) == 2
     curves = drawn(spectra, qtbot)
-    assert {key for key in curves if key.startswith("reference")} == {"reference pin 0", "reference pin 1"}
+    assert {key for key in curves if key.startswith("reference")} == {"reference pin 1", "reference pin 2"}
     points.data = points.data[:1]
-    assert "reference pin 1" not in drawn(spectra, qtbot)
+    assert "reference pin 2" not in drawn(spectra, qtbot)
     qtbot.mouseClick(spectra.clear_button, Qt.MouseButton.LeftButton)
     assert "Pinned spectra" not in pair_in.layers
     assert not drawn(spectra, qtbot)

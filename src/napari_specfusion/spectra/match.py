@@ -9,22 +9,27 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_specfusion import memory
 from napari_specfusion.arguments import whole
+from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import SpectrumError
 from napari_specfusion.io import as_cube
 from napari_specfusion.listing import Listing
+from napari_specfusion.progress import ShouldStop, Watch
 from napari_specfusion.spectra.library import as_library
 from napari_specfusion.spectra.resampling import check_comparable, grouped, resample, resampled_values
 from napari_specfusion.spectra.spectrum import Spectrum, as_spectrum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import CubeLike
+    from napari_specfusion.data.sources import Source
+    from napari_specfusion.progress import Progress
     from napari_specfusion.spectra.library import SpectralLibrary
 
-__all__ = ["Match", "angle_map", "rank_spectra"]
+__all__ = ["Match", "angle_map", "angle_picture", "rank_spectra"]
 
 Floats = NDArray[np.float64]
 
@@ -129,16 +134,8 @@ def angle_map(cube: CubeLike, spectrum: Spectrum) -> Cube:
         If the spectrum does not fit the cube.
     """
     cube, spectrum = as_cube(cube), as_spectrum(spectrum)
-    values = _on_bands_of(cube, spectrum)
-    bands = np.flatnonzero(cube.good & np.isfinite(values))
-    if len(bands) < FEWEST_BANDS:
-        raise SpectrumError(
-            f"{spectrum.name} is known in {len(bands)} good bands of {cube.name}; at least {FEWEST_BANDS} are needed. "
-            "Choose another spectrum."
-        )
-    target = values[bands].reshape(-1, 1, 1)
-    # its scale is free: near 1, no square is lost
-    target = target / (np.max(np.abs(target)) or 1.0)
+    bands, target = _target(cube, spectrum)
+    target = target.reshape(-1, 1, 1)
     # sums over the bands, chunk by chunk: a large cube never is in memory as a whole
     seen = cube.values[bands].astype(np.float64)
     known = da.isfinite(seen)
@@ -146,8 +143,59 @@ def angle_map(cube: CubeLike, spectrum: Spectrum) -> Cube:
     product = (seen * target).sum(axis=0)
     lengths = da.square(seen).sum(axis=0), da.where(known, np.square(target), 0.0).sum(axis=0)
     angles = da.map_blocks(_degrees, product, *lengths, dtype=np.float32)
+    return _map_of(cube, spectrum, angles[None])
+
+
+def angle_picture(
+    cube: CubeLike,
+    spectrum: Spectrum,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Cube:
+    """Return what `angle_map` does, in memory: the cube is read in strips.
+
+    Raises
+    ------
+    SpectrumError
+        If the spectrum does not fit the cube.
+    Cancelled
+        If `should_stop` says so.
+    """
+    cube, spectrum = as_cube(cube), as_spectrum(spectrum)
+    watch = Watch(progress, should_stop, "Stopped; no angle was mapped.")
+    bands, target = _target(cube, spectrum)
+    chosen, (_, height, width) = cube.select(bands), cube.shape
+    angles = np.empty((1, height, width), np.float32)
+    step = max(1, memory.STRIP // (3 * 8 * len(bands) * width))
+    starts = range(0, height, step)
+    for done, start in enumerate(starts):
+        watch.tell(done, len(starts), "Mapping the angle")
+        rows = slice(start, min(start + step, height))
+        seen = chosen.read(rows).astype(np.float64)
+        known = np.isfinite(seen)
+        seen[~known] = 0
+        product, square = np.tensordot(target, seen, axes=1), np.einsum("byx,byx->yx", seen, seen)
+        angles[0, rows] = _degrees(product, square, np.tensordot(np.square(target), known.astype(np.float64), axes=1))
+    return _map_of(cube, spectrum, da.from_array(angles, chunks=angles.shape, name=False), ArraySource(angles))
+
+
+def _target(cube: Cube, spectrum: Spectrum) -> tuple[NDArray[np.intp], Floats]:
+    """Return the bands that count, and the values of the spectrum there, near 1 so that no square is lost."""
+    values = _on_bands_of(cube, spectrum)
+    bands = np.flatnonzero(cube.good & np.isfinite(values))
+    if len(bands) < FEWEST_BANDS:
+        raise SpectrumError(
+            f"{spectrum.name} is known in {len(bands)} good bands of {cube.name}; at least {FEWEST_BANDS} are needed. "
+            "Choose another spectrum."
+        )
+    return bands, values[bands] / (np.max(np.abs(values[bands])) or 1.0)
+
+
+def _map_of(cube: Cube, spectrum: Spectrum, angles: da.Array, source: Source | None = None) -> Cube:
     return cube.replace(
-        data=angles[None],
+        data=angles,
+        source=source,
         wavelengths=None,
         fwhm=None,
         good_bands=None,

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import napari
 
-__all__ = ["PIN_COLOURS", "Pins"]
+__all__ = ["PIN_COLOURS", "Pins", "as_hex"]
 
 PIN_COLOURS = ("#ff5c5c", "#ffd23f", "#3ddbd9", "#ff8ad8", "#a6e22e", "#c9a2ff", "#ffb087")
 KEY = "specfusion_pins"
+
+
+def as_hex(colour: Sequence[float]) -> str:
+    """Return a colour, as numbers from 0 to 1, in the words of Qt."""
+    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in colour[:3])
 
 
 class Pins:
@@ -50,7 +55,7 @@ class Pins:
         """Return the colour of each pin."""
         if self.layer is None:
             return []
-        return ["#" + "".join(f"{round(255 * float(c)):02x}" for c in colour[:3]) for colour in self.layer.face_color]
+        return [as_hex(colour) for colour in self.layer.face_color]
 
     def add(self, point: tuple[float, float]) -> None:
         """Pin a point (y, x) of the world."""

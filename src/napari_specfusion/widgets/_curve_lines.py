@@ -1,0 +1,62 @@
+"""Curves as they are drawn: colour tells where one was taken, line style from which cube."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_specfusion.data.band_axis import gaps
+from napari_specfusion.widgets._plot import CUBE_COLOURS, LINE_STYLES, Line
+from napari_specfusion.widgets._probe import BAND, Curve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from napari_specfusion.spectra import Spectrum
+
+__all__ = ["cursor_lines", "kept_lines", "library_lines"]
+
+LIBRARY_COLOURS = ("#a0a0a0", "#c08a50", "#5fa0a0", "#a47bb5", "#7fa05a")
+
+
+def cursor_lines(curves: Iterable[Curve], cubes: Sequence[str], unit: str, band: int | None) -> Iterator[Line]:
+    """Return the spectra under the cursor, in the colours of their cubes, with the values at a band."""
+    for curve in curves:
+        rank = cubes.index(curve.cube)
+        values = curve.spectrum.values
+        value = f"{values[band]:.4g}" if band is not None and band < len(values) else ""
+        colour = CUBE_COLOURS[rank % len(CUBE_COLOURS)]
+        yield from _line(curve.cube, curve.spectrum, unit, colour, rank, 2.2, label=f"{curve.cube}  {value}")
+
+
+def kept_lines(curves: Sequence[Curve], cubes: Sequence[str], unit: str) -> Iterator[Line]:
+    """Return the spectra of pins and regions, in their colours; those of one place in several cubes share one."""
+    shown = [curve for curve in curves if curve.spectrum.unit == unit]
+    several = len({curve.cube for curve in shown}) > 1
+    for curve in shown:
+        note = f"{curve.place}, {curve.cube}" if several else curve.place
+        rank = cubes.index(curve.cube)
+        yield from _line(f"{curve.cube} {curve.place}", curve.spectrum, unit, curve.colour, rank, 1.3, note=note)
+
+
+def library_lines(spectra: Iterable[tuple[str, Spectrum]], unit: str) -> Iterator[Line]:
+    """Return spectra of a library with what they are called."""
+    for number, (name, spectrum) in enumerate(spectra):
+        colour = LIBRARY_COLOURS[number % len(LIBRARY_COLOURS)]
+        yield from _line(f"library {number}", spectrum, unit, colour, 3, 1.6, label=name)
+
+
+def _line(
+    key: str, spectrum: Spectrum, unit: str, colour: str, rank: int, width: float, label: str = "", note: str = ""
+) -> Iterator[Line]:
+    style = LINE_STYLES[rank % len(LINE_STYLES)]
+    if spectrum.unit != unit:
+        return
+    x, y, spread = spectrum.positions, spectrum.values, spectrum.spread
+    if unit != BAND:
+        # no line across what no band has seen
+        broken = gaps(x) + 1
+        x, y = np.insert(x, broken, x[broken]), np.insert(y, broken, np.nan)
+        spread = None if spread is None else np.insert(spread, broken, np.nan)
+    yield Line(key, x, y, colour, style, width, label, note, spread)
