@@ -49,6 +49,8 @@ class AngleMaps(QObject):
         if self._job is not None:
             return
         cube = cube_to_show(layer)
+        # the layer has the name of the cube already
+        spectrum = spectrum.replace(name=spectrum.name.removeprefix(f"{cube.name} "))
         self._job = Job(
             f"Angle map of {cube.name}",
             lambda report, should_stop: (

@@ -30,14 +30,30 @@ def cursor_lines(curves: Iterable[Curve], cubes: Sequence[str], unit: str, band:
         yield from _line(curve.cube, curve.spectrum, unit, colour, rank, 2.2, label=f"{curve.cube}  {value}")
 
 
-def kept_lines(curves: Sequence[Curve], cubes: Sequence[str], unit: str) -> Iterator[Line]:
-    """Return the spectra of pins and regions, in their colours; those of one place in several cubes share one."""
+def kept_lines(curves: Sequence[Curve], cubes: Sequence[str], unit: str, *, styles_told: bool) -> Iterator[Line]:
+    """Return the spectra of pins and regions, in their colours; those of one place in several cubes share one.
+
+    Parameters
+    ----------
+    curves
+        The spectra.
+    cubes
+        Names of the cubes, the one in front first. Only that has bands for the spread: several hide one another.
+    unit
+        Of the axis; other spectra are left out.
+    styles_told
+        Whether the legend tells the line styles of the cubes already.
+    """
     shown = [curve for curve in curves if curve.spectrum.unit == unit]
     several = len({curve.cube for curve in shown}) > 1
+    named: set[str] = set()
     for curve in shown:
-        note = f"{curve.place}, {curve.cube}" if several else curve.place
+        is_new = curve.place not in named
+        named.add(curve.place)
+        note = f"{curve.place}, {curve.cube}" if several and not styles_told else curve.place if is_new else ""
         rank = cubes.index(curve.cube)
-        yield from _line(f"{curve.cube} {curve.place}", curve.spectrum, unit, curve.colour, rank, 1.3, note=note)
+        spectrum = curve.spectrum if curve.cube == shown[0].cube else curve.spectrum.replace(spread=None)
+        yield from _line(f"{curve.cube} {curve.place}", spectrum, unit, curve.colour, rank, 1.3, note=note)
 
 
 def library_lines(spectra: Iterable[tuple[str, Spectrum]], unit: str) -> Iterator[Line]:

@@ -44,7 +44,7 @@ MOST_ROWS = 2000
 # drawn at once, at most
 MOST_DRAWN = 5
 TYPING = 250
-HEIGHT = 96
+HEIGHT, TALLEST = 96, 150
 
 
 class LibraryBox(QWidget):
@@ -101,6 +101,8 @@ class LibraryBox(QWidget):
         self.tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.tree.setToolTip("The spectra that are selected are drawn, scaled to the picked one.")
         self.tree.setMinimumHeight(HEIGHT)
+        # the plot has the rest of the room
+        self.tree.setMaximumHeight(TALLEST)
         if (header := self.tree.header()) is not None:
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.tree.itemSelectionChanged.connect(self._selected)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import napari
 
-__all__ = ["PIN_COLOURS", "Pins", "as_hex"]
+__all__ = ["PIN_COLOURS", "Pins", "as_hex", "as_rgb"]
 
 PIN_COLOURS = ("#ff5c5c", "#ffd23f", "#3ddbd9", "#ff8ad8", "#a6e22e", "#c9a2ff", "#ffb087")
 KEY = "specfusion_pins"
@@ -20,6 +20,11 @@ KEY = "specfusion_pins"
 def as_hex(colour: Sequence[float]) -> str:
     """Return a colour, as numbers from 0 to 1, in the words of Qt."""
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in colour[:3])
+
+
+def as_rgb(colour: str) -> tuple[float, ...]:
+    """Return a colour in the words of Qt as numbers from 0 to 1."""
+    return tuple(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
 
 
 class Pins:

@@ -45,6 +45,7 @@ class RegionMeans(QObject):
         self._job: Job | None = None
         self._known: dict[Key, tuple[Spectrum, ...]] = {}
         self._wanted: list[tuple[Key, Any, Region]] = []
+        self._computing: set[Key] = set()
         # what the user stopped is not begun again until it changes
         self._left: set[Key] = set()
 
@@ -62,11 +63,12 @@ class RegionMeans(QObject):
         self._known = {key: found for key, found in self._known.items() if key in keys}
         self._left &= keys
         missing = [one for one in self._wanted if one[0] not in self._known and one[0] not in self._left]
-        if self._job is not None:
-            self._job.stop()
-            self._job = None
-        if missing:
-            self._begin(missing)
+        if self._job is None or {key for key, _, _ in missing} != self._computing:
+            if self._job is not None:
+                self._job.stop()
+                self._job = None
+            if missing:
+                self._begin(missing)
         self.changed.emit()
 
     def _begin(self, missing: Sequence[tuple[Key, Any, Region]]) -> None:
@@ -78,6 +80,7 @@ class RegionMeans(QObject):
                 for key, cube, matrix, region in tasks
             ]
 
+        self._computing = {key for key, _, _ in missing}
         self._job = job = Job("Averaging regions", average)
         # a job that was replaced is heard no longer
         job.reported.connect(lambda step: self._progressed(step) if job is self._job else None)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_specfusion.errors import SpectrumError
 from napari_specfusion.spectra import polygon_mask, region_spectra
 from napari_specfusion.widgets._layers import plane_matrix
-from napari_specfusion.widgets._pins import PIN_COLOURS, as_hex
+from napari_specfusion.widgets._pins import PIN_COLOURS, as_hex, as_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,8 @@ __all__ = ["LabelsRegion", "Region", "Regions", "ShapeRegion"]
 
 # in the metadata of the layer that the button adds: its shapes get colours of their own
 KEY = "specfusion_regions"
+# the first pins and the first regions differ
+COLOURS = PIN_COLOURS[::-1]
 ELLIPSE_CORNERS = 64
 # shapes and labels beyond are left out of the plot
 MOST_SHAPES = 24
@@ -128,6 +130,8 @@ class Regions:
         self._layers: list[Any] = []
         # how often each layer of labels was painted on
         self._painted: dict[Any, int] = {}
+        # shapes that have their colours
+        self._coloured = 0
 
     def follow(self) -> None:
         """Find the layers, and hear of their changes."""
@@ -137,7 +141,8 @@ class Regions:
             self._layers = found
             for emitter, callback in self._links():
                 emitter.connect(callback)
-            self._painted = {layer: self._painted.get(layer, 0) for layer in found if _kind(layer) == "labels"}
+            # who was not listened to may have been painted on
+            self._painted = {layer: self._painted.get(layer, 0) + 1 for layer in found if _kind(layer) == "labels"}
 
     def let_go(self) -> None:
         """Hear of changes no longer."""
@@ -155,9 +160,21 @@ class Regions:
         layer = getattr(event, "source", None)
         if layer in self._painted and event.type in ("data", "paint", "labels_update"):
             self._painted[layer] += 1
-        if layer is not None and KEY in layer.metadata and event.type == "data":
-            _colour_next(layer)
         self._changed()
+
+    def colour_new(self) -> None:
+        """Give each shape that was drawn since the last call a colour of its own."""
+        for layer in self._layers:
+            if KEY not in layer.metadata or len(layer.data) <= self._coloured:
+                continue
+            colours = np.array(layer.edge_color, np.float64)
+            for number in range(self._coloured, len(colours)):
+                taken = [as_hex(colour) for colour in colours[:number]]
+                colours[number, :3] = as_rgb(min(COLOURS, key=taken.count))
+            # known before the layer tells that it changed
+            self._coloured = len(colours)
+            layer.edge_color = colours
+        self._coloured = sum(len(layer.data) for layer in self._layers if KEY in layer.metadata)
 
     def regions(self) -> list[Region]:
         """Return the regions of visible layers, the last ones drawn last."""
@@ -178,12 +195,11 @@ class Regions:
                 ndim=2,
                 name="Regions",
                 metadata={KEY: True},
-                edge_color=PIN_COLOURS[0],
+                edge_color=COLOURS[0],
                 face_color="transparent",
                 edge_width=1,
             )
             self.follow()
-        _colour_next(layer)
         layer.visible = True
         self._viewer.layers.selection.active = layer
         layer.mode = "add_polygon_lasso"
@@ -194,15 +210,6 @@ def _kind(layer: Any) -> str:
     from napari.layers import Labels, Shapes
 
     return "shapes" if isinstance(layer, Shapes) else "labels" if isinstance(layer, Labels) else ""
-
-
-def _colour_next(layer: Any) -> None:
-    """Let the next shape have another colour than the last one."""
-    # what is selected takes the new colour, too
-    chosen = set(layer.selected_data)
-    layer.selected_data = set()
-    layer.current_edge_color = PIN_COLOURS[len(layer.data) % len(PIN_COLOURS)]
-    layer.selected_data = chosen
 
 
 def _label_colour(layer: Any) -> Callable[[int], str]:

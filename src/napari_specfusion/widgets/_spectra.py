@@ -186,6 +186,7 @@ class SpectraWidget(Panel):
         self._rest.start()
 
     def _average(self) -> None:
+        self.regions.colour_new()
         self.means.update(self.cubes(), self.regions.regions())
 
     def _means_changed(self) -> None:
@@ -281,7 +282,7 @@ class SpectraWidget(Panel):
         self.plot.set_axes(unit, self.views.view.axis if self.views.minus is None else "Difference")
         self.plot.draw(
             [
-                *kept_lines(self._kept, names, unit),
+                *kept_lines(self._kept, names, unit, styles_told=bool(self._cursor)),
                 *library_lines(library, unit),
                 *cursor_lines(self._cursor, names, unit, band),
             ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from napari_specfusion.spectra import (
     Spectrum,
@@ -52,7 +52,7 @@ def _scaled(scale: str) -> Callable[[Spectrum, int], Spectrum]:
 
 VIEWS: Mapping[str, View] = {
     "measured": View("As measured", lambda spectrum, _: spectrum),
-    "continuum": View("Continuum removed", lambda spectrum, _: remove_continuum(spectrum), "Share of continuum"),
+    "continuum": View("Continuum removed", lambda spectrum, _: remove_continuum(spectrum), "Continuum = 1"),
     "derivative": View("First derivative", lambda s, window: derivative(s, window), "First derivative", "window"),
     "smooth": View("Smoothed", lambda s, window: smooth(s, window), option="window"),
     "baseline": View("Baseline removed", lambda s, power: remove_baseline(s, 10.0**power), option="stiffness"),
@@ -88,14 +88,18 @@ class ViewBar(QWidget):
         self.minus_label = QLabel("minus")
         self.minus_combo: QComboBox = choice_combo({None: NOTHING})
         self.minus_combo.setToolTip("Show how the other cubes differ from this one.")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.view_combo, 3)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        row, second = QHBoxLayout(), QHBoxLayout()
+        layout.addLayout(row)
+        layout.addLayout(second)
+        row.addWidget(self.view_combo, 1)
         for name, field in self.fields.items():
             row.addWidget(field)
             field.valueChanged.connect(partial(self._typed, name))
-        row.addWidget(self.minus_label)
-        row.addWidget(self.minus_combo, 2)
+        second.addWidget(self.minus_label)
+        second.addWidget(self.minus_combo, 1)
         self.view_combo.currentIndexChanged.connect(self._chosen)
         self.minus_combo.currentIndexChanged.connect(lambda _: self.changed.emit())
         self._chosen()
