@@ -69,6 +69,7 @@ class LibraryBox(QWidget):
         self._panel = panel
         self.library = SpectralLibrary(())
         self._ranking: Job | None = None
+        self._soon = single_timer(self, TYPING, self._rank)
         self._loading: Job | None = None
         self._matches: dict[int, Match] = {}
         self._choices: dict[str, Spectrum] = {}
@@ -155,7 +156,9 @@ class LibraryBox(QWidget):
             self.picked_combo.setCurrentIndex(names.index(chosen) if chosen in names else min(0, len(names) - 1))
             self.picked_combo.blockSignals(blocked)
         if not _same(before, self.picked()):
-            self._rank()
+            self.map_button.setEnabled(self.picked() is not None)
+            # a pin that is dragged is ranked where it rests
+            self._soon.start()
 
     def picked(self) -> Spectrum | None:
         """Return the spectrum to look for."""
