@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_specfusion import memory
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.errors import SpectrumError
+from napari_specfusion.errors import Cancelled, SpectrumError
 from napari_specfusion.quality.formulas import spectral_angle
 from napari_specfusion.spectra import SpectralLibrary, Spectrum, angle_map, rank_spectra
+from napari_specfusion.spectra.match import angle_picture
 
 WAVES = np.array([400.0, 500.0, 600.0, 700.0])
 
@@ -97,6 +99,21 @@ def test_a_map_is_lazy_and_one_chunk_at_a_time() -> None:
     found = angle_map(Cube(data), Spectrum(np.arange(1.0, 41)))
     assert not read and found.dtype == np.float32
     assert np.allclose(found.read(), found.read()[0, 0, 0]) and set(read) == {1}
+
+
+def test_a_picture_is_the_map_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "STRIP", 1)
+    values = np.random.default_rng(0).random((4, 7, 6)).astype(np.float32)
+    values[1, 2, 3], values[:, 4, 4], values[:, 5, 5] = np.nan, np.nan, 0
+    cube = Cube.from_array(values, wavelengths=WAVES, good_bands=[1, 1, 0, 1], name="c", pixel_size=(2, 3))
+    told: list[Any] = []
+    found = angle_picture(cube, made([1, 2, 3, 4]), progress=told.append)
+    lazy = angle_map(cube, made([1, 2, 3, 4]))
+    assert np.allclose(found.read(), lazy.read(), atol=1e-5, equal_nan=True) and np.isnan(found.read()).sum() == 2
+    assert found.metadata == lazy.metadata and found.name == lazy.name and found.pixel_size == (2, 3)
+    assert [step.done for step in told] == list(range(7))
+    with pytest.raises(Cancelled, match="no angle was mapped"):
+        angle_picture(cube, made([1, 2, 3, 4]), should_stop=lambda: True)
 
 
 def test_what_does_not_fit() -> None:

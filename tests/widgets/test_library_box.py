@@ -49,7 +49,7 @@ def found(pair_in: Any, dock: Callable[[str], Any], qtbot: Any, tmp_path: Path) 
 
 def test_the_library_is_ranked_by_the_picked_spectrum(found: Any, qtbot: Any) -> None:
     box = found.library_box
-    names = [f"reference pin {number}" for number in (1, 2, 3)]
+    names = [f"pin {number}" for number in (1, 2, 3)]
     assert [box.picked_combo.itemText(at) for at in range(3)] == names
     for number in (1, 3, 2):
         box.picked_combo.setCurrentIndex(number - 1)

@@ -17,7 +17,7 @@ from napari_specfusion.io import as_cube
 from napari_specfusion.listing import Listing
 from napari_specfusion.progress import ShouldStop, Watch
 from napari_specfusion.spectra.library import as_library
-from napari_specfusion.spectra.resampling import check_comparable, grouped, resample, resampled_values
+from napari_specfusion.spectra.resampling import check_comparable, resample, resample_all
 from napari_specfusion.spectra.spectrum import Spectrum, as_spectrum
 
 if TYPE_CHECKING:
@@ -92,19 +92,14 @@ def rank_spectra(
     check_comparable(spectrum, spectrum.spectral_unit)
     most = None if count is None else whole("count", count, 1, error=SpectrumError)
     entries = [entry for entry in as_library(library) if entry.unit == spectrum.unit]
-    assert spectrum.wavelengths is not None
-    matches: list[Match] = []
-    for numbers in grouped(entries).values():
-        like = entries[numbers[0]]
-        values = np.stack([entries[number].values for number in numbers])
-        values = resampled_values(like, values, spectrum.wavelengths, spectrum.fwhm)
-        angles, bands = _angles(values, spectrum.values)
-        enough = (bands >= FEWEST_BANDS) & (bands >= LEAST_COVER * spectrum.known.sum()) & np.isfinite(angles)
-        matches += [
-            Match(float(angles[i]), entries[number].name, int(bands[i]), entries[number])
-            for i, number in enumerate(numbers)
-            if enough[i]
-        ]
+    values = [entry.values for entry in resample_all(entries, spectrum)]
+    angles, bands = _angles(np.stack(values or [np.full(spectrum.bands, np.nan)]), spectrum.values)
+    enough = (bands >= FEWEST_BANDS) & (bands >= LEAST_COVER * spectrum.known.sum()) & np.isfinite(angles)
+    matches = [
+        Match(float(angle), entry.name, int(count), entry)
+        for entry, angle, count, is_enough in zip(entries, angles, bands, enough, strict=False)
+        if is_enough
+    ]
     if not matches:
         raise SpectrumError(
             f"No spectrum of the library covers half of the bands of {spectrum.name}; choose another library."

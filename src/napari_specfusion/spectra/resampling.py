@@ -131,7 +131,8 @@ def resampled_values(like: Spectrum, values: Floats, centres: Floats, widths: Fl
         return values.copy()
     weights = _weights(known, like.fwhm, centres, _steps(centres) if widths is None else widths)
     seen = np.isfinite(values)
-    share = seen @ weights.T
+    # most libraries know all they have bands for
+    share = np.broadcast_to(weights.sum(axis=1), (len(values), len(centres))) if seen.all() else seen @ weights.T
     with np.errstate(divide="ignore", invalid="ignore"):
         found = (np.where(seen, values, 0) @ weights.T) / share
     # what no weight sees is not known either
@@ -182,7 +183,24 @@ def _steps(positions: Floats) -> Floats:
     return np.asarray(np.minimum(np.append(steps, steps[-1]), np.insert(steps, 0, steps[0])))
 
 
-def grouped(spectra: Sequence[Spectrum]) -> dict[bytes, list[int]]:
+def resample_all(spectra: Sequence[Spectrum], like: Spectrum) -> list[Spectrum]:
+    """Return spectra at the bands of another one, whose unit they have; much faster than one by one.
+
+    Spreads are left out.
+    """
+    assert like.wavelengths is not None
+    found = list(spectra)
+    for group in _grouped(spectra).values():
+        values = np.stack([spectra[number].values for number in group])
+        values = resampled_values(spectra[group[0]], values, like.wavelengths, like.fwhm)
+        for number, row in zip(group, values, strict=True):
+            found[number] = spectra[number].replace(
+                values=row, wavelengths=like.wavelengths, fwhm=like.fwhm, spread=None
+            )
+    return found
+
+
+def _grouped(spectra: Sequence[Spectrum]) -> dict[bytes, list[int]]:
     """Return the numbers of the spectra that have the same bands, by what these are."""
     groups: dict[bytes, list[int]] = {}
     for number, spectrum in enumerate(spectra):

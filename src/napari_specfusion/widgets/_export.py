@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QRect, QSize
-from qtpy.QtGui import QPainter
+from qtpy.QtCore import QPoint, QRect
+from qtpy.QtGui import QPainter, QPixmap
 from qtpy.QtSvg import QSvgGenerator
 
 from napari_specfusion.errors import OutputError
@@ -49,8 +49,6 @@ def export(path: Path, spectra: Iterable[Spectrum], plot: QWidget) -> None:
 
 def _draw_png(path: Path, plot: QWidget) -> None:
     size = plot.size()
-    from qtpy.QtGui import QPixmap
-
     picture = QPixmap(size * FINER)
     picture.setDevicePixelRatio(FINER)
     plot.render(picture)
@@ -64,11 +62,11 @@ def _draw_svg(path: Path, plot: QWidget) -> None:
     with replacing(path) as part:
         drawing = QSvgGenerator()
         drawing.setFileName(str(part))
-        drawing.setSize(QSize(size))
+        drawing.setSize(size)
         drawing.setViewBox(QRect(0, 0, size.width(), size.height()))
         drawing.setTitle("Spectra")
         painter = QPainter()
         if not painter.begin(drawing):
             raise OutputError(f"{path} cannot be written; check the folder's permissions, or choose another place.")
-        plot.render(painter)
+        plot.render(painter, QPoint())
         painter.end()

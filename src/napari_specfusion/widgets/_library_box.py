@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 
 from napari_specfusion.errors import SpectrumError
 from napari_specfusion.spectra import SpectralLibrary, rank_spectra, read_library, resample
+from napari_specfusion.spectra.resampling import resample_all
 from napari_specfusion.widgets._forms import choice_combo, single_timer
 from napari_specfusion.widgets._worker import Job
 
@@ -72,6 +73,8 @@ class LibraryBox(QWidget):
         self._soon = single_timer(self, TYPING, self._rank)
         self._loading: Job | None = None
         self._matches: dict[int, Match] = {}
+        # the library at the bands that were last ranked at
+        self._at_bands: tuple[bytes, list[Spectrum]] = (b"", [])
         self._choices: dict[str, Spectrum] = {}
         self.toggle = QToolButton()
         self.toggle.setText("Library and angle map")
@@ -191,7 +194,7 @@ class LibraryBox(QWidget):
 
     def show_library(self, library: SpectralLibrary) -> None:
         """Show a library."""
-        self.library, self._matches = library, {}
+        self.library, self._matches, self._at_bands = library, {}, (b"", [])
         self._fill()
         self._rank()
         left_out = f"; {len(library.notes)} files could not be read" if library.notes else ""
@@ -212,23 +215,28 @@ class LibraryBox(QWidget):
             self._matches = {}
             self._fill()
             return
-        library = self.library
+        bands, entries = _bands(picked), self._at_bands
+        numbers = [number for number, spectrum in enumerate(self.library) if spectrum.unit == picked.unit]
+        same_unit = [self.library[number] for number in numbers]
 
-        def rank(report: Report, should_stop: ShouldStop) -> dict[int, Match]:
-            places = {id(spectrum): number for number, spectrum in enumerate(library)}
+        def rank(report: Report, should_stop: ShouldStop) -> tuple[bytes, list[Spectrum], dict[int, Match]]:
+            # the spectra of one cube have the same bands: the library is resampled to them once
+            seen = entries[1] if entries[0] == bands else resample_all(same_unit, picked)
+            places = {id(spectrum): number for number, spectrum in zip(numbers, seen, strict=True)}
             try:
-                return {places[id(match.spectrum)]: match for match in rank_spectra(picked, library)}
+                ranked = rank_spectra(picked, seen)
             except SpectrumError:
-                # nothing to compare with is told by the list itself
-                return {}
+                # told when the list has no angles
+                return bands, seen, {}
+            return bands, seen, {places[id(match.spectrum)]: match for match in ranked}
 
         self._ranking = job = Job("Ranking the library", rank)
-        job.succeeded.connect(lambda matches: self._ranked(matches) if job is self._ranking else None)
+        job.succeeded.connect(lambda found: self._ranked(*found) if job is self._ranking else None)
         self._panel.start_job(job)
 
-    def _ranked(self, matches: dict[int, Match]) -> None:
+    def _ranked(self, bands: bytes, entries: list[Spectrum], matches: dict[int, Match]) -> None:
         self._ranking = None
-        self._matches = matches
+        self._matches, self._at_bands = matches, (bands, entries)
         self._fill()
         if not matches:
             self.told.emit("No spectrum of the library covers half of the bands of the picked one.", False)
@@ -274,6 +282,12 @@ class LibraryBox(QWidget):
             name = entry.name if factor is None else f"{entry.name}  \u00d7{factor:.3g}"
             found.append((name, seen if factor is None else seen.replace(values=seen.values * factor, spread=None)))
         return found
+
+
+def _bands(spectrum: Spectrum) -> bytes:
+    """Return what tells the bands of a spectrum from those of others."""
+    widths = b"" if spectrum.fwhm is None else spectrum.fwhm.tobytes()
+    return spectrum.unit.encode() + spectrum.positions.tobytes() + widths
 
 
 def _same(one: Spectrum | None, other: Spectrum | None) -> bool:

@@ -42,12 +42,14 @@ class Pins:
             self.let_go()
             self.layer = found
             if found is not None:
-                found.events.data.connect(self._changed)
+                for event in (found.events.data, found.events.face_color):
+                    event.connect(self._changed)
 
     def let_go(self) -> None:
         """Hear of changes no longer."""
         if self.layer is not None:
-            self.layer.events.data.disconnect(self._changed)
+            for event in (self.layer.events.data, self.layer.events.face_color):
+                event.disconnect(self._changed)
             self.layer = None
 
     def points(self) -> list[tuple[float, float]]:

@@ -119,6 +119,8 @@ class SpectrumPlot(QWidget):
         self.item.hideButtons()
         self.item.getAxis("left").enableAutoSIPrefix(False)
         self._curves: dict[str, Any] = {}
+        # what is drawn already
+        self._lines: dict[str, Line] = {}
         self._bands: dict[str, QGraphicsPathItem] = {}
         self._bad: tuple[tuple[float, float], ...] = ()
         self._shades: list[Any] = []
@@ -156,6 +158,8 @@ class SpectrumPlot(QWidget):
         for key in self._bands.keys() - {line.key for line in lines if line.spread is not None}:
             self.item.removeItem(self._bands.pop(key))
         for line in lines:
+            if self._lines.get(line.key) is line:
+                continue
             curve = self._curves.get(line.key)
             if curve is None:
                 curve = self._curves[line.key] = pg.PlotDataItem(connect="finite")
@@ -169,6 +173,7 @@ class SpectrumPlot(QWidget):
             curve.setData(np.asarray(line.x, float), np.asarray(line.y, float))
             if line.spread is not None:
                 self._draw_band(line)
+        self._lines = {line.key: line for line in lines}
         named = [f"{_stroke(line)} {escape(line.label)}" for line in lines if line.label]
         notes = [f"{_stroke(line)}&nbsp;{_unbroken(line.note)}" for line in lines if line.note]
         if len(notes) > MOST_NOTES:

@@ -30,6 +30,8 @@ KEY = "specfusion_regions"
 # the first pins and the first regions differ
 COLOURS = PIN_COLOURS[::-1]
 ELLIPSE_CORNERS = 64
+# widths of a line along a side of the pictures
+LINES = 250
 # shapes and labels beyond are left out of the plot
 MOST_SHAPES = 24
 _SHAPE_EVENTS = ("data", "edge_color", "face_color")
@@ -162,6 +164,11 @@ class Regions:
             self._painted[layer] += 1
         self._changed()
 
+    def _line_width(self) -> float:
+        """Return a width that is thin beside the pictures, whatever their size; shapes have theirs in the world."""
+        extent = np.asarray(self._viewer.layers.extent.world)[:, -2:]
+        return float(np.max(extent[1] - extent[0])) / LINES if len(self._viewer.layers) else 1.0
+
     def colour_new(self) -> None:
         """Give each shape that was drawn since the last call a colour of its own."""
         for layer in self._layers:
@@ -197,7 +204,7 @@ class Regions:
                 metadata={KEY: True},
                 edge_color=COLOURS[0],
                 face_color="transparent",
-                edge_width=1,
+                edge_width=self._line_width(),
             )
             self.follow()
         layer.visible = True

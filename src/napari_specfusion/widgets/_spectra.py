@@ -21,7 +21,7 @@ from napari_specfusion.widgets._layers import is_cube
 from napari_specfusion.widgets._library_box import LibraryBox
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._pins import Pins
-from napari_specfusion.widgets._plot import SpectrumPlot
+from napari_specfusion.widgets._plot import Line, SpectrumPlot
 from napari_specfusion.widgets._probe import BAND, Curve, band_positions, probe
 from napari_specfusion.widgets._readout import (
     band_shown,
@@ -90,6 +90,8 @@ class SpectraWidget(Panel):
         self._point: tuple[float, float] | None = None
         self._cursor: list[Curve] = []
         self._kept: list[Curve] = []
+        # those of pins and regions as they are drawn, and what else they depend on; None: to be made again
+        self._kept_lines: tuple[tuple[str, bool], list[Line]] | None = None
         # None: take the spectra of the pins again
         self._shown: tuple[str, ...] | None = None
         self._pinned: list[Curve] = []
@@ -191,9 +193,10 @@ class SpectraWidget(Panel):
 
     def _means_changed(self) -> None:
         self.stop_button.setVisible(self.means.running or self.maps.running)
-        self._timer.start()
+        self._redraw()
 
     def _redraw(self) -> None:
+        self._kept_lines = None
         self._timer.start()
 
     def _tell(self, words: str, wrong: bool) -> None:
@@ -249,13 +252,18 @@ class SpectraWidget(Panel):
         names = tuple(str(cube.name) for cube in cubes)
         try:
             if names != self._shown:
-                self._shown = names
+                self._shown, self._kept_lines = names, None
                 self.views.update_cubes(names)
                 self._pinned = self._take_pins(cubes)
             cursor = [c for cube in cubes if self._point and (c := probe(cube, self._point)) is not None]
-            kept = [*self._pinned, *(curve for curve in self.means.curves() if curve.cube in names)]
-            self._cursor, self._kept = self.views.shown_curves(cursor), self.views.shown_curves(kept)
-            self.library_box.offer((curve.spectrum.name, curve.spectrum) for curve in kept)
+            self._cursor = self.views.shown_curves(cursor)
+            if self._kept_lines is None:
+                kept = [*self._pinned, *(curve for curve in self.means.curves() if curve.cube in names)]
+                self._kept = self.views.shown_curves(kept)
+                several = len({curve.cube for curve in kept}) > 1
+                self.library_box.offer(
+                    (f"{curve.place}, {curve.cube}" if several else curve.place, curve.spectrum) for curve in kept
+                )
             self._draw(names)
         except SpecFusionError as error:
             self.status.fail(str(error))
@@ -280,9 +288,12 @@ class SpectraWidget(Panel):
         band = None if lead is None else band_shown(self.viewer, lead)
         library = [(name, self.views.shown(spectrum)) for name, spectrum in self.library_box.drawn(like)]
         self.plot.set_axes(unit, self.views.view.axis if self.views.minus is None else "Difference")
+        look = unit, bool(self._cursor)
+        if self._kept_lines is None or self._kept_lines[0] != look:
+            self._kept_lines = look, list(kept_lines(self._kept, names, unit, styles_told=bool(self._cursor)))
         self.plot.draw(
             [
-                *kept_lines(self._kept, names, unit, styles_told=bool(self._cursor)),
+                *self._kept_lines[1],
                 *library_lines(library, unit),
                 *cursor_lines(self._cursor, names, unit, band),
             ]
