@@ -117,6 +117,8 @@ class SpectrumPlot(QWidget):
             # pyqtgraph leaves its menus without a parent: they would outlive the plot
             menu.setParent(self, Qt.WindowType.Popup)
         self.item.hideButtons()
+        # the lower ends of letters need more room than the axis takes
+        self.item.layout.setContentsMargins(1, 1, 1, 5)
         self.item.getAxis("left").enableAutoSIPrefix(False)
         self._curves: dict[str, Any] = {}
         # what is drawn already
