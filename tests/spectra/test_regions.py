@@ -117,7 +117,7 @@ def test_polygons_by_hand() -> None:
 points = st.tuples(st.floats(-3, 12), st.floats(-3, 12))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(points, points, points, points)
 def test_halves_of_a_polygon_share_no_pixel(a: Any, b: Any, c: Any, d: Any) -> None:
     """Of four corners in convex position, or any others, by the rule of even and odd."""

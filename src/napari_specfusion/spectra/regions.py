@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,16 +127,23 @@ class _Sums:
 
     def add(self, groups: NDArray[np.intp], values: NDArray[np.floating]) -> None:
         """Add values ``(bands, n)`` of pixels in these groups ``(n,)``."""
-        order = np.argsort(groups, kind="stable")
-        present, starts, sizes = np.unique(groups[order], return_index=True, return_counts=True)
-        ordered = values.T[order].astype(np.float64)
-        known = np.isfinite(ordered)
-        ordered[~known] = 0
-        counts = np.add.reduceat(known.astype(np.float64), starts, axis=0)
-        means = np.add.reduceat(ordered, starts, axis=0) / np.maximum(counts, 1)
-        ordered -= np.repeat(means, sizes, axis=0)
-        ordered[~known] = 0
-        squares = np.add.reduceat(np.square(ordered, out=ordered), starts, axis=0)
+        present, starts, sizes = np.unique(groups, return_index=True, return_counts=True)
+        if len(present) > 1:
+            order = np.argsort(groups, kind="stable")
+            values, starts = values[:, order], np.cumsum(sizes) - sizes
+        known = np.isfinite(values)
+        whole = bool(known.all())
+        held = values if whole else np.where(known, values, 0)
+        counts = (
+            _sums(known, starts)
+            if not whole
+            else np.broadcast_to(sizes.astype(np.float64)[:, None], (len(sizes), len(values)))
+        )
+        means = _sums(held, starts) / np.maximum(counts, 1)
+        away = held - (means.T if len(present) == 1 else np.repeat(means.T, sizes, axis=1))
+        if not whole:
+            away[~known] = 0
+        squares = _sums(np.square(away, out=away), starts)
         before, old = self.counts[present], np.nan_to_num(self.means[present])
         total = before + counts
         step, divisor = means - old, np.maximum(total, 1)
@@ -148,6 +155,13 @@ class _Sums:
         """Return the standard deviations, NaN where nothing is known."""
         spreads = np.sqrt(self.squares / np.maximum(self.counts - 1, 1))
         return np.asarray(np.where(self.counts > 0, spreads, np.nan))
+
+
+def _sums(values: NDArray[Any], starts: NDArray[np.intp]) -> Floats:
+    """Return the sums ``(groups, bands)`` of values ``(bands, n)`` in groups that start at these columns."""
+    if len(starts) == 1:
+        return np.asarray(values.sum(axis=1, dtype=np.float64))[None]
+    return np.asarray(np.add.reduceat(values, starts, axis=1, dtype=np.float64).T)
 
 
 def polygon_mask(corners: ArrayLike, height: int, width: int) -> NDArray[np.bool_]:
@@ -185,6 +199,9 @@ def polygon_mask(corners: ArrayLike, height: int, width: int) -> NDArray[np.bool
     first = max(0, int(np.ceil(np.clip(points[:, 0].min(), -1, height))))
     last = min(height - 1, int(np.floor(np.clip(points[:, 0].max(), -1, height))))
     starts, ends = points, np.roll(points, -1, axis=0)
+    # from the same end in both polygons that share an edge, so that both round alike
+    turned = (starts[:, 0] > ends[:, 0])[:, None]
+    starts, ends = np.where(turned, ends, starts), np.where(turned, starts, ends)
     for row in range(first, last + 1):
         # edges that begin or end on the row count once: they belong to the rows below their upper end
         crosses = (starts[:, 0] <= row) != (ends[:, 0] <= row)
