@@ -9,7 +9,7 @@ import pytest
 
 from napari_specfusion.errors import ReadError
 from napari_specfusion.spectra import read_library
-from napari_specfusion.spectra.text_files import read_text
+from napari_specfusion.spectra.text_files import read_text_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,11 +98,11 @@ def splib07(folder: Path) -> Path:
 
 def test_splib07_finds_its_wavelengths(tmp_path: Path) -> None:
     chapter = splib07(tmp_path)
-    (alunite,) = read_text(chapter / "splib07a_Alunite.txt")
+    (alunite,) = read_text_file(chapter / "splib07a_Alunite.txt")
     assert alunite.name == "Alunite GDS83 Na63 ASDFRb AREF" and np.allclose(alunite.positions, [350, 450, 550])
     assert np.array_equal(alunite.values, [np.nan, 0.25, 0.5], equal_nan=True)
     # of two spectrometers with as many channels, the one that is named
-    (calcite,) = read_text(chapter / "splib07a_Calcite.txt")
+    (calcite,) = read_text_file(chapter / "splib07a_Calcite.txt")
     assert np.allclose(calcite.positions, [1200, 2000, 3000, 4000])
     # the folder above holds wavelengths, too, which are no spectra
     assert sorted(s.name[:7] for s in read_library(tmp_path)) == ["Alunite", "Calcite"]
@@ -112,7 +112,7 @@ def test_splib07_without_wavelengths_is_told(tmp_path: Path) -> None:
     chapter = splib07(tmp_path)
     (tmp_path / "splib07a_Wavelengths_ASD.txt").unlink()
     with pytest.raises(ReadError, match="3 values without wavelengths"):
-        read_text(chapter / "splib07a_Alunite.txt")
+        read_text_file(chapter / "splib07a_Alunite.txt")
 
 
 def test_two_columns(tmp_path: Path) -> None:
@@ -139,4 +139,4 @@ def test_two_columns(tmp_path: Path) -> None:
 def test_damaged_files(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     with pytest.raises(ReadError, match=words):
-        read_text(tmp_path / "a.txt")
+        read_text_file(tmp_path / "a.txt")

@@ -13,7 +13,7 @@ from napari_specfusion.io.atomic import check_targets
 from napari_specfusion.spectra.envi import LIBRARY_ENDINGS, read_sli, sli_targets, write_sli
 from napari_specfusion.spectra.spectrum import Spectrum
 from napari_specfusion.spectra.tables import read_table, write_table
-from napari_specfusion.spectra.text_files import read_text
+from napari_specfusion.spectra.text_files import read_text_file
 
 if TYPE_CHECKING:
     import os
@@ -139,7 +139,7 @@ def _read_file(path: Path) -> tuple[Spectrum, ...]:
     ending = path.suffix.lower()
     if ending in LIBRARY_ENDINGS:
         return read_sli(path)
-    return read_table(path) if ending == ".csv" else read_text(path)
+    return read_table(path) if ending == ".csv" else read_text_file(path)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from napari_specfusion.spectra.spectrum import Spectrum
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["read_text"]
+__all__ = ["read_text_file"]
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ LONGEST_HEADER = 400
 MOST_WAVELENGTH_FILES = 200
 
 
-def read_text(path: Path) -> tuple[Spectrum, ...]:
+def read_text_file(path: Path) -> tuple[Spectrum, ...]:
     """Read a text file of ECOSTRESS or ASTER, of splib06 or of splib07; or two columns, wavelengths and values.
 
     Raises
