@@ -70,6 +70,11 @@ def test_what_is_selected_is_drawn_at_the_scale_of_the_picked(found: Any, qtbot:
     assert "material 1  \u00d70.5" in found.plot.legend.text()
     # it can be looked for in the cube itself
     qtbot.waitUntil(lambda: box.picked_combo.findText("Library: material 1") == 3)
+    box.picked_combo.setCurrentIndex(3)
+    box.tree.topLevelItem(0).setSelected(False)
+    box.tree.topLevelItem(1).setSelected(True)
+    other = f"Library: {rows(box)[1][1]}"
+    qtbot.waitUntil(lambda: box.picked_combo.currentText() == other)
     box.toggle.click()
     qtbot.waitUntil(lambda: "library 0" not in found.plot.curve_data())
 

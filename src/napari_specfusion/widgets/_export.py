@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QPoint, QRect
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
 
     from napari_specfusion.spectra import Spectrum
 
-__all__ = ["FILTERS", "export"]
+__all__ = ["FILTERS", "export", "with_ending"]
 
 FILTERS = "Table (*.csv);;ENVI library (*.sli);;Picture (*.png);;Drawing (*.svg)"
 # pixels of a picture for each of the screen, so that print is sharp
 FINER = 2
+
+
+def with_ending(path: Path, chosen: str) -> Path:
+    """Return a path with the ending of the filter that was chosen, if it has none of its own."""
+    found = re.search(r"\*(\.\w+)", chosen)
+    return path if path.suffix or found is None else path.with_suffix(found[1])
 
 
 def export(path: Path, spectra: Iterable[Spectrum], plot: QWidget) -> None:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["LibraryBox"]
 
 PATTERN = "Spectral libraries (*.sli *.hdr *.csv *.txt *.asc);;All files (*)"
+# how the choice of an entry begins
+LIBRARY = "Library: "
 # of the list, at most; a search finds the others
 MOST_ROWS = 2000
 # drawn at once, at most
@@ -150,12 +152,15 @@ class LibraryBox(QWidget):
         chosen, before = self.picked_combo.currentText(), self.picked()
         self._choices = dict(spectra)
         if (entry := self._chosen_entry()) is not None:
-            self._choices[f"Library: {entry.name}"] = entry
+            self._choices[f"{LIBRARY}{entry.name}"] = entry
         names = list(self._choices)
         if names != [self.picked_combo.itemText(at) for at in range(self.picked_combo.count())]:
             blocked = self.picked_combo.blockSignals(True)
             self.picked_combo.clear()
             self.picked_combo.addItems(names)
+            if chosen.startswith(LIBRARY) and entry is not None:
+                # another one was selected in the list
+                chosen = names[-1]
             self.picked_combo.setCurrentIndex(names.index(chosen) if chosen in names else min(0, len(names) - 1))
             self.picked_combo.blockSignals(blocked)
         if not _same(before, self.picked()):
@@ -205,7 +210,7 @@ class LibraryBox(QWidget):
         picked = self.picked()
         self.map_button.setEnabled(picked is not None)
         # what is closed, or itself of the library, needs no ranking
-        of_library = self.picked_combo.currentText().startswith("Library: ")
+        of_library = self.picked_combo.currentText().startswith(LIBRARY)
         if not len(self.library) or self.body.isHidden() or of_library:
             return
         if self._ranking is not None:

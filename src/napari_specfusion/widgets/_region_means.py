@@ -67,6 +67,8 @@ class RegionMeans(QObject):
             if self._job is not None:
                 self._job.stop()
                 self._job = None
+                # how far it was is no longer of interest
+                self.told.emit("", False)
             if missing:
                 self._begin(missing)
         self.changed.emit()

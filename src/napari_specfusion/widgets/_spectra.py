@@ -14,7 +14,7 @@ from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.spectra import Spectrum
 from napari_specfusion.widgets._angle_maps import AngleMaps
 from napari_specfusion.widgets._curve_lines import cursor_lines, kept_lines, library_lines
-from napari_specfusion.widgets._export import FILTERS, export
+from napari_specfusion.widgets._export import FILTERS, export, with_ending
 from napari_specfusion.widgets._findings import StatusLine
 from napari_specfusion.widgets._forms import single_timer
 from napari_specfusion.widgets._layers import is_cube
@@ -374,9 +374,9 @@ class SpectraWidget(Panel):
             self.status.setText(f"Saved as {path.name}.")
 
     def _export(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Export spectra", "spectra.csv", FILTERS)
+        path, chosen = QFileDialog.getSaveFileName(self, "Export spectra", "spectra.csv", FILTERS)
         if path:
-            self.export(Path(path))
+            self.export(with_ending(Path(path), chosen))
 
 
 def _like(cube: Cube) -> Spectrum:
