@@ -109,14 +109,19 @@ def main() -> None:
     viewer.layers.selection.active = viewer.layers["fused subspace"]
     spectra = dock("Spectra")
     viewer.dims.set_current_step(0, 20)
-    for point in ((97.0, 200.0), (212.0, 106.0), (46.0, 113.0)):
+    for point in ((97.0, 200.0), (212.0, 106.0)):
         spectra.pins.add(point)
+    spectra.regions.draw()
+    viewer.layers["Regions"].add_ellipses([[[20, 84], [20, 140], [72, 140], [72, 84]]])
+    viewer.layers["Regions"].mode = "pan_zoom"
+    wait_for(lambda: bool(spectra.plot.bands()))
     spectra.point_at((208.0, 142.0))
     wait_for(lambda: bool(spectra.plot.curve_data()))
     shoot("spectra")
     viewer.window.remove_dock_widget(spectra)
 
-    viewer.layers.remove("Pinned spectra")
+    for name in ("Pinned spectra", "Regions"):
+        viewer.layers.remove(name)
     quality = dock("Quality")
     for result in results:
         quality.estimate_combo.setCurrentText(result.name)

@@ -100,6 +100,7 @@ def calls() -> dict[str, Call]:
         "index_map": Call(package.index_map, {"cube": cube, "formula": "(R680 - R520) / (R680 + R520)"}),
         "pca": Call(package.pca, {"cube": cube, "count": 2}),
         "mnf": Call(package.mnf, {"cube": cube, "count": 2}),
+        **spectra_calls(cube),
         "simulate": Call(package.simulate, {"sharp": cube, "ratio": 4}),
         "sample_scene": Call(package.sample_scene, {"size": 16, "ratio": 4}),
         "reflectance": Call(package.reflectance, {"raw": low, "white": white}),
@@ -143,6 +144,31 @@ def calls() -> dict[str, Call]:
     return made
 
 
+def spectra_calls(cube: Any) -> dict[str, Call]:
+    """Return the calls about spectra."""
+    import napari_specfusion as package
+
+    picked = package.Spectrum.of_pixel(cube, 3, 4)
+    one = {"spectrum": picked}
+    return {
+        "Spectrum": Call(package.Spectrum, {"values": picked.values, "wavelengths": picked.wavelengths}),
+        "Spectrum.of_pixel": Call(package.Spectrum.of_pixel, {"cube": cube, "y": 1, "x": 2}),
+        "region_spectra": Call(package.region_spectra, {"cube": cube, "labels": np.eye(24, dtype=np.uint8)}),
+        "polygon_mask": Call(package.polygon_mask, {"corners": [(0, 0), (0, 5), (5, 5)], "height": 8, "width": 9}),
+        "remove_continuum": Call(package.remove_continuum, one),
+        "remove_baseline": Call(package.remove_baseline, one),
+        "smooth": Call(package.smooth, {**one, "window": 3}),
+        "derivative": Call(package.derivative, {**one, "window": 3}),
+        "normalise": Call(package.normalise, {**one, "scale": "area"}),
+        "resample": Call(package.resample, {**one, "wavelengths": [500.0, 600.0], "fwhm": [9.0, 9.0]}),
+        "difference": Call(package.difference, {**one, "other": picked}),
+        "rank_spectra": Call(package.rank_spectra, {**one, "library": [picked, picked]}),
+        "angle_map": Call(package.angle_map, {"cube": cube, **one}),
+        "read_library": Call(package.read_library, {"path": "spectra.csv"}),
+        "save_spectra": Call(package.save_spectra, {"path": "b.sli", "spectra": [picked], "overwrite": True}),
+    }
+
+
 METHODS: dict[str, dict[str, Any]] = {
     "spectrum": {"y": 1, "x": 2},
     "save": {"path": "saved.npz", "overwrite": True},
@@ -170,6 +196,7 @@ def write_files() -> None:
     cube = as_cube(np.arange(60.0).reshape(3, 4, 5), wavelengths=[400.0, 500.0, 600.0])
     for name in ("scene.hdr", "scene.npz"):
         cube.save(name, overwrite=True)
+    Path("spectra.csv").write_text("nm,leaf\n400,1\n500,2\n", encoding="utf-8")
     Path("a.csv").write_text("nm,red\n400,1\n700,2\n", encoding="utf-8")
 
 
@@ -392,6 +419,8 @@ KINDS = (
     "Cube", "Scene", "Psf", "Srf", "TrainingOptions", "AnySensorOptions", "as_cube", "open_cube", "open_scene",
     "list_arrays", "load_weights", "create_model", "analytic_srf", "read_srf", "as_srf", "evaluate", "quality_maps",
     "true_colour", "composite", "index_map", "pca", "mnf",
+    "Spectrum", "Spectrum.of_pixel", "region_spectra", "polygon_mask", "remove_continuum", "remove_baseline", "smooth",
+    "derivative", "normalise", "resample", "difference", "rank_spectra", "angle_map", "read_library", "save_spectra",
     "simulate", "sample_scene", "reflectance", "check_references", "find_references", "align", "Alignment.load",
     "calibrate", "CalibratedScene", "choose", "fuse", "fuse a scene", "fit", "train", "train_any_sensor",
     "cube.spectrum", "cube.read", "cube.sample", "cube.select", "cube.crop", "cube.replace", "cube.save",

@@ -209,11 +209,21 @@ def read_alignment(path: Path) -> None:
         align(np.ones((3, 5, 6)) * np.arange(6), np.ones((2, 20, 24)), start=found, should_stop=lambda: True)
 
 
+def read_spectra(path: Path) -> None:
+    """Read a spectral library, and look for something in it."""
+    from napari_specfusion.spectra import rank_spectra, read_library
+
+    library = read_library(path)
+    repr(library)
+    rank_spectra(library[0], library)
+
+
 READS: dict[str, Callable[[Path], None]] = {
     "weights": read_weights,
     "response": read_response,
     "wavelengths": read_list,
     "alignment": read_alignment,
+    "library": read_spectra,
 }
 
 

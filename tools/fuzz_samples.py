@@ -335,6 +335,33 @@ def wavelength_files(folder: Path) -> list[tuple[str, Files]]:
     return [("scene.txt", {"scene.txt": text.encode()}) for text in ("400\n500\n600\n", "400, 500, 600", table)]
 
 
+def library_files(folder: Path) -> list[tuple[str, Files]]:
+    """Return spectral libraries of every kind."""
+    from napari_specfusion.spectra import Spectrum, save_spectra
+
+    spectra = [
+        Spectrum(np.array([0.1, np.nan, 0.3, 0.2]), np.arange(400.0, 800, 100), name=name, spread=np.ones(4))
+        for name in "ab"
+    ]
+    save_spectra(folder / "scene.sli", spectra)
+    save_spectra(folder / "scene.csv", spectra)
+    sli = {name: (folder / name).read_bytes() for name in ("scene.hdr", "scene.sli")}
+    head = "Name: Clay\nX Units: Wavelength (micrometers)\nY Units: Reflectance (percentage)\n\n"
+    texts = {
+        "ecostress": {"scene.txt": head + "2.5\t40\n0.5\t30\n0.4\t20\n"},
+        "splib06": {
+            "scene.txt": "USGS\nline 15 title\nClay CM9\ncopy of a\n"
+            " 0.4 -1.23e34 0\n 0.5 0.2 0.1\n 0.6 0.2 0.1\n 0.7 0.3 0.1\n"
+        },
+        "splib07": {
+            "scene.txt": " splib07a Record=1: Clay ASD\n0.1\n-1.23e34\n0.2\n0.3\n",
+            "Wavelengths_ASD.txt": " splib07a Record=2: Wavelengths ASD\n0.4\n0.5\n0.6\n0.7\n",
+        },
+    }
+    made = [("scene.sli", sli), ("scene.csv", {"scene.csv": (folder / "scene.csv").read_bytes()})]
+    return made + [("scene.txt", {name: text.encode() for name, text in files.items()}) for files in texts.values()]
+
+
 def alignment_files(folder: Path) -> list[tuple[str, Files]]:
     """Return saved alignments, with and without local displacements."""
     control = np.zeros((2, 4, 4)).tolist()
@@ -364,4 +391,5 @@ MAKERS: dict[str, Callable[[Path], list[tuple[str, Files]]]] = {
     "response": table_files,
     "wavelengths": wavelength_files,
     "alignment": alignment_files,
+    "library": library_files,
 }

@@ -15,6 +15,7 @@ __all__ = [
     "ReadError",
     "SceneError",
     "SpecFusionError",
+    "SpectrumError",
     "needs_extra",
 ]
 
@@ -48,6 +49,10 @@ class CubeError(SpecFusionError):
 
 class SceneError(SpecFusionError):
     """Two images cannot be fused as a pair."""
+
+
+class SpectrumError(SpecFusionError):
+    """A spectrum or a spectral library is not valid, or does not fit the cube."""
 
 
 class AlignmentError(SpecFusionError):

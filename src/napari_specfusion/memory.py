@@ -34,6 +34,9 @@ LONGEST_HEADER = 8 << 20
 LONGEST_WAVELENGTHS = 10_000_000
 # a table of spectral responses
 LONGEST_RESPONSE = 10_000_000
+# spectra in a text file, and in an ENVI library
+LARGEST_LIBRARY_TEXT = 64 << 20
+LARGEST_LIBRARY = 512 << 20
 # a world file: six numbers
 LONGEST_WORLD_FILE = 10_000
 # a saved alignment: a field of a large scene has a few thousand numbers

@@ -10,11 +10,13 @@ import napari_specfusion
 from napari_specfusion.colour import composite, index_map, true_colour
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CubeError
+from napari_specfusion.spectra import Spectrum, angle_map
 from napari_specfusion.widgets._console import show_in
 from napari_specfusion.widgets._follow import followed_by
 from napari_specfusion.widgets._layers import is_cube, is_image, plane_matrix, run_of
 from napari_specfusion.widgets._pictures import (
     TOOLS,
+    show_angle_map,
     show_components,
     show_composite,
     show_index,
@@ -71,6 +73,18 @@ def test_an_index_is_a_map(shown: tuple[ViewerModel, Any], scene: Scene) -> None
     values = index_map(scene.hsi, "R650 / R550").read()[0]
     assert np.allclose(added.data, values)
     assert np.allclose(added.contrast_limits, np.percentile(values, [2, 98]))
+
+
+def test_an_angle_map_is_bright_where_the_cube_is_alike(shown: tuple[ViewerModel, Any], scene: Scene) -> None:
+    viewer, layer = shown
+    spectrum = Spectrum.of_pixel(scene.hsi, 3, 5).replace(name="leaf")
+    added = show_angle_map(viewer, spectrum)
+    assert added.ndim == 2 and added.name == "low-res cube: angle to leaf" and followed_by(added) is layer
+    assert np.allclose(added.data, angle_map(scene.hsi, spectrum).read()[0], atol=1e-4)
+    assert np.nanargmin(added.data) == np.ravel_multi_index((3, 5), added.data.shape)
+    assert added.colormap.name == "gray_r"
+    with pytest.raises(CubeError, match="No cube is selected"):
+        show_angle_map(ViewerModel(), spectrum)
 
 
 @pytest.mark.parametrize("method", ["PCA", "MNF"])

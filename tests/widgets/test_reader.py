@@ -161,8 +161,8 @@ def test_raman_shifts_arrive_as_such(viewer: Any, tmp_path: Path) -> None:
     assert cube.band_at(1000) == 1
     assert "cm-1" in repr(cube)
     curve = probe(layer, (1, 2))
-    assert curve is not None and curve.unit == "cm-1"
-    assert AXIS_LABELS[curve.unit][0] == "Raman shift"
+    assert curve is not None and curve.spectrum.unit == "cm-1"
+    assert AXIS_LABELS[curve.spectrum.unit][0] == "Raman shift"
 
 
 def test_a_guessed_axis_is_told_when_a_file_is_dropped(viewer: Any, tmp_path: Path) -> None:

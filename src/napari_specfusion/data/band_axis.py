@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["bad_ranges", "band_near", "gaps", "next_good"]
 
-# a step of so many usual ones is a gap between two sensors
-GAP = 4.0
+# a step of so many usual ones is a gap between two sensors; usual among so many steps around it, since the steps of one
+# sensor may widen along the spectrum
+GAP, AROUND = 4.0, 11
 
 
 def band_near(cube: Cube, wavelength: float) -> int | None:
@@ -45,7 +46,10 @@ def gaps(positions: NDArray[np.float64]) -> NDArray[np.int64]:
     steps = np.diff(positions)
     if len(steps) < 2:
         return np.empty(0, np.int64)
-    return np.asarray(np.flatnonzero(steps > GAP * np.median(steps)), np.int64)
+    around = min(AROUND, len(steps))
+    usual = np.median(np.lib.stride_tricks.sliding_window_view(steps, around), axis=1)
+    starts = np.clip(np.arange(len(steps)) - around // 2, 0, len(steps) - around)
+    return np.asarray(np.flatnonzero(steps > GAP * usual[starts]), np.int64)
 
 
 def bad_ranges(cube: Cube) -> list[tuple[float, float]]:

@@ -12,6 +12,8 @@ from napari_specfusion.colour import composite, index_map, mnf, pca, true_colour
 from napari_specfusion.data.cube import METADATA_KEY, Cube
 from napari_specfusion.data.layers import layer_data as stack_data
 from napari_specfusion.errors import CubeError
+from napari_specfusion.spectra import Spectrum
+from napari_specfusion.spectra.match import angle_picture
 from napari_specfusion.widgets._follow import follow, followed_by
 from napari_specfusion.widgets._layers import VIEW_KEY, cube_to_show, is_cube
 
@@ -19,6 +21,7 @@ __all__ = [
     "TOOLS",
     "Tool",
     "add_picture",
+    "show_angle_map",
     "show_components",
     "show_composite",
     "show_index",
@@ -176,6 +179,33 @@ def show_components(viewer: Any, layer: Any = None, method: Method = "PCA", coun
     return _show(viewer, layer, _components, method=method, count=count)
 
 
+def show_angle_map(viewer: Any, spectrum: Spectrum, layer: Any = None) -> Any:
+    """Add a map of the angle between a spectrum and each pixel of a cube, as `angle_map` computes it.
+
+    Parameters
+    ----------
+    viewer
+        Where to add it.
+    spectrum
+        A pixel, a region, or a spectrum of a library.
+    layer
+        The cube's layer; None takes the selected one.
+
+    Returns
+    -------
+    napari.layers.Image
+        The new layer, bright where the cube is alike. It goes along when the cube moves.
+
+    Raises
+    ------
+    CubeError
+        If no cube is selected.
+    SpectrumError
+        If the spectrum does not fit the cube.
+    """
+    return _show(viewer, layer, angle_picture, spectrum=spectrum)
+
+
 def _composite(cube: Cube, red: float, green: float, blue: float, stretch: float, **watch: Any) -> Cube:
     return composite(cube, (red, green, blue), stretch, **watch)
 
@@ -255,7 +285,8 @@ def _colour(picture: Cube) -> tuple[NDArray[np.float32], dict[str, Any]]:
 
 
 def _grey(picture: Cube) -> tuple[Any, dict[str, Any]]:
-    if picture.bands > 1 or "formula" not in picture.metadata:
+    is_map = not {"formula", "angle_to"}.isdisjoint(picture.metadata)
+    if picture.bands > 1 or not is_map:
         # the label of the first axis stays the cube's: napari has one slider for both
         data, keywords, _ = stack_data(picture)
         return data, keywords
@@ -263,8 +294,10 @@ def _grey(picture: Cube) -> tuple[Any, dict[str, Any]]:
     rows, columns = (slice(None, None, -(-n // MAP_SAMPLE)) for n in values.shape)
     sample = values[rows, columns]
     sample = sample[np.isfinite(sample)]
+    # what is alike is bright
+    colours = "gray_r" if "angle_to" in picture.metadata else "viridis"
     low, high = (float(v) for v in np.percentile(sample, MAP_LIMITS)) if sample.size else (0.0, 1.0)
-    return values, _keywords(picture, (low, high if high > low else low + 1)) | {"rgb": False, "colormap": "viridis"}
+    return values, _keywords(picture, (low, high if high > low else low + 1)) | {"rgb": False, "colormap": colours}
 
 
 def _keywords(picture: Cube, limits: tuple[float, float]) -> dict[str, Any]:

@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import napari
 
-__all__ = ["PIN_COLOURS", "Pins"]
+__all__ = ["PIN_COLOURS", "Pins", "as_hex", "as_rgb"]
 
 PIN_COLOURS = ("#ff5c5c", "#ffd23f", "#3ddbd9", "#ff8ad8", "#a6e22e", "#c9a2ff", "#ffb087")
 KEY = "specfusion_pins"
+
+
+def as_hex(colour: Sequence[float]) -> str:
+    """Return a colour, as numbers from 0 to 1, in the words of Qt."""
+    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in colour[:3])
+
+
+def as_rgb(colour: str) -> tuple[float, ...]:
+    """Return a colour in the words of Qt as numbers from 0 to 1."""
+    return tuple(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
 
 
 class Pins:
@@ -32,12 +42,14 @@ class Pins:
             self.let_go()
             self.layer = found
             if found is not None:
-                found.events.data.connect(self._changed)
+                for event in (found.events.data, found.events.face_color):
+                    event.connect(self._changed)
 
     def let_go(self) -> None:
         """Hear of changes no longer."""
         if self.layer is not None:
-            self.layer.events.data.disconnect(self._changed)
+            for event in (self.layer.events.data, self.layer.events.face_color):
+                event.disconnect(self._changed)
             self.layer = None
 
     def points(self) -> list[tuple[float, float]]:
@@ -50,7 +62,7 @@ class Pins:
         """Return the colour of each pin."""
         if self.layer is None:
             return []
-        return ["#" + "".join(f"{round(255 * float(c)):02x}" for c in colour[:3]) for colour in self.layer.face_color]
+        return [as_hex(colour) for colour in self.layer.face_color]
 
     def add(self, point: tuple[float, float]) -> None:
         """Pin a point (y, x) of the world."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
-from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QPointF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QPainterPath, QPolygonF
+from qtpy.QtWidgets import QGraphicsPathItem, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +39,10 @@ STROKES = dict(
     )
 )
 FEW_BANDS = 12
+# entries beside one another in the legend, at most
+MOST_NOTES = 16
+# how much of what lies below the band around a curve covers, of 255
+BAND_ALPHA = 60
 # bad bands, on a light and on a dark ground
 SHADE, NO_LINE = (128, 128, 128, 70), (0, 0, 0, 0)
 AXIS_LABELS = {"nm": ("Wavelength", "nm"), "cm-1": ("Raman shift", "cm\u207b\u00b9"), "band": ("Band", "")}
@@ -46,7 +50,23 @@ AXIS_LABELS = {"nm": ("Wavelength", "nm"), "cm-1": ("Raman shift", "cm\u207b\u00
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One curve as it is drawn; `label` puts it into the legend."""
+    """One curve as it is drawn.
+
+    Attributes
+    ----------
+    key
+        Tells it from the others.
+    x, y
+        Positions and values ``(n,)``; broken at NaN.
+    colour, style, width
+        Its look.
+    label
+        Puts it into the legend, on a line of its own.
+    note
+        Puts it into the legend, after the lines and beside the other notes.
+    spread
+        Half the width ``(n,)`` of a band around it, or None.
+    """
 
     key: str
     x: NDArray[Any]
@@ -55,6 +75,8 @@ class Line:
     style: Qt.PenStyle = Qt.PenStyle.SolidLine
     width: float = 1.5
     label: str = ""
+    note: str = ""
+    spread: NDArray[Any] | None = None
 
 
 class _View(pg.PlotWidget):  # type: ignore[misc,name-defined]
@@ -95,8 +117,13 @@ class SpectrumPlot(QWidget):
             # pyqtgraph leaves its menus without a parent: they would outlive the plot
             menu.setParent(self, Qt.WindowType.Popup)
         self.item.hideButtons()
+        # the lower ends of letters need more room than the axis takes
+        self.item.layout.setContentsMargins(1, 1, 1, 5)
         self.item.getAxis("left").enableAutoSIPrefix(False)
         self._curves: dict[str, Any] = {}
+        # what is drawn already
+        self._lines: dict[str, Line] = {}
+        self._bands: dict[str, QGraphicsPathItem] = {}
         self._bad: tuple[tuple[float, float], ...] = ()
         self._shades: list[Any] = []
         self.marker = pg.InfiniteLine(angle=90, movable=True)
@@ -130,7 +157,11 @@ class SpectrumPlot(QWidget):
         wanted = {line.key for line in lines}
         for key in self._curves.keys() - wanted:
             self.item.removeItem(self._curves.pop(key))
+        for key in self._bands.keys() - {line.key for line in lines if line.spread is not None}:
+            self.item.removeItem(self._bands.pop(key))
         for line in lines:
+            if self._lines.get(line.key) is line:
+                continue
             curve = self._curves.get(line.key)
             if curve is None:
                 curve = self._curves[line.key] = pg.PlotDataItem(connect="finite")
@@ -142,13 +173,31 @@ class SpectrumPlot(QWidget):
             curve.setSymbolBrush(line.colour)
             curve.setSymbolPen(None)
             curve.setData(np.asarray(line.x, float), np.asarray(line.y, float))
-        self.legend.setText(
-            "<br>".join(
-                f"<span style='color:{line.colour}'>{STROKES[line.style]}</span> {escape(line.label)}"
-                for line in lines
-                if line.label
-            )
-        )
+            if line.spread is not None:
+                self._draw_band(line)
+        self._lines = {line.key: line for line in lines}
+        named = [f"{_stroke(line)} {escape(line.label)}" for line in lines if line.label]
+        notes = [f"{_stroke(line)}&nbsp;{_unbroken(line.note)}" for line in lines if line.note]
+        if len(notes) > MOST_NOTES:
+            notes = [*notes[:MOST_NOTES], f"and {len(notes) - MOST_NOTES} more"]
+        self.legend.setText("<br>".join([*named, *(["&nbsp; ".join(notes)] if notes else [])]))
+        self.legend.setVisible(bool(self.legend.text()))
+
+    def _draw_band(self, line: Line) -> None:
+        item = self._bands.get(line.key)
+        if item is None:
+            item = self._bands[line.key] = QGraphicsPathItem()
+            item.setPen(pg.mkPen(None))
+            item.setZValue(-5)
+            self.item.addItem(item)
+        colour = QColor(line.colour)
+        colour.setAlpha(BAND_ALPHA)
+        item.setBrush(colour)
+        item.setPath(_band_path(line))
+
+    def bands(self) -> tuple[str, ...]:
+        """Return the keys of the curves that have a band around them."""
+        return tuple(self._bands)
 
     def curve_data(self) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
         """Return what is drawn: x and y by key."""
@@ -177,3 +226,27 @@ class SpectrumPlot(QWidget):
 
     def _dragged(self) -> None:
         self.marker_moved.emit(float(self.marker.value()))
+
+
+def _stroke(line: Line) -> str:
+    return f"<span style='color:{line.colour}'>{STROKES[line.style]}</span>"
+
+
+def _unbroken(words: str) -> str:
+    """Return words as HTML that stays on one line."""
+    return escape(words).replace(" ", "&nbsp;").replace("-", "&#8209;")
+
+
+def _band_path(line: Line) -> QPainterPath:
+    """Return the outline of a band, in pieces where the curve is broken."""
+    assert line.spread is not None
+    low, high = line.y - line.spread, line.y + line.spread
+    path = QPainterPath()
+    seen = np.isfinite(low) & np.isfinite(high)
+    for piece in np.split(np.arange(len(seen)), np.flatnonzero(np.diff(seen)) + 1):
+        if len(piece) and seen[piece[0]]:
+            x = np.concatenate([line.x[piece], line.x[piece][::-1]])
+            y = np.concatenate([high[piece], low[piece][::-1]])
+            path.addPolygon(QPolygonF([QPointF(float(a), float(b)) for a, b in zip(x, y, strict=True)]))
+            path.closeSubpath()
+    return path

@@ -1,4 +1,4 @@
-"""Spectra: what lies under the cursor and under the pins, of every cube in view."""
+"""Spectra: what lies under the cursor, under pins and in regions, of every cube in view."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
-from napari_specfusion.data.band_axis import bad_ranges, gaps, next_good
+from napari_specfusion.data.band_axis import bad_ranges, next_good
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SpecFusionError
+from napari_specfusion.spectra import Spectrum
+from napari_specfusion.widgets._angle_maps import AngleMaps
+from napari_specfusion.widgets._curve_lines import cursor_lines, kept_lines, library_lines
+from napari_specfusion.widgets._export import FILTERS, export, with_ending
 from napari_specfusion.widgets._findings import StatusLine
 from napari_specfusion.widgets._forms import single_timer
 from napari_specfusion.widgets._layers import is_cube
+from napari_specfusion.widgets._library_box import LibraryBox
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._pins import Pins
-from napari_specfusion.widgets._plot import CUBE_COLOURS, LINE_STYLES, Line, SpectrumPlot
-from napari_specfusion.widgets._probe import BAND, Curve, band_positions, probe, write_csv
+from napari_specfusion.widgets._plot import Line, SpectrumPlot
+from napari_specfusion.widgets._probe import BAND, Curve, band_positions, probe
 from napari_specfusion.widgets._readout import (
     band_shown,
     describe_band,
@@ -25,71 +30,113 @@ from napari_specfusion.widgets._readout import (
     show_band_text,
     step_to_band,
 )
+from napari_specfusion.widgets._region_means import RegionMeans
+from napari_specfusion.widgets._regions import Regions
 from napari_specfusion.widgets._reopen import ReopenOffer, replace_layer
+from napari_specfusion.widgets._views import ViewBar
 from napari_specfusion.widgets._wavelengths import WavelengthBar, bring_to, link_bands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import napari
+
 
 __all__ = ["SpectraWidget"]
 
 # 30 Hz: moves in between are dropped, the last one counts
 INTERVAL = 33
+# regions are averaged when the hand rests
+REST = 300
+PLOT_HEIGHT = 150
 HINT = "Move over an image to see its spectrum. Shift+click pins a point. Drag the line to change the band."
 
 
 class SpectraWidget(Panel):
-    """Plot the spectrum of each visible cube at the cursor, and at pinned points.
+    """Plot the spectrum of each visible cube at the cursor, at pinned points and in regions.
 
-    Colour tells where a spectrum was taken: the cube's own colour for the cursor, the point's for a pin. Line style
-    tells from which cube.
+    Colour tells where a spectrum was taken: the cube's own colour for the cursor, the pin's or the region's otherwise.
+    Line style tells from which cube.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
         self.pins = Pins(viewer, self._pins_changed)
-        self.plot = SpectrumPlot()
+        self.regions = Regions(viewer, self._regions_changed)
+        self.means = RegionMeans(self)
+        self.means.changed.connect(self._means_changed)
+        self.means.told.connect(self._tell)
+        self.maps = AngleMaps(self)
+        self.maps.changed.connect(self._means_changed)
+        self.maps.told.connect(self._tell)
+        self.plot = SpectrumPlot(height=PLOT_HEIGHT)
         self.plot.marker_moved.connect(self._choose_band)
         self.bar = WavelengthBar()
         self.bar.chosen.connect(self._go_to_band)
+        self.views = ViewBar()
+        self.views.changed.connect(self._redraw)
         self.reopen_offer = ReopenOffer(self)
         self.reopen_offer.found.connect(self._look_at_files)
         self.reopen_offer.accepted.connect(lambda layer, cube: replace_layer(self.viewer, layer, cube))
+        self.library_box = LibraryBox(self)
+        self.library_box.changed.connect(self._redraw)
+        self.library_box.map_asked.connect(self.add_angle_map)
+        self.library_box.told.connect(self._tell)
         self.info = QLabel(HINT)
         self.info.setWordWrap(True)
         self.status = StatusLine()
-        self.clear_button = QPushButton("Clear pins")
-        self.clear_button.setToolTip("Remove all pinned points.")
-        self.clear_button.clicked.connect(self.pins.clear)
-        self.export_button = QPushButton("Export CSV \u2026")
-        self.export_button.setToolTip("Save the pinned spectra, or those under the cursor, as a table.")
-        self.export_button.clicked.connect(self._export)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.clear_button)
-        buttons.addStretch(1)
-        buttons.addWidget(self.export_button)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.reopen_offer)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.plot, 1)
-        layout.addWidget(self.info)
-        layout.addWidget(self.status)
-        layout.addLayout(buttons)
-        self.setMinimumSize(340, 240)
+        self._lay_out()
 
         self._point: tuple[float, float] | None = None
         self._cursor: list[Curve] = []
-        self._pinned: list[tuple[int, Curve]] = []
+        self._kept: list[Curve] = []
+        # those of pins and regions as they are drawn, and what else they depend on; None: to be made again
+        self._kept_lines: tuple[tuple[str, bool], list[Line]] | None = None
         # None: take the spectra of the pins again
         self._shown: tuple[str, ...] | None = None
+        self._pinned: list[Curve] = []
         self._last_band = 0
         # where the slider was last, by unit
         self._wavelengths: dict[str, float] = {}
         self._timer = single_timer(self, INTERVAL, self.update_curves)
+        self._rest = single_timer(self, REST, self._average)
         self._take_theme()
         self.refresh()
+
+    def _lay_out(self) -> None:
+        self.draw_button = QPushButton("Draw region")
+        self.draw_button.setToolTip(
+            "Draw around a region on the picture. Its mean and spread are plotted, and so are those of all shapes and "
+            "labels that are visible."
+        )
+        self.draw_button.clicked.connect(lambda _=False: self.regions.draw())
+        self.clear_button = QPushButton("Clear pins")
+        self.clear_button.setToolTip("Remove all pinned points.")
+        self.clear_button.clicked.connect(self.pins.clear)
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("Stop what is being computed.")
+        self.stop_button.clicked.connect(lambda _=False: self.stop())
+        self.stop_button.hide()
+        self.export_button = QPushButton("Export \u2026")
+        self.export_button.setToolTip(
+            "Save the spectra of pins and regions as they are shown, or those under the cursor, as .csv or .sli, which "
+            "Library opens again; or the plot as .png or .svg."
+        )
+        self.export_button.clicked.connect(self._export)
+        buttons = QHBoxLayout()
+        for button in (self.draw_button, self.clear_button):
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        for button in (self.stop_button, self.export_button):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.reopen_offer)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.plot, 1)
+        for widget in (self.views, self.info, self.library_box, self.status):
+            layout.addWidget(widget)
+        layout.addLayout(buttons)
+        self.setMinimumSize(340, 240)
 
     # --- listening ---------------------------------------------------------------
 
@@ -113,17 +160,20 @@ class SpectraWidget(Panel):
         ]
 
     def let_go(self) -> None:
-        """Listen to the pins no longer, either; leave no text behind."""
+        """Listen to pins and regions no longer, either; leave no text behind."""
         if self._listening:
             hide_band_text(self.viewer)
         self.pins.let_go()
+        self.regions.let_go()
         super().let_go()
 
     def refresh(self, event: Any = None) -> None:
         """Take over what is in view now."""
         self._take_theme()
         self.pins.follow()
+        self.regions.follow()
         self._pins_changed()
+        self._regions_changed()
         self._show_band()
         self._look_at_files()
 
@@ -133,6 +183,24 @@ class SpectraWidget(Panel):
     def _pins_changed(self, event: Any = None) -> None:
         self._shown = None
         self._timer.start()
+
+    def _regions_changed(self, event: Any = None) -> None:
+        self._rest.start()
+
+    def _average(self) -> None:
+        self.regions.colour_new()
+        self.means.update(self.cubes(), self.regions.regions())
+
+    def _means_changed(self) -> None:
+        self.stop_button.setVisible(self.means.running or self.maps.running)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        self._kept_lines = None
+        self._timer.start()
+
+    def _tell(self, words: str, wrong: bool) -> None:
+        (self.status.fail if wrong else self.status.setText)(words)
 
     def _moved(self, viewer: Any, event: Any) -> None:
         if self.viewer.dims.ndisplay == 2:
@@ -175,64 +243,69 @@ class SpectraWidget(Panel):
         if event.type in ("visible", "opacity"):
             self._shown = None
             self._show_band()
+        if event.type == "visible":
+            self._regions_changed()
 
     def update_curves(self) -> None:
-        """Take the spectra at the cursor and at the pins, and draw them."""
+        """Take the spectra at the cursor, at the pins and in the regions, and draw them."""
         cubes = self.cubes()
         names = tuple(str(cube.name) for cube in cubes)
         try:
             if names != self._shown:
-                self._shown = names
-                self._pinned = [
-                    (index, curve)
-                    for index, point in enumerate(self.pins.points())
-                    for cube in cubes
-                    if (curve := probe(cube, point)) is not None
-                ]
-            self._cursor = [c for cube in cubes if self._point and (c := probe(cube, self._point)) is not None]
+                self._shown, self._kept_lines = names, None
+                self.views.update_cubes(names)
+                self._pinned = self._take_pins(cubes)
+            cursor = [c for cube in cubes if self._point and (c := probe(cube, self._point)) is not None]
+            self._cursor = self.views.shown_curves(cursor)
+            if self._kept_lines is None:
+                kept = [*self._pinned, *(curve for curve in self.means.curves() if curve.cube in names)]
+                self._kept = self.views.shown_curves(kept)
+                several = len({curve.cube for curve in kept}) > 1
+                self.library_box.offer(
+                    (f"{curve.place}, {curve.cube}" if several else curve.place, curve.spectrum) for curve in kept
+                )
+            self._draw(names)
         except SpecFusionError as error:
             self.status.fail(str(error))
             return
-        lead = self._lead()
-        unit = BAND if lead is None else band_positions(Cube.from_layer(lead))[1]
-        self.plot.set_axes(unit, "Value")
-        self.plot.draw(self._lines(unit))
-        self._describe()
+        self._describe(cursor)
         self.clear_button.setEnabled(bool(self.pins.points()))
         self.export_button.setEnabled(bool(self.curves()))
 
-    def curves(self) -> list[Curve]:
-        """Return what would be exported: the pinned spectra, or those under the cursor where none is pinned."""
-        return [curve for _, curve in self._pinned] or self._cursor
+    def _take_pins(self, cubes: list[Any]) -> list[Curve]:
+        pins = zip(self.pins.points(), self.pins.colours(), strict=True)
+        return [
+            Curve(curve.cube, curve.place, curve.spectrum.replace(name=f"{curve.cube} {name}"), colour, curve.pixel)
+            for number, (point, colour) in enumerate(pins, start=1)
+            for cube in cubes
+            if (curve := probe(cube, point, name := f"pin {number}")) is not None
+        ]
 
-    def _lines(self, unit: str) -> Iterator[Line]:
-        colours = self.pins.colours()
-        for index, curve in self._pinned:
-            yield from self._line(f"{curve.cube} pin {index}", curve, unit, colours[index], 1.3, "")
+    def _draw(self, names: tuple[str, ...]) -> None:
         lead = self._lead()
+        like = None if lead is None else _like(Cube.from_layer(lead))
+        unit = BAND if like is None else like.unit
         band = None if lead is None else band_shown(self.viewer, lead)
-        for curve in self._cursor:
-            colour = CUBE_COLOURS[self._rank(curve) % len(CUBE_COLOURS)]
-            value = f"{curve.values[band]:.4g}" if band is not None and band < len(curve.values) else ""
-            yield from self._line(curve.cube, curve, unit, colour, 2.2, f"{curve.cube}  {value}")
+        library = [(name, self.views.shown(spectrum)) for name, spectrum in self.library_box.drawn(like)]
+        self.plot.set_axes(unit, self.views.view.axis if self.views.minus is None else "Difference")
+        look = unit, bool(self._cursor)
+        if self._kept_lines is None or self._kept_lines[0] != look:
+            self._kept_lines = look, list(kept_lines(self._kept, names, unit, styles_told=bool(self._cursor)))
+        self.plot.draw(
+            [
+                *self._kept_lines[1],
+                *library_lines(library, unit),
+                *cursor_lines(self._cursor, names, unit, band),
+            ]
+        )
 
-    def _rank(self, curve: Curve) -> int:
-        return (self._shown or ()).index(curve.cube)
+    def curves(self) -> list[Curve]:
+        """Return what would be exported: pins and regions as shown, or what is under the cursor without any."""
+        return self._kept or self._cursor
 
-    def _line(self, key: str, curve: Curve, unit: str, colour: str, width: float, label: str) -> Iterator[Line]:
-        style = LINE_STYLES[self._rank(curve) % len(LINE_STYLES)]
-        if unit == BAND:
-            yield Line(key, np.arange(len(curve.values)), curve.values, colour, style, width, label)
-        elif curve.unit == unit:
-            # no line across what no band has seen
-            broken = gaps(curve.positions) + 1
-            x = np.insert(curve.positions, broken, curve.positions[broken])
-            yield Line(key, x, np.insert(curve.values, broken, np.nan), colour, style, width, label)
-
-    def _describe(self) -> None:
-        if self._cursor:
-            row, column = self._cursor[0].pixel
-            self.info.setText(f"Row {row}, column {column} of {self._cursor[0].cube}")
+    def _describe(self, cursor: list[Curve]) -> None:
+        if cursor and (pixel := cursor[0].pixel) is not None:
+            self.info.setText(f"Row {pixel[0]}, column {pixel[1]} of {cursor[0].cube}")
         else:
             self.info.setText(HINT)
 
@@ -276,18 +349,36 @@ class SpectraWidget(Panel):
         if (lead := self._lead()) is not None:
             step_to_band(self.viewer, lead, band)
 
+    # --- the angle to a picked spectrum --------------------------------------------------
+
+    def add_angle_map(self, spectrum: Spectrum | None) -> None:
+        """Map the angle between a spectrum and the cube in front, in the background."""
+        layer = self._lead()
+        if spectrum is not None and layer is not None:
+            self.maps.begin(layer, spectrum)
+
+    def stop(self) -> None:
+        """Stop what is being computed."""
+        self.means.stop()
+        self.maps.stop()
+
     # --- export ------------------------------------------------------------------------
 
     def export(self, path: Path) -> None:
-        """Write the curves as a table; trouble is said in words."""
+        """Write the curves, or the plot, by the ending of the file; trouble is said in words."""
         try:
-            write_csv(path, self.curves())
+            export(path, [curve.spectrum for curve in self.curves()], self.plot)
         except SpecFusionError as error:
             self.status.fail(str(error))
         else:
             self.status.setText(f"Saved as {path.name}.")
 
     def _export(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Export spectra", "spectra.csv", "Table (*.csv)")
+        path, chosen = QFileDialog.getSaveFileName(self, "Export spectra", "spectra.csv", FILTERS)
         if path:
-            self.export(Path(path))
+            self.export(with_ending(Path(path), chosen))
+
+
+def _like(cube: Cube) -> Spectrum:
+    """Return a spectrum with the bands of a cube, and no values."""
+    return Spectrum(np.full(cube.bands, np.nan), cube.wavelengths, cube.spectral_unit, cube.fwhm)
