@@ -13,7 +13,7 @@ from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, ModelError, OutputError
 from napari_specfusion.fusion import auto as module
-from napari_specfusion.fusion.auto import LEARNED_MARGIN, MARGIN, Choice, choose
+from napari_specfusion.fusion.auto import ANY_MARGIN, LEARNED_MARGIN, MARGIN, Choice, choose
 from napari_specfusion.fusion.engine import FusionProgress, fuse
 from napari_specfusion.fusion.resolve import as_method
 from napari_specfusion.fusion.store import ResultStore
@@ -25,7 +25,7 @@ from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.simulation.pair import simulate
 from napari_specfusion.simulation.reduced import reduced
 from napari_specfusion.tiling.tiles import Footprint
-from napari_specfusion.weights.shipped import weights_for
+from napari_specfusion.weights.shipped import shipped_weights, weights_for
 from napari_specfusion.weights.trained import Trained
 
 if TYPE_CHECKING:
@@ -133,6 +133,27 @@ def test_what_outweighs_what(scores: dict[str, Quality], best: str) -> None:
     assert module._best(scores) == best
 
 
+@pytest.mark.parametrize(
+    ("own", "any_sensor", "best"),
+    [
+        # weights for the sensor stay before those for any, unless they are worse than `detail`
+        (LEARNED_MARGIN + JUST, 0.5, "own"),
+        (LEARNED_MARGIN + NOT_QUITE, 0.5, "any"),
+        # which may lag behind more
+        (LEARNED_MARGIN + NOT_QUITE, ANY_MARGIN + JUST, "any"),
+        (LEARNED_MARGIN + NOT_QUITE, ANY_MARGIN + NOT_QUITE, "detail"),
+    ],
+)
+def test_weights_for_any_sensor_are_the_second_choice(own: float, any_sensor: float, best: str) -> None:
+    scores = {"detail": quality(40.0), "any": quality(40 + any_sensor), "own": quality(40 + own)}
+    assert module._best(scores, {"any"}) == best
+
+
+def test_weights_that_do_not_know_the_scene_are_not_taken() -> None:
+    """The painted sample has CAVE's bands, but other spectra: weights for CAVE lose 2 dB on it."""
+    assert choose(sample_scene(256)).method is shipped_weights("lso-any")
+
+
 def test_a_candidate_that_does_not_fit_is_left_out(scene: Scene) -> None:
     found = choose(scene, [METHODS["glp"], Oracle(0.0, "mine", refuses=True)])
     assert found.method is METHODS["glp"]
@@ -158,9 +179,8 @@ def test_a_small_cube_gets_weights_that_fit_it_untried(size: int, known: bool) -
     if not known:
         scene = scene.replace(hsi=scene.hsi.replace(wavelengths=None))
     found = choose(scene)
-    (weights,) = module._weights(scene)
-    assert found.method is weights
-    assert found.reason.startswith(f"{weights.name} was chosen untried.")
+    assert found.method is shipped_weights("lso-any")
+    assert found.reason.startswith("lso-any was chosen untried.")
     huge = sample_scene(128, 32)
     assert choose(huge).method is METHODS["detail"], "no weights are for x32"
 
@@ -210,7 +230,9 @@ def test_shipped_weights_take_part(scene: Scene, automatic: list[Any]) -> None:
 
 
 def test_weights_for_the_sensor_come_before_those_for_any() -> None:
-    assert all(isinstance(weights, Trained) for weights in module._weights(sample_scene(60, 6)))
+    own, other = module._weights(sample_scene(60, 6))
+    assert isinstance(own, Trained)
+    assert other.name == "lso-any"
     scene = sample_scene(64, 4)
     unknown = scene.replace(hsi=scene.hsi.replace(wavelengths=None))
     assert [weights.name for weights in module._weights(unknown)] == ["lso-any"]
@@ -219,7 +241,7 @@ def test_weights_for_the_sensor_come_before_those_for_any() -> None:
 @pytest.mark.parametrize("ratio", [4, 6])
 def test_of_the_weights_for_a_sensor_the_most_promising_take_part(ratio: int) -> None:
     scene = sample_scene(96, ratio)
-    (best,) = module._weights(scene)
+    best, _ = module._weights(scene)
     assert isinstance(best, Trained)
     others = [weights for weights in weights_for(scene) if isinstance(weights, Trained) and weights is not best]
     assert others

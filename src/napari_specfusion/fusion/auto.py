@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -42,9 +42,10 @@ SMALLEST = 24
 # dB by which another method without weights must beat `detail`, and weights may lag behind it: the trial has few
 # pixels to learn from, and networks are at a scale that they were hardly trained for. On 141 airborne pairs `subspace`
 # led the trial by up to 2.4 dB, where `detail` was 2.7 dB better at full scale; on none was it better by more than 0.4.
-# On 48 pairs of AVIRIS and M3 the trial puts `lso-any` 0.03 dB behind at worst; on 192 it loses 0.03 dB at most at full
-# scale. The rest of the margin is for what a trial on few pixels may miss.
-MARGIN, LEARNED_MARGIN = 4.0, -0.3
+# Weights for any sensor may lag behind more: on 48 pairs of AVIRIS and M3 the trial puts `lso-any` 0.03 dB behind at
+# worst, and on 192 it loses 0.03 dB at most at full scale. On the painted sample the trial puts `lso-cave-x4` 0.18 dB
+# behind, where it loses 2 dB.
+MARGIN, LEARNED_MARGIN, ANY_MARGIN = 4.0, -0.1, -0.3
 # a spectral angle counts as worse only beyond this factor; from there on it counts like PSNR, in dB
 EQUAL_ANGLE = 1.1
 # cap on a band's PSNR in dB: that of a constant band can be infinite
@@ -99,7 +100,7 @@ def choose(
         The pair; PSF and shift are calibrated if it does not state them.
     candidates
         The methods to try, simplest first. None takes all methods without weights, and the best shipped weights for
-        the sensor or, if there are none, those for any sensor.
+        the sensor and those for any sensor, if they fit.
     side
         Largest side of the cube for the trial, in pixels; a larger cube is cropped to its middle.
     device
@@ -160,13 +161,16 @@ def choose(
             left_out=left_out,
             reason=f"{DEFAULT_METHOD} was chosen untried: no method could be tried.",
         )
-    best = _best(scores)
+    best = _best(scores, {name for name, method in methods.items() if _is_for_any_sensor(method)})
     return Choice(methods[best], scores, left_out, _reason(best, scores, left_out, (height, width)))
 
 
 def _untried(scene: Scene, candidates: tuple[Method, ...] | None, reason: str) -> Choice:
-    """Return what has been right on pairs like this one: shipped weights that fit it, if any, else `detail`."""
-    found: list[Any] = _weights(scene) if candidates is None else []
+    """Return what has been right on pairs of all kinds: shipped weights for any sensor if they fit, else `detail`.
+
+    Weights for one sensor can be far behind on scenes that they do not know, so they are not taken untried.
+    """
+    found = [weights for weights in _weights(scene) if _is_for_any_sensor(weights)] if candidates is None else []
     method = next(iter(found), METHODS[DEFAULT_METHOD])
     return Choice(method, reason=f"{method.name} was chosen untried. {reason}")
 
@@ -187,8 +191,8 @@ def _checked(candidates: object) -> tuple[Method, ...]:
     return given
 
 
-def _weights(scene: Scene) -> list[Trained] | list[AnySensor]:
-    """Return the best shipped weights for the sensor of a scene or, if there are none, those for any sensor.
+def _weights(scene: Scene) -> list[Trained | AnySensor]:
+    """Return the best shipped weights for the sensor of a scene, if there are any, and those for any sensor.
 
     The best are those for this ratio alone, then those that gained most on the scenes held out from their training: a
     trial at reduced resolution tells networks apart less well. On CAVE's validation scenes, weights for the sensor gain
@@ -199,9 +203,14 @@ def _weights(scene: Scene) -> list[Trained] | list[AnySensor]:
 
     fitting = weights_for(scene)
     own = [weights for weights in fitting if isinstance(weights, Trained)]
-    if own:
-        return [max(own, key=_promise)]
-    return [weights for weights in fitting if not isinstance(weights, Trained)]
+    others = [weights for weights in fitting if not isinstance(weights, Trained)]
+    return [max(own, key=_promise), *others] if own else [*others]
+
+
+def _is_for_any_sensor(method: Method) -> bool:
+    from napari_specfusion.weights.any_sensor import AnySensor
+
+    return isinstance(method, AnySensor)
 
 
 def _promise(weights: Trained) -> tuple[bool, float]:
@@ -239,16 +248,21 @@ def _peak(cube: Cube) -> float:
     return float(np.max(magnitudes, where=np.isfinite(magnitudes), initial=0.0)) or 1.0
 
 
-def _best(scores: Mapping[str, Quality]) -> str:
-    """Return the name of the method to use."""
-    best, gain = (DEFAULT_METHOD, 0.0) if DEFAULT_METHOD in scores else (next(iter(scores)), 0.0)
-    standard = scores[best]
-    for name in scores:
-        # the surplus over what it must reach
-        surplus = _advantage(scores[name], standard) - (MARGIN if name in METHODS else LEARNED_MARGIN)
-        if name != DEFAULT_METHOD and surplus > gain:
-            best, gain = name, surplus
-    return best
+def _best(scores: Mapping[str, Quality], for_any: Collection[str] = ()) -> str:
+    """Return the name of the method to use; weights `for_any` sensor only if none for one are good enough."""
+    first = DEFAULT_METHOD if DEFAULT_METHOD in scores else next(iter(scores))
+    for names, learned in ((set(scores) - set(for_any), LEARNED_MARGIN), (set(for_any), ANY_MARGIN)):
+        best, gain = first, 0.0
+        for name in scores:
+            if name == DEFAULT_METHOD or name not in names:
+                continue
+            # the surplus over what it must reach
+            surplus = _advantage(scores[name], scores[first]) - (MARGIN if name in METHODS else learned)
+            if surplus > gain:
+                best, gain = name, surplus
+        if best != first:
+            return best
+    return first
 
 
 def _level(quality: Quality) -> float:
