@@ -16,6 +16,7 @@ from napari_specfusion.arguments import number, whole
 from napari_specfusion.errors import SceneError
 from napari_specfusion.io import as_cube
 from napari_specfusion.quality.formulas import HALF_WINDOW, Floats
+from napari_specfusion.quality.hypercomplex import WINDOW
 from napari_specfusion.tiling.tiles import Box, Footprint, TileGrid
 
 if TYPE_CHECKING:
@@ -111,10 +112,10 @@ def peak_of(pair: ImagePair, data_range: float | None, block: int | None, watch:
 
 
 def side_of(pair: ImagePair, block: int | None) -> int:
-    """Return the side of a block in pixels, as given or as the memory allows."""
+    """Return the side of a block in pixels, as given or as the memory allows: a multiple of the window of Q2n."""
     if block is None:
-        return max(SMALLEST_BLOCK, math.isqrt(memory.QUALITY_BLOCK // (8 * len(pair.good))))
-    return whole("The block size", block, 1, LARGEST_BLOCK, SceneError)
+        return max(SMALLEST_BLOCK, math.isqrt(memory.QUALITY_BLOCK // (8 * len(pair.good))) // WINDOW * WINDOW)
+    return math.ceil(whole("The block size", block, 1, LARGEST_BLOCK, SceneError) / WINDOW) * WINDOW
 
 
 def cuts(length: int, side: int) -> tuple[int, ...]:
