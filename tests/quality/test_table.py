@@ -30,7 +30,7 @@ def test_a_star_marks_the_best_and_a_dash_what_is_not_known() -> None:
         ["method", "Up", "[dB]", "Down"],
         [lines[1]],
         ["one", "1.0", "2.00"],
-        ["two", "3.0", "*", "-"],
+        ["two", "3.0*", "-"],
     ]
 
 

@@ -20,7 +20,7 @@ from napari_specfusion.quality.hypercomplex import WINDOW
 from napari_specfusion.tiling.tiles import Box, Footprint, TileGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_specfusion.progress import Watch
     from napari_specfusion.tiling.tiles import Tile
 
-__all__ = ["ImagePair", "blockwise", "cuts", "pair_of", "peak_of", "side_of"]
+__all__ = ["ImagePair", "blockwise", "cuts", "pair_of", "peak_of", "pieces", "side_of"]
 
 T = TypeVar("T")
 
@@ -129,15 +129,21 @@ def blockwise(
     """Return `compute(read box, core within it)` for every block, in order; `watch` is told and asked at each."""
     side = side_of(pair, block)
     grid = TileGrid(pair.shape, Fraction(1), Footprint(HALF_WINDOW), side)
+    return list(_over(grid, lambda tile: compute(tile.read, tile.crop), watch, message))
+
+
+def pieces(grid: TileGrid, compute: Callable[[Box], T], watch: Watch, message: str) -> Iterator[T]:
+    """Yield `compute(core)` for every tile of a grid, in order; `watch` is told and asked at each."""
+    return _over(grid, lambda tile: compute(tile.core), watch, message)
+
+
+def _over(grid: TileGrid, compute: Callable[[Tile], T], watch: Watch, message: str) -> Iterator[T]:
+    def watched(tile: Tile) -> T:
+        # blocks that still wait when the run is stopped are not begun
+        watch.check()
+        return compute(tile)
+
     with ThreadPoolExecutor(min(MOST_WORKERS, os.cpu_count() or 1)) as pool:
-        found: list[T] = []
-        for value in pool.map(lambda tile: _watched(compute, tile, watch), grid):
-            watch.tell(len(found), len(grid), message)
-            found.append(value)
-        return found
-
-
-def _watched(compute: Callable[[Box, Box], T], tile: Tile, watch: Watch) -> T:
-    # blocks that still wait when the run is stopped are not begun
-    watch.check()
-    return compute(tile.read, tile.crop)
+        for number, value in enumerate(pool.map(watched, grid)):
+            watch.tell(number, len(grid), message)
+            yield value

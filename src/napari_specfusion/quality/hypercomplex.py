@@ -98,19 +98,18 @@ def _modulus(covariance: Floats) -> float:
     size = 1 << (bands - 1).bit_length()
     padded = np.zeros((size, size))
     padded[:bands, :bands] = covariance
-    # e_i times the conjugate of e_j is a multiple of e_(i xor j) by 1 or -1
-    rows = np.arange(size)
-    parts = np.zeros(size)
-    np.add.at(parts, rows[:, None] ^ rows, conjugate_signs(size) * padded)
+    component, signs = _conjugate_products(size)
+    parts = np.bincount(component, (signs * padded).ravel(), size)
     return float(np.sqrt(parts @ parts))
 
 
 @lru_cache(maxsize=4)
-def conjugate_signs(size: int) -> NDArray[np.int8]:
-    """Return the sign ``(size, size)`` of ``e_i`` times the conjugate of ``e_j``."""
+def _conjugate_products(size: int) -> tuple[NDArray[np.intp], NDArray[np.int8]]:
+    """Return which component, flat, and with which sign ``(size, size)``, ``e_i`` times the conjugate of ``e_j`` is."""
     signs = product_signs(size).copy()
     signs[:, 1:] *= -1
-    return signs
+    rows = np.arange(size)
+    return (rows[:, None] ^ rows).ravel(), signs
 
 
 @lru_cache(maxsize=4)

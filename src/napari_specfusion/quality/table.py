@@ -51,8 +51,8 @@ def best_of(measure: Measure, values: Iterable[float]) -> float | None:
     return (max if measure.better == "higher" else min)(known) if len(known) > 1 else None
 
 
-def format_rows(rows: Mapping[str, Any], measures: Sequence[Measure]) -> str:
-    """Return several results side by side as plain text; a star marks the best of each column.
+def format_rows(rows: Mapping[str, Any], measures: Sequence[Measure], *, across: bool = False) -> str:
+    """Return several results side by side as plain text; a star marks the best of each measure.
 
     Parameters
     ----------
@@ -60,21 +60,26 @@ def format_rows(rows: Mapping[str, Any], measures: Sequence[Measure]) -> str:
         Results by the name of the method; each has the measures as attributes.
     measures
         The columns.
+    across
+        Whether the methods are the columns instead, which suits many measures.
     """
-    names = ["method", *rows]
-    columns = [[name.ljust(max(map(len, names))) for name in names]]
+    lines = [["method", *rows]]
     for measure in measures:
         values = [float(getattr(result, measure.key)) for result in rows.values()]
         winner = best_of(measure, values)
         marks = [" *"[int(value == winner)] for value in values]
-        cells = [
-            measure.title + " ",
-            *((measure.shown(v) or "-") + mark for v, mark in zip(values, marks, strict=True)),
-        ]
-        width = max(map(len, cells))
-        columns.append([cell.rjust(width) for cell in cells])
-    lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+        cells = [(measure.shown(v) or "-") + mark for v, mark in zip(values, marks, strict=True)]
+        lines.append([measure.title + (" " * (not across)), *cells])
+    table = lines if across else [list(line) for line in zip(*lines, strict=True)]
+    if across:
+        # above the numbers, and not above their stars
+        table[0] = [table[0][0], *(f"{name} " for name in table[0][1:])]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    text = [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()
+        for line in table
+    ]
+    return "\n".join([text[0], "-" * max(map(len, text)), *text[1:]])
 
 
 def plain_values(result: Any, measures: Sequence[Measure]) -> dict[str, Any]:
