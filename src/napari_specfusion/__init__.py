@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from napari_specfusion.colour import composite, index_map, mnf, pca, true_colour
     from napari_specfusion.data import Cube, CubeLike, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
-    from napari_specfusion.fusion import choose, fuse, list_methods
+    from napari_specfusion.fusion import choose, evaluate_reduced, expected_error, fuse, judge, list_methods
     from napari_specfusion.io import as_cube, list_arrays, open_cube, open_scene
     from napari_specfusion.methods import Projected
     from napari_specfusion.networks import create_model, list_networks
-    from napari_specfusion.quality import Quality, evaluate
+    from napari_specfusion.quality import Judgement, Quality, evaluate, judgement_maps, quality_maps
     from napari_specfusion.radiometry import check_references, find_references, reflectance
     from napari_specfusion.samples import sample_scene
     from napari_specfusion.sensor import Psf
@@ -37,6 +37,7 @@ __all__ = [
     "Cube",
     "CubeLike",
     "Finding",
+    "Judgement",
     "ModelLike",
     "Projected",
     "Psf",
@@ -52,10 +53,14 @@ __all__ = [
     "composite",
     "create_model",
     "evaluate",
+    "evaluate_reduced",
+    "expected_error",
     "find_references",
     "fit",
     "fuse",
     "index_map",
+    "judge",
+    "judgement_maps",
     "list_arrays",
     "list_methods",
     "list_networks",
@@ -66,6 +71,7 @@ __all__ = [
     "open_in",
     "open_scene",
     "pca",
+    "quality_maps",
     "reflectance",
     "sample_scene",
     "show_components",
@@ -88,6 +94,7 @@ _HOME = {
     "Cube": "data",
     "CubeLike": "data",
     "Finding": "data",
+    "Judgement": "quality",
     "ModelLike": "tiling.contract",
     "Projected": "methods",
     "Psf": "sensor",
@@ -103,10 +110,14 @@ _HOME = {
     "composite": "colour",
     "create_model": "networks",
     "evaluate": "quality",
+    "evaluate_reduced": "fusion",
+    "expected_error": "fusion",
     "find_references": "radiometry",
     "fit": "training",
     "fuse": "fusion",
     "index_map": "colour",
+    "judge": "fusion",
+    "judgement_maps": "quality",
     "list_arrays": "io",
     "list_methods": "fusion",
     "list_networks": "networks",
@@ -117,6 +128,7 @@ _HOME = {
     "open_in": "widgets._console",
     "open_scene": "io",
     "pca": "colour",
+    "quality_maps": "quality",
     "reflectance": "radiometry",
     "sample_scene": "samples",
     "show_components": "widgets._pictures",

@@ -17,8 +17,8 @@ from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import Cancelled, SceneError
 from napari_specfusion.quality.hypercomplex import hypercomplex_sum
 from napari_specfusion.quality.judgement import JUDGEMENTS, REDUCED, Judgement, format_judgements, judge_pair
-from napari_specfusion.quality.judgement_maps import judgement_maps
 from napari_specfusion.quality.metrics import evaluate
+from napari_specfusion.quality.pair_maps import judgement_maps
 from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.sensor.srf import Srf
 

@@ -86,6 +86,8 @@ class Judgement:
         Share of the result's values that are there.
     reduced
         Quality of the same method on the pair one scale down, where the cube is the reference; None if not tried.
+    note
+        Why it was not tried, in words.
     """
 
     hqnr: float
@@ -106,6 +108,7 @@ class Judgement:
     spectral_unit: str
     coverage: float
     reduced: Quality | None = field(default=None, repr=False)
+    note: str = ""
 
     @property
     def reduced_psnr(self) -> float:
