@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari_specfusion.alignment.scene import make_scene
 from napari_specfusion.arguments import flag
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.run_record import RunRecord
+from napari_specfusion.data.scene import Scene
 from napari_specfusion.device import computing, pick_device
 from napari_specfusion.errors import Cancelled, SceneError, SpecFusionError
 from napari_specfusion.fusion.resolve import as_method
@@ -20,15 +23,15 @@ from napari_specfusion.weights.shipped import list_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from fractions import Fraction
 
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import CubeLike
-    from napari_specfusion.data.scene import Scene
     from napari_specfusion.progress import Progress, ShouldStop
     from napari_specfusion.quality.metrics import Quality
     from napari_specfusion.tiling.contract import ModelLike
 
-__all__ = ["evaluate_reduced", "judge"]
+__all__ = ["evaluate_reduced", "judge", "result_scene"]
 
 
 def judge(
@@ -142,6 +145,48 @@ def evaluate_reduced(
         pair = trial_pair(calibrated)
         watch.tell(0, 1, f"Trying {method.name} one scale down")
         return score_trial(method, pair, device)
+
+
+def result_scene(
+    hsi: Cube,
+    guide: Cube,
+    result: Cube,
+    *,
+    ratio: Fraction | float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Scene:
+    """Return the pair that a result was made of: aligned as `fuse` does it, or as it lies where only that fits.
+
+    Parameters
+    ----------
+    hsi, guide, result
+        The cube, the guide and what was made of them.
+    ratio
+        HR pixels per LR pixel; None takes it from what the run of the result recorded, or else from the images.
+    progress
+        Called with a `Progress` at each step.
+    should_stop
+        Called about once a second or more often; true stops.
+
+    Raises
+    ------
+    AlignmentError
+        If the two cannot be aligned, and do not make a pair as they are.
+    SceneError
+        If they make no pair.
+    Cancelled
+        If `should_stop` returned true.
+    """
+    run = RunRecord.read(result.metadata)
+    ratio = run.ratio if ratio is None and run is not None else ratio
+    aligned = make_scene(hsi, guide, ratio, progress=progress, should_stop=should_stop)
+    if aligned.shape != result.shape[1:]:
+        with suppress(SceneError):
+            plain = Scene(hsi, guide, ratio)
+            if plain.shape == result.shape[1:]:
+                return plain
+    return aligned
 
 
 def _recorded(cube: Cube) -> str:

@@ -53,14 +53,14 @@ STOPPED = "The comparison was stopped."
 
 
 MEASURES = (
-    Measure("psnr", "PSNR", "dB", "higher", 2),
-    Measure("sam", "SAM", "deg", "lower", 2),
-    Measure("ergas", "ERGAS", "", "lower", 2),
-    Measure("rmse", "RMSE", "", "lower", 5),
-    Measure("ssim", "SSIM", "", "higher", 4),
-    Measure("uiqi", "UIQI", "", "higher", 4),
-    Measure("q2n", "Q2n", "", "higher", 4),
-    Measure("scc", "SCC", "", "higher", 4),
+    Measure("psnr", "PSNR", "dB", "higher", 2, "Error relative to the largest value."),
+    Measure("sam", "SAM", "deg", "lower", 2, "Angle between the spectra: shape, without brightness."),
+    Measure("ergas", "ERGAS", "", "lower", 2, "Error relative to the mean of each band."),
+    Measure("rmse", "RMSE", "", "lower", 5, "Error in the cube's own units."),
+    Measure("ssim", "SSIM", "", "higher", 4, "Similarity of structure, band by band."),
+    Measure("uiqi", "UIQI", "", "higher", 4, "Similarity of structure, band by band, without constants."),
+    Measure("q2n", "Q2n", "", "higher", 4, "Similarity of all bands together."),
+    Measure("scc", "SCC", "", "higher", 4, "Correlation of the finest detail."),
 )
 
 
