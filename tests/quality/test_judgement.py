@@ -263,7 +263,7 @@ def test_a_result_of_another_pair_is_refused() -> None:
 def test_a_table_holds_what_was_tried_one_scale_down() -> None:
     scene, result = noisy()
     judgement = judge_pair(scene, result)
-    assert math.isnan(judgement.reduced_psnr) and "one scale down" not in format_judgements({"a": judgement})
+    assert math.isnan(judgement.reduced_psnr) and "Trial" not in format_judgements({"a": judgement})
     tried = replace(judgement, reduced=evaluate(result, result * 0.9, 4))
     text = format_judgements({"a": tried, "b": judgement})
     assert len(text.splitlines()) == 2 + len(JUDGEMENTS) + len(REDUCED)

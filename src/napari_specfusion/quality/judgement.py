@@ -43,14 +43,17 @@ JUDGEMENTS = (
     Measure("d_lambda_k", "D_lambda K", "", "lower", 4, "How far the result, blurred like the cube, is from the cube."),
     Measure("d_lambda", "D_lambda", "", "lower", 4, "How much the bands go together otherwise than in the cube."),
     Measure("d_s", "D_s", "", "lower", 4, "How much the bands follow the guide otherwise than in the cube."),
-    Measure("cube_residual", "To the cube", "%", "lower", 2, "What of the cube's contrast the blurred result misses."),
-    Measure("cube_angle", "Angle to the cube", "deg", "lower", 2, "Angle between the blurred result and the cube."),
-    Measure("guide_residual", "To the guide", "%", "lower", 2, "What of the guide's contrast the result misses."),
+    Measure("cube_residual", "Cube error", "%", "lower", 2, "What of the cube's contrast the blurred result misses."),
+    Measure("cube_angle", "Cube angle", "deg", "lower", 2, "Angle between the blurred result and the cube."),
+    Measure("guide_residual", "Guide error", "%", "lower", 2, "What of the guide's contrast the result misses."),
     Measure("negative", "Negative", "%", "lower", 2, "Values below 0."),
     Measure("outside", "Out of range", "%", "lower", 2, "Values that no pixel of the cube reaches in their band."),
     Measure("excess", "Overshoot", "%", "lower", 2, "How far these are out, as a share of the band's range."),
 )
-REDUCED = tuple(m._replace(key=f"reduced_{m.key}", label=f"{m.label} one scale down") for m in MEASURES[:3])
+REDUCED = tuple(
+    m._replace(key=f"reduced_{m.key}", label=f"Trial {m.label}", tip=f"One scale down, against the cube. {m.tip}")
+    for m in MEASURES[:3]
+)
 
 
 @dataclass(frozen=True, eq=False)

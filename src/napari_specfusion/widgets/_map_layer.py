@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["PAIR_MAPS", "REFERENCE_MAPS", "MapKind", "add_map_layer", "map_limits"]
 
 PERCENTILES = (1.0, 99.0)
+# what the metadata call these layers
+MAP = "quality map"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def add_map_layer(
     result: Any,
     grid: tuple[Fraction | float, tuple[float, float]] = (1, (0.0, 0.0)),
 ) -> Any:
-    """Add a map over the layer of a result.
+    """Add a map over the layer of a result, and hide the earlier maps: one alone can be read, and its bar fits.
 
     Parameters
     ----------
@@ -112,6 +114,9 @@ def add_map_layer(
     grid
         Pixels of the result per pixel of the map, and the shift, as `place_over` takes them.
     """
+    for other in viewer.layers:
+        if other.metadata.get(VIEW_KEY) == MAP:
+            other.visible = False
     nearest: Literal["nearest"] = "nearest"
     layer = viewer.add_image(
         values,
@@ -120,7 +125,7 @@ def add_map_layer(
         contrast_limits=map_limits(values, both=kind.both),
         interpolation2d=nearest,
         units=("pixel", "pixel"),
-        metadata={VIEW_KEY: True},
+        metadata={VIEW_KEY: MAP},
     )
     place_over(layer, result, *grid)
     layer.colorbar.visible = True
