@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from napari_specfusion.calibration.calibrated import CalibratedScene
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, SceneError
 from napari_specfusion.fusion.confidence import BRIGHTNESS, expected_error
 from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.samples.scene import sample_scene
-
-if TYPE_CHECKING:
-    from napari_specfusion.data.cube import Cube
 
 
 def root_mean_square(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -48,10 +46,24 @@ def test_where_the_methods_agree_only_brightness_is_left(
     pair: CalibratedScene, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_specfusion.fusion.confidence.WITNESSES", (name,))
+    monkeypatch.setattr("napari_specfusion.fusion.confidence.UNEXPLAINED", 0.0)
     result = fuse(pair, model=name)
     np.testing.assert_allclose(
         expected_error(pair, result).read()[0], BRIGHTNESS * root_mean_square(result.read()), rtol=1e-3, atol=1e-6
     )
+
+
+def test_detail_that_the_guide_does_not_show_is_expected_to_be_wrong() -> None:
+    rng = np.random.default_rng(0)
+    scene = sample_scene(128, 4)
+    # fine detail in one corner of the cube, of which the guide knows nothing
+    cube = scene.hsi.read().copy()
+    cube[:, :10, :10] += 0.1 * rng.standard_normal((1, 10, 10))
+    hidden = CalibratedScene(scene.replace(hsi=Cube.from_array(cube)))
+    expected = expected_error(hidden, fuse(hidden, model="detail")).read()[0]
+    assert np.median(expected[4:36, 4:36]) > 3 * np.median(expected[44:, 44:])
+    # nowhere is less expected than half of what is left over
+    assert np.median(expected[4:36, 4:36]) > 0.03
 
 
 def test_a_blunder_stands_out(pair: CalibratedScene, fused: Cube) -> None:
