@@ -37,15 +37,16 @@ STOPPED = "The judgement was stopped."
 # share of a window's pixels that must be there
 LEAST_SHARE = 0.5
 
+# those that order methods best come first
 JUDGEMENTS = (
+    Measure("cube_residual", "Cube error", "%", "lower", 2, "What of the cube's contrast the blurred result misses."),
+    Measure("cube_angle", "Cube angle", "deg", "lower", 2, "Angle between the blurred result and the cube."),
+    Measure("guide_residual", "Guide error", "%", "lower", 2, "What of the guide's contrast the result misses."),
     Measure("hqnr", "HQNR", "", "higher", 4, "Quality without a reference: the product of 1 - D_lambda K and 1 - D_s."),
     Measure("qnr", "QNR", "", "higher", 4, "Quality without a reference: the product of 1 - D_lambda and 1 - D_s."),
     Measure("d_lambda_k", "D_lambda K", "", "lower", 4, "How far the result, blurred like the cube, is from the cube."),
     Measure("d_lambda", "D_lambda", "", "lower", 4, "How much the bands go together otherwise than in the cube."),
     Measure("d_s", "D_s", "", "lower", 4, "How much the bands follow the guide otherwise than in the cube."),
-    Measure("cube_residual", "Cube error", "%", "lower", 2, "What of the cube's contrast the blurred result misses."),
-    Measure("cube_angle", "Cube angle", "deg", "lower", 2, "Angle between the blurred result and the cube."),
-    Measure("guide_residual", "Guide error", "%", "lower", 2, "What of the guide's contrast the result misses."),
     Measure("negative", "Negative", "%", "lower", 2, "Values below 0."),
     Measure("outside", "Out of range", "%", "lower", 2, "Values that no pixel of the cube reaches in their band."),
     Measure("excess", "Overshoot", "%", "lower", 2, "How far these are out, as a share of the band's range."),
@@ -131,7 +132,7 @@ class Judgement:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """The measures that it has."""
-        return JUDGEMENTS if self.reduced is None else JUDGEMENTS + REDUCED
+        return JUDGEMENTS if self.reduced is None else REDUCED + JUDGEMENTS
 
     def table(self) -> list[Row]:
         """Return name, value, unit and better direction of every measure."""
@@ -161,7 +162,7 @@ def judge_pair(
 
 def format_judgements(rows: Mapping[str, Judgement]) -> str:
     """Return several judgements as plain text, one line for a measure; a star marks the best."""
-    measures = JUDGEMENTS + (REDUCED if any(one.reduced is not None for one in rows.values()) else ())
+    measures = (REDUCED if any(one.reduced is not None for one in rows.values()) else ()) + JUDGEMENTS
     return format_rows(rows, measures, across=True)
 
 

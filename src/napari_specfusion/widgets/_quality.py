@@ -341,7 +341,7 @@ class QualityWidget(QualityForm):
 
     def _fill_table(self) -> None:
         tried = any(one.reduced is not None for one in self.judgements.values())
-        self.table.fill(self._shown, (*JUDGEMENTS, *(REDUCED if tried else ())) if self.by_pair else MEASURES)
+        self.table.fill(self._shown, (*(REDUCED if tried else ()), *JUDGEMENTS) if self.by_pair else MEASURES)
 
     def _draw(self) -> None:
         if (measure := self.band_measure()) is None:
