@@ -8,7 +8,7 @@ from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.errors import Cancelled, ModelError, SceneError
 from napari_specfusion.fusion.auto import choose
 from napari_specfusion.fusion.engine import fuse
-from napari_specfusion.fusion.judging import evaluate_reduced, judge
+from napari_specfusion.fusion.judging import evaluate_reduced, judge, result_scene
 from napari_specfusion.methods.registry import METHODS
 from napari_specfusion.quality.judgement import judge_pair
 from napari_specfusion.samples.scene import sample_scene
@@ -67,3 +67,18 @@ def test_a_trial_stops(pair: CalibratedScene, fused: Cube) -> None:
             should_stop=lambda: any("Trying" in message for message in told),
         )
     assert told[-1] == "Trying glp one scale down"
+
+
+def test_the_pair_of_a_result_is_aligned_as_fuse_does_it() -> None:
+    from fractions import Fraction
+
+    scene = sample_scene(128, 4)
+    # the guide shows more than the cube, so that only an alignment makes a pair
+    part = scene.hsi.crop(slice(4, 28), slice(4, 28))
+    fused = fuse(part, scene.guide, model="glp", ratio=4)
+    found = result_scene(part, scene.guide, fused)
+    assert found.shape == fused.shape[1:] and found.alignment is not None
+    assert judge(found, fused, trial=False).hqnr > 0.8
+    # images that lie as they are make the pair that they are
+    whole = result_scene(scene.hsi, scene.guide, fuse(scene, model="bicubic"))
+    assert whole.shape == (128, 128) and whole.ratio == Fraction(4)

@@ -18,7 +18,6 @@ from napari_specfusion.errors import Cancelled, SceneError
 from napari_specfusion.quality.hypercomplex import hypercomplex_sum
 from napari_specfusion.quality.judgement import JUDGEMENTS, REDUCED, Judgement, format_judgements, judge_pair
 from napari_specfusion.quality.metrics import evaluate
-from napari_specfusion.quality.pair_maps import judgement_maps
 from napari_specfusion.sensor.sampling import Psf
 from napari_specfusion.sensor.srf import Srf
 
@@ -270,46 +269,3 @@ def test_a_table_holds_what_was_tried_one_scale_down() -> None:
     assert len(text.splitlines()) == 2 + len(JUDGEMENTS) + len(REDUCED)
     assert text.splitlines()[4].split() == ["Trial", "ERGAS", f"{tried.reduced_ergas:.2f}", "-"]
     assert len(tried.table()) == len(JUDGEMENTS) + len(REDUCED)
-
-
-# --- maps ------------------------------------------------------------------------------------
-
-
-def test_maps_are_lazy_and_agree_with_the_overall_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    scene, result = noisy()
-    judgement = judge_pair(scene, result)
-    monkeypatch.setattr(memory, "QUALITY_BLOCK", 8 * BANDS * 60**2)
-    maps = judgement_maps(scene, result)
-    assert {key: (m.shape, m.dtype) for key, m in maps.items()} == {
-        "cube": ((SIDE, SIDE), np.float32),
-        "guide": ((SIDE * RATIO, SIDE * RATIO), np.float32),
-        "outside": ((SIDE * RATIO, SIDE * RATIO), np.float32),
-    }
-    assert all(isinstance(m, da.Array) and len(m.chunks[0]) > 1 for m in maps.values())
-    cube, guide, outside = (np.asarray(m, np.float64) for m in maps.values())
-    error = 100 * math.sqrt(BANDS * np.mean(cube**2) / scene.hsi.read().reshape(BANDS, -1).var(axis=1).sum())
-    assert judgement.cube_residual == pytest.approx(error, rel=1e-4)
-    # the two bands of this guide have nearly the same contrast
-    assert judgement.guide_residual == pytest.approx(100 * math.sqrt(np.mean(guide**2)), rel=2e-2)
-    assert judgement.outside * judgement.excess / 100 == pytest.approx(outside.mean(), rel=1e-4)
-
-
-def test_maps_show_where_the_result_is_wrong_and_what_is_missing() -> None:
-    scene, result = box_pair()
-    result[:, 40:44, 60:64] += 2
-    result[:, 8:12, 4:8] = np.nan
-    maps = {key: m.compute() for key, m in judgement_maps(scene, result).items()}
-    assert np.unravel_index(np.nanargmax(maps["cube"]), (SIDE, SIDE)) == (10, 15)
-    for key in ("guide", "outside"):
-        assert (maps[key][40:44, 60:64] > 1).all()
-        assert np.isnan(maps[key][8:12, 4:8]).all() and np.isfinite(maps[key]).sum() == maps[key].size - 16
-    assert np.argwhere(np.isnan(maps["cube"])).tolist() == [[2, 1]]
-
-
-def test_maps_stop_while_they_are_computed() -> None:
-    scene, result = box_pair()
-    stopped = False
-    maps = judgement_maps(scene, result, should_stop=lambda: stopped)
-    stopped = True
-    with pytest.raises(Cancelled):
-        maps["cube"].compute()
