@@ -130,6 +130,15 @@ def main() -> None:
     quality.add_map("sam")
     wait_for(lambda: quality.compare_button.isEnabled())
     shoot("quality")
+    quality.mode_combo.setCurrentIndex(1)
+    quality.mode_combo.activated.emit(1)
+    for result in results:
+        quality.estimate_combo.setCurrentText(result.name)
+        quality.compare()
+        wait_for(lambda: quality.compare_button.isEnabled())
+    quality.add_map("expected")
+    wait_for(lambda: quality.compare_button.isEnabled())
+    shoot("judged")
     viewer.window.remove_dock_widget(quality)
 
     viewer.layers.clear()

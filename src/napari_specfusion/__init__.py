@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from napari_specfusion.colour import composite, index_map, mnf, pca, true_colour
     from napari_specfusion.data import Cube, CubeLike, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
-    from napari_specfusion.fusion import choose, fuse, list_methods
+    from napari_specfusion.fusion import choose, evaluate_reduced, expected_error, fuse, judge, list_methods
     from napari_specfusion.io import as_cube, list_arrays, open_cube, open_scene
     from napari_specfusion.methods import Projected
     from napari_specfusion.networks import create_model, list_networks
-    from napari_specfusion.quality import Quality, evaluate
+    from napari_specfusion.quality import Judgement, Quality, evaluate, judgement_maps, quality_maps
     from napari_specfusion.radiometry import check_references, find_references, reflectance
     from napari_specfusion.samples import sample_scene
     from napari_specfusion.sensor import Psf
@@ -61,6 +61,7 @@ __all__ = [
     "Cube",
     "CubeLike",
     "Finding",
+    "Judgement",
     "Match",
     "ModelLike",
     "Projected",
@@ -82,10 +83,14 @@ __all__ = [
     "derivative",
     "difference",
     "evaluate",
+    "evaluate_reduced",
+    "expected_error",
     "find_references",
     "fit",
     "fuse",
     "index_map",
+    "judge",
+    "judgement_maps",
     "list_arrays",
     "list_methods",
     "list_networks",
@@ -98,6 +103,7 @@ __all__ = [
     "open_scene",
     "pca",
     "polygon_mask",
+    "quality_maps",
     "rank_spectra",
     "read_library",
     "reflectance",
@@ -129,6 +135,7 @@ _HOME = {
     "Cube": "data",
     "CubeLike": "data",
     "Finding": "data",
+    "Judgement": "quality",
     "Match": "spectra",
     "ModelLike": "tiling.contract",
     "Projected": "methods",
@@ -150,10 +157,14 @@ _HOME = {
     "derivative": "spectra",
     "difference": "spectra",
     "evaluate": "quality",
+    "evaluate_reduced": "fusion",
+    "expected_error": "fusion",
     "find_references": "radiometry",
     "fit": "training",
     "fuse": "fusion",
     "index_map": "colour",
+    "judge": "fusion",
+    "judgement_maps": "quality",
     "list_arrays": "io",
     "list_methods": "fusion",
     "list_networks": "networks",
@@ -166,6 +177,7 @@ _HOME = {
     "open_scene": "io",
     "pca": "colour",
     "polygon_mask": "spectra",
+    "quality_maps": "quality",
     "rank_spectra": "spectra",
     "read_library": "spectra",
     "reflectance": "radiometry",

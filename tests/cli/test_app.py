@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -51,6 +52,39 @@ def test_fuse_writes_a_cube_that_evaluate_scores(
     assert main(command) == 2
     assert "error: " in capsys.readouterr().err
     assert main([*command, "--overwrite", "--tile", "whole"]) == 0
+
+
+def test_scores_can_be_json(pair: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", pair["reference"], pair["reference"], "--ratio", "4", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)[pair["reference"]]
+    # an infinite PSNR is no number of JSON
+    assert scores["psnr"] is None and scores["sam"] == 0 and scores["ssim"] == pytest.approx(1)
+    assert len(scores["bands"]["scc"]) == 31
+
+
+def test_judge_needs_no_reference(pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = []
+    for method in ("bicubic", "glp"):
+        names.append(str(tmp_path / f"{method}.zarr"))
+        main(["fuse", pair["cube"], pair["guide"], "--out", names[-1], "--model", method])
+    capsys.readouterr()
+    assert main(["judge", pair["cube"], pair["guide"], *names]) == 0
+    table = capsys.readouterr().out
+    assert "HQNR" in table and "Overshoot [%]" in table and all(name in table for name in names)
+    # 16 x 16 pixels of a cube are too few for a trial
+    assert f"{names[1]}: No trial one scale down" in table and "Trial PSNR" not in table
+
+    assert main(["judge", pair["cube"], pair["guide"], *names, "--no-trial", "--json"]) == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert judged[names[1]]["hqnr"] > judged[names[0]]["hqnr"]
+    assert judged[names[0]]["reduced"] is None and judged[names[0]]["note"] == ""
+    assert len(judged[names[0]]["bands"]["cube_residual"]) == 31
+
+    out = tmp_path / "error.tif"
+    assert main(["judge", pair["cube"], pair["guide"], names[1], "--no-trial", "--map", str(out)]) == 0
+    assert open_cube(out).shape == (1, SIZE, SIZE)
+    assert main(["judge", pair["cube"], pair["guide"], *names, "--map", str(out)]) == 2
+    assert "give one result" in capsys.readouterr().err
 
 
 def test_fuse_says_what_it_chose(pair: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +149,7 @@ def test_an_error_is_one_line_and_leaves_nothing(
         ["fuse", pair["cube"], pair["guide"], "--out", str(tmp_path / "no" / "fused.zarr")],
         ["fit", pair["cube"], pair["guide"], "--out", str(tmp_path / "weights.bin")],
         ["evaluate", pair["reference"], pair["cube"], "--ratio", "4"],
+        ["judge", pair["cube"], pair["guide"], pair["cube"]],
         ["demo", "--headless", "--size", "8", "--out", str(tmp_path)],
     ]
     for command in wrong:
@@ -138,6 +173,7 @@ def test_an_error_is_one_line_and_leaves_nothing(
         ["fit", "a", "b", "--out", "w.safetensors", "--minutes", "-1"],
         ["fit", "a", "b", "--out", "w.safetensors", "--minutes", "nan"],
         ["evaluate", "a", "--ratio", "4"],
+        ["judge", "a", "b"],
         ["reflectance", "a", "--out", "b.hdr", "--times", "1"],
         ["reflectance", "a", "--out", "b.hdr", "--times", "1", "-1"],
         ["bench"],

@@ -69,7 +69,7 @@ def choice(scene: Scene) -> Choice:
 
 def quality(psnr: float, sam: float = 1.0) -> Quality:
     bands = {"psnr": np.array([psnr - 1, psnr + 1, np.nan])}
-    return Quality(psnr, sam, 1.0, 0.01, 0.9, 0.9, bands, None, "nm", 4.0, 1.0, 1.0)
+    return Quality(psnr, sam, 1.0, 0.01, 0.9, 0.9, 0.9, 0.9, bands, None, "nm", 4.0, 1.0, 1.0)
 
 
 def test_every_method_is_tried_and_the_best_one_chosen(scene: Scene, choice: Choice) -> None:

@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_specfusion.data.cube import Cube
+from napari_specfusion.data.run_record import RunRecord
 from napari_specfusion.widgets._console import show_in
 from napari_specfusion.widgets._layers import (
     VIEW_KEY,
@@ -20,6 +21,7 @@ from napari_specfusion.widgets._layers import (
     place_over,
     plane_shape,
     rgb_layer_data,
+    suggest_inputs,
     suggest_pair,
 )
 
@@ -122,3 +124,29 @@ def test_whatever_makes_a_cube_can_be_shown() -> None:
     for given in (values, xarray.DataArray(values.transpose(1, 2, 0), dims=("y", "x", "band"))):
         layer = show_in(viewer, given)
         np.testing.assert_array_equal(np.asarray(layer.data), values)
+
+
+def test_the_inputs_of_a_result_are_those_its_run_names() -> None:
+    viewer = ViewerModel()
+    rng = np.random.default_rng(0)
+    run = RunRecord("glp", "scan", "photo", 4.0).as_metadata()
+    cubes = {
+        "photo": Cube.from_array(rng.random((3, 32, 32)), name="photo"),
+        "other photo": Cube.from_array(rng.random((3, 32, 32)), name="other photo"),
+        "scan": Cube.from_array(rng.random((9, 8, 8)), name="scan"),
+        "other scan": Cube.from_array(rng.random((9, 8, 8)), name="other scan"),
+        "truth": Cube.from_array(rng.random((9, 32, 32)), name="truth"),
+        "fused": Cube.from_array(rng.random((9, 32, 32)), name="fused", metadata=run),
+    }
+    for cube in cubes.values():
+        show_in(viewer, cube)
+    layers = {layer.name: layer for layer in viewer.layers}
+    # a layer may be called otherwise than its cube
+    layers["scan"].name = "my scan"
+    assert suggest_inputs(layers["fused"], viewer.layers) == (layers["scan"], layers["photo"])
+    # without a run's record, the latest of the right sizes
+    assert suggest_inputs(layers["truth"], viewer.layers) == (layers["other scan"], layers["other photo"])
+    viewer.layers.remove("my scan")
+    viewer.layers.remove("other scan")
+    assert suggest_inputs(layers["fused"], viewer.layers)[0] is None
+    assert suggest_inputs(None, []) == (None, None)

@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "train:train_files",
     "train-any": "train_any:train_any_files",
     "evaluate": "evaluate:evaluate_files",
+    "judge": "judge:judge_files",
     "convert": "convert:convert_file",
     "reflectance": "reflectance:reflectance_file",
     "bench": "bench:app",

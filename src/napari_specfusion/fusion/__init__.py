@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from napari_specfusion.fusion.auto import Choice, choose
+from napari_specfusion.fusion.confidence import expected_error
 from napari_specfusion.fusion.engine import FusionProgress, fuse
+from napari_specfusion.fusion.judging import evaluate_reduced, judge
 from napari_specfusion.fusion.resolve import MethodInfo, as_method, list_methods
 
-__all__ = ["Choice", "FusionProgress", "MethodInfo", "as_method", "choose", "fuse", "list_methods"]
+__all__ = [
+    "Choice",
+    "FusionProgress",
+    "MethodInfo",
+    "as_method",
+    "choose",
+    "evaluate_reduced",
+    "expected_error",
+    "fuse",
+    "judge",
+    "list_methods",
+]

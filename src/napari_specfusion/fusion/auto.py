@@ -10,35 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_specfusion import memory
 from napari_specfusion.arguments import short, whole
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.device import pick_device
 from napari_specfusion.errors import Cancelled, ModelError, SceneError, SpecFusionError
+from napari_specfusion.fusion.trial import SIDE, score_trial, trial_pair
 from napari_specfusion.methods.registry import DEFAULT_METHOD, METHODS
 from napari_specfusion.progress import Progress, Watch
-from napari_specfusion.quality.metrics import Quality, evaluate
-from napari_specfusion.simulation.reduced import reduced
-from napari_specfusion.tiling.tile_reader import TileReader
-from napari_specfusion.tiling.tile_runner import predict_tiles, tile_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-
-    from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.scene import Scene
+    from napari_specfusion.quality.metrics import Quality
     from napari_specfusion.tiling.contract import Method
     from napari_specfusion.weights.any_sensor import AnySensor
     from napari_specfusion.weights.trained import Trained
 
 __all__ = ["Choice", "choose"]
 
-# largest side of the trial's cube, in pixels
-SIDE = 256
-# pixels per side below which a trial misleads: on 16 x 16 pixels of EnMAP it favours GLP, which is 4 dB worse there
-SMALLEST = 24
 # dB by which another method without weights must beat `detail`, and weights may lag behind it: the trial has few
 # pixels to learn from, and networks are at a scale that they were hardly trained for. On 141 airborne pairs `subspace`
 # led the trial by up to 2.4 dB, where `detail` was 2.7 dB better at full scale; on none was it better by more than 0.4.
@@ -129,20 +119,13 @@ def choose(
     scene = calibrated.stated
     try:
         with calibrated.watched(Watch(progress, should_stop, STOPPED)):
-            trial = reduced(calibrated, min(side, math.isqrt(memory.TRIAL // (4 * scene.hsi.bands))))
+            pair = trial_pair(calibrated, side)
     except SceneError as error:
         return _untried(scene, candidates, str(error))
-    assert trial.reference is not None
-    height, width = trial.reference.shape[1:]
-    if min(height, width) < SMALLEST:
-        return _untried(
-            scene,
-            candidates,
-            f"A trial on only {height} x {width} pixels is unreliable; it needs {SMALLEST} a side.",
-        )
+    assert pair.scene.reference is not None
+    height, width = pair.scene.reference.shape[1:]
     given = (*METHODS.values(), *_weights(scene)) if candidates is None else candidates
     methods = {method.name: method for method in given}
-    pair = calibrated.with_scene(trial)
     pair.watch = Watch(None, should_stop, STOPPED)
     scores: dict[str, Quality] = {}
     left_out: dict[str, str] = {}
@@ -150,7 +133,7 @@ def choose(
         if progress is not None:
             progress(Progress(number, len(methods), f"Trying {name}"))
         try:
-            scores[name] = _score(method, pair, device)
+            scores[name] = score_trial(method, pair, device)
         except Cancelled:
             raise
         except SpecFusionError as error:
@@ -218,34 +201,6 @@ def _promise(weights: Trained) -> tuple[bool, float]:
     low, high = weights.ratios
     scores = weights.card.scores
     return low == high, scores.get("psnr", -math.inf) - scores.get("base_psnr", 0.0)
-
-
-def _score(method: Method, pair: CalibratedScene, device: str) -> Quality:
-    """Return the quality of a method on a scene with its reference."""
-    trial = pair.scene
-    assert trial.reference is not None
-    pair.watch.check()
-    predictor = method.prepare(pair, device=device)
-    grid = tile_grid(trial, predictor.footprint, "auto")
-    reader = TileReader(trial, means=pair.band_means(), watch=pair.watch)
-    fused: NDArray[np.float32] = np.empty((predictor.bands, *trial.shape), np.float32)
-    for tile, window, values in predict_tiles(predictor, reader, grid, device=device):
-        pair.watch.check()
-        if window.missing is not None:
-            values[window.missing] = np.nan
-        core = tile.core.clip(trial.shape)
-        fused[:, *core.slices] = values[:, : core.shape[0], : core.shape[1]]
-    # Border pixels depend on unknown ground beyond the edge, which the published protocols wrap round. Scores there say
-    # more about that than about the methods (GLP won on CAVE training scenes where subspace is 3 to 5 dB better).
-    border = min(math.ceil(trial.factor), min(trial.shape) // 4)
-    # no clipping: negative values are measurements too
-    return evaluate(trial.reference, fused, trial.factor, data_range=_peak(trial.reference), clip=False, border=border)
-
-
-def _peak(cube: Cube) -> float:
-    """Return the largest magnitude in the good bands, 1 if there is none."""
-    magnitudes = np.abs(cube.read()[cube.good])
-    return float(np.max(magnitudes, where=np.isfinite(magnitudes), initial=0.0)) or 1.0
 
 
 def _best(scores: Mapping[str, Quality], for_any: Collection[str] = ()) -> str:

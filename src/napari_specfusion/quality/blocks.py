@@ -16,10 +16,11 @@ from napari_specfusion.arguments import number, whole
 from napari_specfusion.errors import SceneError
 from napari_specfusion.io import as_cube
 from napari_specfusion.quality.formulas import HALF_WINDOW, Floats
+from napari_specfusion.quality.hypercomplex import WINDOW
 from napari_specfusion.tiling.tiles import Box, Footprint, TileGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from napari_specfusion.progress import Watch
     from napari_specfusion.tiling.tiles import Tile
 
-__all__ = ["ImagePair", "blockwise", "cuts", "pair_of", "peak_of", "side_of"]
+__all__ = ["ImagePair", "blockwise", "cuts", "pair_of", "peak_of", "pieces", "side_of"]
 
 T = TypeVar("T")
 
@@ -111,10 +112,10 @@ def peak_of(pair: ImagePair, data_range: float | None, block: int | None, watch:
 
 
 def side_of(pair: ImagePair, block: int | None) -> int:
-    """Return the side of a block in pixels, as given or as the memory allows."""
+    """Return the side of a block in pixels, as given or as the memory allows: a multiple of the window of Q2n."""
     if block is None:
-        return max(SMALLEST_BLOCK, math.isqrt(memory.QUALITY_BLOCK // (8 * len(pair.good))))
-    return whole("The block size", block, 1, LARGEST_BLOCK, SceneError)
+        return max(SMALLEST_BLOCK, math.isqrt(memory.QUALITY_BLOCK // (8 * len(pair.good))) // WINDOW * WINDOW)
+    return math.ceil(whole("The block size", block, 1, LARGEST_BLOCK, SceneError) / WINDOW) * WINDOW
 
 
 def cuts(length: int, side: int) -> tuple[int, ...]:
@@ -128,15 +129,21 @@ def blockwise(
     """Return `compute(read box, core within it)` for every block, in order; `watch` is told and asked at each."""
     side = side_of(pair, block)
     grid = TileGrid(pair.shape, Fraction(1), Footprint(HALF_WINDOW), side)
+    return list(_over(grid, lambda tile: compute(tile.read, tile.crop), watch, message))
+
+
+def pieces(grid: TileGrid, compute: Callable[[Box], T], watch: Watch, message: str) -> Iterator[T]:
+    """Yield `compute(core)` for every tile of a grid, in order; `watch` is told and asked at each."""
+    return _over(grid, lambda tile: compute(tile.core), watch, message)
+
+
+def _over(grid: TileGrid, compute: Callable[[Tile], T], watch: Watch, message: str) -> Iterator[T]:
+    def watched(tile: Tile) -> T:
+        # blocks that still wait when the run is stopped are not begun
+        watch.check()
+        return compute(tile)
+
     with ThreadPoolExecutor(min(MOST_WORKERS, os.cpu_count() or 1)) as pool:
-        found: list[T] = []
-        for value in pool.map(lambda tile: _watched(compute, tile, watch), grid):
-            watch.tell(len(found), len(grid), message)
-            found.append(value)
-        return found
-
-
-def _watched(compute: Callable[[Box, Box], T], tile: Tile, watch: Watch) -> T:
-    # blocks that still wait when the run is stopped are not begun
-    watch.check()
-    return compute(tile.read, tile.crop)
+        for number, value in enumerate(pool.map(watched, grid)):
+            watch.tell(number, len(grid), message)
+            yield value

@@ -11,8 +11,10 @@ from scipy import ndimage
 __all__ = [
     "HALF_WINDOW",
     "Floats",
+    "correlation",
     "error_maps",
     "gaussian_taps",
+    "high_pass",
     "psnr",
     "relative_error",
     "similarity",
@@ -74,6 +76,40 @@ def error_maps(truth: Floats, guess: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         rmse, mean = np.sqrt(np.sum(error * error, axis=0) / count), np.sum(error, axis=0) / count
     return np.stack([spectral_angle(np.where(missing, 0, truth), np.where(missing, 0, guess)), rmse, mean])
+
+
+def high_pass(image: Floats) -> Floats:
+    """Return each pixel of a band ``(y, x)`` less the mean of its eight neighbours, times 8, where all of them exist.
+
+    This is the Laplacian of Zhou et al. 1998, 8 in the middle and -1 around it.
+    """
+    ones = np.ones(3)
+    around = ndimage.correlate1d(ndimage.correlate1d(image, ones, axis=0), ones, axis=1)
+    return np.asarray((9 * image - around)[1:-1, 1:-1])
+
+
+def correlation(count: Floats, sums: Floats) -> Floats:
+    """Correlation of two images band by band.
+
+    Parameters
+    ----------
+    count
+        Number of values ``(bands,)``.
+    sums
+        Sums ``(5, bands)`` of x, y, x**2, y**2 and x y.
+
+    Returns
+    -------
+    ndarray
+        ``(bands,)``; NaN where one of the two is constant and the other is not, 1 where both are.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, y, xx, yy, xy = sums / count
+        variances = np.maximum(xx - x * x, 0), np.maximum(yy - y * y, 0)
+        flat = [variance <= FLAT * square for variance, square in zip(variances, (xx, yy), strict=True)]
+        found = (xy - x * y) / np.sqrt(variances[0] * variances[1])
+    found = np.where(flat[0] & flat[1], 1.0, np.where(flat[0] | flat[1], np.nan, found))
+    return np.where(count > 0, found, np.nan)
 
 
 def gaussian_taps() -> Floats:

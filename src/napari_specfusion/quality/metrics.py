@@ -12,11 +12,12 @@ import operator
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import dask.array as da
 import numpy as np
+from scipy import ndimage
 
 from napari_specfusion.arguments import flag, number, whole
 from napari_specfusion.errors import SceneError
@@ -24,14 +25,18 @@ from napari_specfusion.progress import Watch
 from napari_specfusion.quality.blocks import ImagePair, blockwise, cuts, pair_of, peak_of, side_of
 from napari_specfusion.quality.formulas import (
     Floats,
+    correlation,
     error_maps,
     gaussian_taps,
+    high_pass,
     psnr,
     relative_error,
     similarity,
     spectral_angle,
     windowed,
 )
+from napari_specfusion.quality.hypercomplex import HypercomplexSum, hypercomplex_sum
+from napari_specfusion.quality.table import Measure, Row, format_rows
 from napari_specfusion.tiling.tiles import Box
 
 if TYPE_CHECKING:
@@ -42,38 +47,20 @@ if TYPE_CHECKING:
     from napari_specfusion.data.cube_like import CubeLike
     from napari_specfusion.progress import Progress, ShouldStop
 
-__all__ = ["MEASURES", "Measure", "Quality", "Row", "evaluate", "format_table", "quality_maps"]
-
+__all__ = ["MEASURES", "Quality", "evaluate", "format_table", "quality_maps"]
 
 STOPPED = "The comparison was stopped."
 
 
-class Measure(NamedTuple):
-    """A quality metric, with its label and format in tables."""
-
-    key: str
-    label: str
-    unit: str
-    better: Literal["higher", "lower"]
-    digits: int
-
-
-class Row(NamedTuple):
-    """One line of a quality table."""
-
-    name: str
-    value: float
-    unit: str
-    better: Literal["higher", "lower"]
-
-
 MEASURES = (
-    Measure("psnr", "PSNR", "dB", "higher", 2),
-    Measure("sam", "SAM", "deg", "lower", 2),
-    Measure("ergas", "ERGAS", "", "lower", 2),
-    Measure("rmse", "RMSE", "", "lower", 5),
-    Measure("ssim", "SSIM", "", "higher", 4),
-    Measure("uiqi", "UIQI", "", "higher", 4),
+    Measure("psnr", "PSNR", "dB", "higher", 2, "Error relative to the largest value."),
+    Measure("sam", "SAM", "deg", "lower", 2, "Angle between the spectra: shape, without brightness."),
+    Measure("ergas", "ERGAS", "", "lower", 2, "Error relative to the mean of each band."),
+    Measure("rmse", "RMSE", "", "lower", 5, "Error in the cube's own units."),
+    Measure("ssim", "SSIM", "", "higher", 4, "Similarity of structure, band by band."),
+    Measure("uiqi", "UIQI", "", "higher", 4, "Similarity of structure, band by band, without constants."),
+    Measure("q2n", "Q2n", "", "higher", 4, "Similarity of all bands together."),
+    Measure("scc", "SCC", "", "higher", 4, "Correlation of the finest detail."),
 )
 
 
@@ -94,9 +81,13 @@ class Quality:
     ssim, uiqi
         Structural similarity and universal quality index, mean over the bands, 1 for no error.
         NaN where no window of 11 x 11 pixels fits.
+    q2n
+        Hypercomplex quality index of all bands together, mean over windows of 32 x 32 pixels, 1 for no error.
+    scc
+        Correlation of the fine detail, mean over the bands, 1 for no error.
     bands
-        ``"psnr"``, ``"ergas"``, ``"rmse"``, ``"ssim"`` and ``"uiqi"`` band by band, each ``(bands,)``; NaN for a band
-        that was left out. The overall ERGAS is the quadratic mean of ``"ergas"``.
+        ``"psnr"``, ``"ergas"``, ``"rmse"``, ``"ssim"``, ``"uiqi"`` and ``"scc"`` band by band, each ``(bands,)``; NaN
+        for a band that was left out. The overall ERGAS is the quadratic mean of ``"ergas"``.
     wavelengths
         Band centres ``(bands,)`` in `spectral_unit`, or None.
     spectral_unit
@@ -115,6 +106,8 @@ class Quality:
     rmse: float
     ssim: float
     uiqi: float
+    q2n: float
+    scc: float
     bands: Mapping[str, Floats] = field(repr=False)
     wavelengths: Floats | None = field(repr=False)
     spectral_unit: str
@@ -144,7 +137,11 @@ def evaluate(
     PSNR, SAM and ERGAS follow the CAVE benchmarks: the estimate is clipped to ``[0, data_range]``; PSNR is computed
     band by band and averaged; SAM is averaged over the pixels whose norms' product exceeds 1e-8; ERGAS is ``100 / ratio
     * sqrt(mean over bands of MSE / mean^2)`` (Wald 2000). SSIM (Wang et al. 2004) and UIQI (Wang and Bovik 2002) use a
-    Gaussian window of 11 x 11 pixels, sigma 1.5, at every position where it fits into the image.
+    Gaussian window of 11 x 11 pixels, sigma 1.5, at every position where it fits into the image. Q2n (Garzelli and
+    Nencini 2009) takes windows of 32 x 32 pixels side by side, see `quality.hypercomplex`; those at the edge may be
+    smaller and count less. SCC is the correlation of the two images under the Laplacian of Zhou, Civco and Silander (A
+    wavelet transform method to merge Landsat TM and SPOT panchromatic data, Int. J. Remote Sensing 19(4), 1998), over
+    the whole of each band.
 
     Values missing (NaN or no-data) in either image are left out, with the windows that touch them, and so are bad
     bands.
@@ -162,7 +159,8 @@ def evaluate(
     border
         Pixels left out along each edge of the image.
     block
-        Side of the blocks in pixels; None chooses it from the number of bands. The result does not depend on it.
+        Side of the blocks in pixels, rounded up to a multiple of 32; None chooses it from the number of bands. The
+        result does not depend on it.
     progress
         Called with a `Progress` after each block.
     should_stop
@@ -244,19 +242,7 @@ def quality_maps(
 
 def format_table(rows: Mapping[str, Quality]) -> str:
     """Return the quality of several methods side by side as plain text; a star marks the best of each column."""
-    names = ["method", *rows]
-    columns = [[name.ljust(max(map(len, names))) for name in names]]
-    for measure in MEASURES:
-        values = np.array([getattr(quality, measure.key) for quality in rows.values()], dtype=np.float64)
-        best = values[~np.isnan(values)]
-        winner = (best.max() if measure.better == "higher" else best.min()) if best.size and len(rows) > 1 else None
-        title = f"{measure.label} [{measure.unit}]" if measure.unit else measure.label
-        shown = ["-" if np.isnan(v) else f"{v:.{measure.digits}f}" for v in values]
-        cells = [title + " ", *(text + " *"[int(v == winner)] for text, v in zip(shown, values, strict=True))]
-        width = max(map(len, cells))
-        columns.append([cell.rjust(width) for cell in cells])
-    lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+    return format_rows(rows, MEASURES)
 
 
 # --- sums over blocks --------------------------------------------------------------
@@ -264,7 +250,7 @@ def format_table(rows: Mapping[str, Quality]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Sums over a block for the formulas, per band ``(bands,)`` except the last two; blocks add up."""
+    """Sums over a block for the formulas, per band ``(bands,)`` except the last four; blocks add up."""
 
     count: NDArray[np.int64]
     squared_error: Floats
@@ -272,8 +258,12 @@ class _Sums:
     windows: NDArray[np.int64]
     ssim: Floats
     uiqi: Floats
+    details: NDArray[np.int64]
+    detail: Floats
     angle: float
     angles: int
+    hypercomplex: float
+    hypercomplex_weight: int
 
     def __add__(self, other: _Sums) -> _Sums:
         return _Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -282,6 +272,8 @@ class _Sums:
 def _sums(truth: Floats, guess: Floats, core: Box, taps: Floats, peak: float, watch: Watch) -> _Sums:
     """Return the sums of a block, read with a margin around its `core` for the windows."""
     missing = np.isnan(truth)
+    inside = (slice(None), *core.slices)
+    hypercomplex = hypercomplex_sum(truth[inside], guess[inside])
     truth, guess = np.where(missing, 0, truth), np.where(missing, 0, guess)
     windows, ssim, uiqi = np.zeros(len(truth), np.int64), np.zeros(len(truth)), np.zeros(len(truth))
     if min(truth.shape[1:]) >= taps.size:
@@ -292,7 +284,7 @@ def _sums(truth: Floats, guess: Floats, core: Box, taps: Floats, peak: float, wa
             maps = similarity(truth[i], guess[i], taps, peak)
             whole = windowed(gaps.astype(np.float64), np.ones_like(taps)) < 0.5
             windows[i], ssim[i], uiqi[i] = whole.sum(), *(np.sum(m, where=whole) for m in maps)
-    inside = (slice(None), *core.slices)
+    details, detail = _details(truth, guess, missing, core)
     truth, guess, present = truth[inside], guess[inside], ~missing[inside]
     angles = spectral_angle(truth, guess)
     return _Sums(
@@ -302,9 +294,33 @@ def _sums(truth: Floats, guess: Floats, core: Box, taps: Floats, peak: float, wa
         windows=windows,
         ssim=ssim,
         uiqi=uiqi,
+        details=details,
+        detail=detail,
         angle=float(np.nansum(angles)),
         angles=int(np.sum(~np.isnan(angles))),
+        hypercomplex=hypercomplex.total,
+        hypercomplex_weight=hypercomplex.weight,
     )
+
+
+def _details(truth: Floats, guess: Floats, missing: NDArray[np.bool_], core: Box) -> tuple[NDArray[np.int64], Floats]:
+    """Return number ``(bands,)`` and sums ``(5, bands)`` of the detail of both images, as `correlation` takes them.
+
+    Pixels of the `core` count that have all their neighbours.
+    """
+    counts, sums = np.zeros(len(truth), np.int64), np.zeros((5, len(truth)))
+    # the pixels of the core and one more around it, as far as the block goes
+    near = core.grow(1).clip(truth[0].shape)
+    if min(near.shape) < 3:
+        return counts, sums
+    for band, gaps in enumerate(missing):
+        if gaps.all():
+            continue
+        whole = ~ndimage.maximum_filter(gaps[near.slices], 3)[1:-1, 1:-1]
+        x, y = (high_pass(image[band][near.slices])[whole] for image in (truth, guess))
+        counts[band] = len(x)
+        sums[:, band] = x.sum(), y.sum(), x @ x, y @ y, x @ y
+    return counts, sums
 
 
 def _quality(sums: _Sums, pair: ImagePair, ratio: float, peak: float) -> Quality:
@@ -316,6 +332,7 @@ def _quality(sums: _Sums, pair: ImagePair, ratio: float, peak: float) -> Quality
             "rmse": np.sqrt(mse),
             "ssim": sums.ssim / sums.windows,
             "uiqi": sums.uiqi / sums.windows,
+            "scc": correlation(sums.details.astype(np.float64), sums.detail),
         }
     return Quality(
         psnr=_mean(bands["psnr"]),
@@ -324,6 +341,8 @@ def _quality(sums: _Sums, pair: ImagePair, ratio: float, peak: float) -> Quality
         rmse=math.sqrt(sums.squared_error.sum() / sums.count.sum()),
         ssim=_mean(bands["ssim"]),
         uiqi=_mean(bands["uiqi"]),
+        q2n=HypercomplexSum(sums.hypercomplex, sums.hypercomplex_weight).mean,
+        scc=_mean(bands["scc"]),
         bands=bands,
         wavelengths=pair.described.wavelengths,
         spectral_unit=pair.described.spectral_unit,

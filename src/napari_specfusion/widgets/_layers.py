@@ -37,6 +37,7 @@ __all__ = [
     "rgb_layer_data",
     "run_of",
     "suggest_estimate",
+    "suggest_inputs",
     "suggest_pair",
     "suggest_reference",
 ]
@@ -118,6 +119,34 @@ def suggest_reference(estimate: Any | None, layers: Iterable[Any]) -> Any | None
         cubes = [cube for cube in cubes if plane_shape(cube) == plane_shape(estimate)]
     named = [cube for cube in cubes if _is_named_reference(cube)]
     return next(reversed(named or (cubes if estimate is not None else [])), None)
+
+
+def suggest_inputs(result: Any | None, layers: Iterable[Any]) -> tuple[Any | None, Any | None]:
+    """Return the cube and the guide that `result` was made of, or those that are most likely; None where there is none.
+
+    Those that its run names come first, then what has the right sizes, the latest first.
+    """
+    images = [layer for layer in layers if is_image(layer) and layer != result and run_of(layer) is None]
+    if result is None:
+        return suggest_pair(images) or (None, None)
+    run = run_of(result)
+    bands, height, width = plane_shape(result)
+    cubes = [c for c in images if is_cube(c) and plane_shape(c)[0] == bands and plane_shape(c)[1] < height]
+    guides = [g for g in images if plane_shape(g)[0] < bands]
+    # a guide on the result's pixels is more likely than one that had to be aligned
+    guides.sort(key=lambda guide: plane_shape(guide)[1:] == (height, width))
+    names = ("", "") if run is None else (run.cube, run.guide)
+    cube, guide = (
+        next(iter([c for c in reversed(found) if _cube_name(c) == name] or reversed(found)), None)
+        for found, name in ((cubes, names[0]), (guides, names[1]))
+    )
+    return cube, guide
+
+
+def _cube_name(layer: Any) -> str:
+    """Return the name of the cube behind a layer, which may be called otherwise."""
+    known = layer.metadata.get(METADATA_KEY)
+    return str(known.get("name", layer.name) if isinstance(known, Mapping) else layer.name)
 
 
 def _is_named_reference(layer: Any) -> bool:
