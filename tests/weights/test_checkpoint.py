@@ -158,3 +158,17 @@ def test_a_network_inside_a_list_is_refused(network: torch.nn.Module, tmp_path: 
     torch.save({"process1.latent": 3}, tmp_path / "number.pth")
     with pytest.raises(CheckpointError, match="not a tensor"):
         load_weights(tmp_path / "number.pth")
+
+
+def test_running_out_of_memory_is_a_reason(
+    network: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some damaged files make torch ask for more memory than there is, which Python tells without a word."""
+    torch.save(network.state_dict(), tmp_path / "x.pth")
+
+    def load(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(CheckpointError, match=r"not a whole PyTorch file \(MemoryError\)"):
+        load_weights(tmp_path / "x.pth")

@@ -51,7 +51,9 @@ def read_checkpoint(file: Path) -> tuple[dict[str, torch.Tensor], ModelCard]:
             "code and is never run; get the weights alone from its source."
         ) from error
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise CheckpointError(f"{file.name} is not a whole PyTorch file ({error}); get it again.") from error
+        # running out of memory has no words of its own
+        reason = str(error) or type(error).__name__
+        raise CheckpointError(f"{file.name} is not a whole PyTorch file ({reason}); get it again.") from error
     if not isinstance(stored, dict):
         raise CheckpointError(
             f"{file.name} holds a {type(stored).__name__}, not a dictionary of weights; get the file again."
