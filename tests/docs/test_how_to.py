@@ -53,6 +53,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         cube.save(f"second{Path(name).suffix}")
     sf.as_cube((scene.guide.read()[:1] > 0.5).astype(np.float32)).save("mask.tif")
     np.savez("sharp.npz", cube=scene.reference.read(), wavelengths=scene.reference.wavelengths)
+    clay = sf.Spectrum(np.linspace(0.2, 0.8, 61), np.linspace(400.0, 1000.0, 61), name="kaolinite")
+    Path("minerals").mkdir()
+    sf.save_spectra("minerals/clay.csv", [clay])
     assert scene.hsi.wavelengths is not None
     np.savetxt("bands.txt", scene.hsi.wavelengths)
     counts = np.asarray(1000 * scene.hsi.read() + 100, np.uint16)

@@ -13,7 +13,7 @@ from napari_specfusion.cli.evaluate import print_json
 from napari_specfusion.cli.files import open_pair, save_with_progress
 from napari_specfusion.cli.progress import ProgressLine
 from napari_specfusion.errors import OutputError
-from napari_specfusion.fusion.confidence import expected_error
+from napari_specfusion.fusion.error_map import expected_error
 from napari_specfusion.fusion.judging import judge
 from napari_specfusion.io import open_cube
 from napari_specfusion.quality.judgement import JUDGEMENTS, Judgement, format_judgements

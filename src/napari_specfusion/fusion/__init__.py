@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from napari_specfusion.fusion.auto import Choice, choose
-from napari_specfusion.fusion.confidence import expected_error
 from napari_specfusion.fusion.engine import FusionProgress, fuse
+from napari_specfusion.fusion.error_map import expected_error
 from napari_specfusion.fusion.judging import evaluate_reduced, judge
 from napari_specfusion.fusion.resolve import MethodInfo, as_method, list_methods
 

@@ -130,6 +130,9 @@ def _story(viewer: napari.viewer.Viewer, fuse: Any, spectra: Any, quality: Any) 
     viewer.layers.selection.active = fused
     # everything side by side, one picture per layer
     reference.visible = True
+    for layer in viewer.layers:
+        # a new map hides the one before
+        layer.visible |= layer.name.endswith(f" of {fused.name}")
     viewer.canvas.grid.shape = GRID
     viewer.canvas.grid.enabled = True
     viewer.reset_view()

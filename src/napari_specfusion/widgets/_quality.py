@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.fusion.confidence import expected_error
+from napari_specfusion.fusion.error_map import expected_error
 from napari_specfusion.fusion.judging import judge, result_scene
 from napari_specfusion.quality.judgement import JUDGEMENTS, REDUCED, Judgement
 from napari_specfusion.quality.metrics import MEASURES, Quality, evaluate, quality_maps

@@ -10,8 +10,8 @@ from scipy.stats import spearmanr
 from napari_specfusion.calibration.calibrated import CalibratedScene
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, SceneError
-from napari_specfusion.fusion.confidence import BRIGHTNESS, expected_error
 from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.fusion.error_map import BRIGHTNESS, expected_error
 from napari_specfusion.samples.scene import sample_scene
 
 
@@ -45,8 +45,8 @@ def test_it_orders_pixels_as_the_true_error_does(pair: CalibratedScene, fused: C
 def test_where_the_methods_agree_only_brightness_is_left(
     pair: CalibratedScene, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_specfusion.fusion.confidence.WITNESSES", (name,))
-    monkeypatch.setattr("napari_specfusion.fusion.confidence.UNEXPLAINED", 0.0)
+    monkeypatch.setattr("napari_specfusion.fusion.error_map.WITNESSES", (name,))
+    monkeypatch.setattr("napari_specfusion.fusion.error_map.UNEXPLAINED", 0.0)
     result = fuse(pair, model=name)
     np.testing.assert_allclose(
         expected_error(pair, result).read()[0], BRIGHTNESS * root_mean_square(result.read()), rtol=1e-3, atol=1e-6
