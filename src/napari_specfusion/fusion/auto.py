@@ -104,7 +104,7 @@ def choose(
     Returns
     -------
     Choice
-        A model for `fuse`: `detail`, untried, if the cube is too small or no method could be tried.
+        A model for `fuse`. Where no trial is possible, weights for any sensor, if these fit, else `detail`.
 
     Raises
     ------
@@ -122,7 +122,8 @@ def choose(
         with calibrated.watched(Watch(progress, should_stop, STOPPED)):
             pair = trial_pair(calibrated, side)
     except SceneError as error:
-        return _untried(scene, candidates, str(error))
+        # the cause; the remedy is for those who asked for weights
+        return _untried(scene, candidates, str(error).partition(". ")[0].removesuffix("."))
     assert pair.scene.reference is not None
     height, width = pair.scene.reference.shape[1:]
     given = (*METHODS.values(), *_weights(scene)) if candidates is None else candidates
@@ -156,7 +157,7 @@ def _untried(scene: Scene, candidates: tuple[Method, ...] | None, reason: str) -
     """
     found = [weights for weights in _weights(scene) if _is_for_any_sensor(weights)] if candidates is None else []
     method = next(iter(found), METHODS[DEFAULT_METHOD])
-    return Choice(method, reason=f"{method.name} was chosen untried. {reason}")
+    return Choice(method, reason=f"{method.name} was chosen untried. {reason}.")
 
 
 def _checked(candidates: object) -> tuple[Method, ...]:
