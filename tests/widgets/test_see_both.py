@@ -124,3 +124,12 @@ def test_a_layer_is_not_seen_with_itself(quality: Any) -> None:
     quality.see_both.other_combo.setCurrentText("low-res cube")
     how(quality, "swipe")
     assert quality.see_both.how_combo.currentData() == "off" and not quality.see_both.swipe_row.isVisible()
+
+
+def test_the_window_closes_over_a_swipe(pair_in: Any, quality: Any, qtbot: Any) -> None:
+    how(quality, "swipe")
+    drawn(qtbot, pair_in)
+    view = quality.see_both._view
+    quality.see_both.slider.setValue(100)
+    pair_in.close()
+    assert view._picture is None and view._job is None and view._colours is None
