@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_specfusion.fusion.recipe import Origin
 from napari_specfusion.io import as_cube, open_cube
 from napari_specfusion.widgets._follow import follow
 from napari_specfusion.widgets._layers import cube_to_show, layer_data, place_over, rgb_layer_data
+from napari_specfusion.widgets._origins import keep_origin
 
 if TYPE_CHECKING:
     import os
@@ -40,7 +42,9 @@ def open_in(viewer: napari.viewer.Viewer, path: str | os.PathLike[str], **option
     ReadError
         As `open_cube` does.
     """
-    return show_in(viewer, open_cube(Path(path), **options))
+    layer = show_in(viewer, open_cube(Path(path), **options))
+    keep_origin(layer, Origin(Path(path), options))
+    return layer
 
 
 def show_in(viewer: napari.viewer.Viewer, cube: CubeLike, *, over: Any = None) -> Any:

@@ -25,6 +25,7 @@ from napari_specfusion.widgets._fuse_options import (
 )
 from napari_specfusion.widgets._fused_layer import FusedLayer
 from napari_specfusion.widgets._layers import is_unplaced, place_by, suggest_pair
+from napari_specfusion.widgets._origins import recipe_of_run
 from napari_specfusion.widgets._panel import open_panel
 from napari_specfusion.widgets._placing import cube_matrix, fused_matrix
 from napari_specfusion.widgets._preflight import BY_HAND, Preflight, inspect_pair
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.alignment import Alignment
     from napari_specfusion.data.cube import Cube
+    from napari_specfusion.fusion.recipe import Recipe
 
 __all__ = ["FuseWidget"]
 
@@ -81,6 +83,9 @@ class FuseWidget(FuseForm):
         self.reopen_offer.found.connect(self._look_at_files)
         self.reopen_offer.changed.connect(self._show_verdict)
         self.reopen_offer.accepted.connect(self._reopen)
+        self.exchange_button.clicked.connect(lambda _=False: self.exchange())
+        self.copy_button.copied.connect(self.status.setText)
+        self.copy_button.failed.connect(self.status.fail)
         self.run_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
 
@@ -159,8 +164,7 @@ class FuseWidget(FuseForm):
         pair = self._pair()
         if pair is None:
             return
-        ratio = None if self.ratio_spin.value() == self.ratio_spin.minimum() else self.ratio_spin.value()
-        how = self.align_choice.how
+        ratio, how = self.ratio, self.align_choice.how
         job = Job(
             f"Calibrating {pair[0].name} with {pair[1].name}",
             lambda report, should_stop: inspect_pair(*pair, ratio, how, report, should_stop),
@@ -260,7 +264,16 @@ class FuseWidget(FuseForm):
             *pair,
             f"Fusing {pair[0].name} with {pair[1].name}",
             lambda report, should_stop: run_fusion(scene, options, report, should_stop),
+            recipe_of_run(*pair, options, self.align_choice.how, self.ratio, self.preflight),
         )
+
+    def recipe(self) -> Recipe | None:
+        """Return what a run would be begun with; None without a pair."""
+        if (pair := self._pair()) is None:
+            return None
+        how, known = self.align_choice.how, self.preflight
+        options = dataclasses.replace(self.options, align=not known.doubts and how != "off")
+        return recipe_of_run(*pair, options, how, self.ratio, known)
 
     def _placed(self, options: FuseOptions) -> FuseOptions | None:
         """Ask where the result may go, if that is a question; None if there is nothing to run."""
@@ -285,12 +298,19 @@ class FuseWidget(FuseForm):
         if (pair := self._pair()) is not None:
             self._begin(*pair, f"Opening {path.name}", lambda report, should_stop: open_result(path))
 
-    def _begin(self, low: Any, guide: Any, title: str, work: Callable[[Report, ShouldStop], Fused]) -> None:
+    def _begin(
+        self,
+        low: Any,
+        guide: Any,
+        title: str,
+        work: Callable[[Report, ShouldStop], Fused],
+        recipe: Recipe | None = None,
+    ) -> None:
         self._lay_over(low, guide)
         job = Job(title, work)
         matrix = fused_matrix(self.preflight.alignment)
         self._run = job
-        self._result = FusedLayer(self.viewer, low, guide, matrix, f"fused {self.options.method}")
+        self._result = FusedLayer(self.viewer, low, guide, matrix, f"fused {self.options.method}", recipe)
         job.reported.connect(self._progressed)
         job.succeeded.connect(self._succeeded)
         job.failed.connect(self._failed)
@@ -358,6 +378,7 @@ class FuseWidget(FuseForm):
         can_run = self.preflight.can_run or (not self.preflight.done and self._pair() is not None)
         self.run_button.setEnabled(can_run and self._run is None and not self._waiting)
         self.cancel_button.setEnabled(self._run is not None or checking)
+        self._show_exchange(idle=self._run is None)
 
     def _set_running(self, running: bool) -> None:
         self._show_state()

@@ -9,12 +9,14 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QProgressBar,
     QPushButton,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
 from napari_specfusion.widgets._align_choice import AlignChoice
+from napari_specfusion.widgets._copy_python import CopyPython
 from napari_specfusion.widgets._findings import FindingsPanel, StatusLine
 from napari_specfusion.widgets._forms import (
     LayerCombo,
@@ -35,6 +37,8 @@ from napari_specfusion.widgets._reopen import ReopenOffer
 if TYPE_CHECKING:
     import napari
 
+    from napari_specfusion.fusion.recipe import Recipe
+
 __all__ = ["FuseForm"]
 
 
@@ -50,6 +54,14 @@ class FuseForm(Panel):
         self.guide_combo = LayerCombo(
             is_image, "The sharper image of the same area: RGB, panchromatic or multispectral."
         )
+        self.exchange_button = QToolButton()
+        self.exchange_button.setText("\u21c5")
+        self.exchange_button.setAccessibleName("Exchange")
+        guide_row = QWidget()
+        guide_line = QHBoxLayout(guide_row)
+        guide_line.setContentsMargins(0, 0, 0, 0)
+        guide_line.addWidget(self.guide_combo, 1)
+        guide_line.addWidget(self.exchange_button)
         self.ratio_spin = QDoubleSpinBox()
         self.ratio_spin.setRange(1.0, 64.0)
         self.ratio_spin.setDecimals(3)
@@ -70,7 +82,7 @@ class FuseForm(Panel):
         self.findings = FindingsPanel()
         self.pair_form = form(
             ("Cube", self.cube_combo),
-            ("Guide", self.guide_combo),
+            ("Guide", guide_row),
             ("Ratio", self.ratio_spin),
             ("Align", self.align_choice),
         )
@@ -104,9 +116,11 @@ class FuseForm(Panel):
         self.run_button.setToolTip("Fuse the pair. The result appears over the guide and fills tile by tile.")
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop after the current tile.")
+        self.copy_button = CopyPython(self.viewer, self.recipe)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
+        buttons.addWidget(self.copy_button)
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
@@ -141,6 +155,29 @@ class FuseForm(Panel):
             tile=self.tile_combo.currentData(),
             device=self.device_combo.currentData(),
             out=self.out_edit.path(),
+        )
+
+    @property
+    def ratio(self) -> float | None:
+        """The ratio that was entered; None leaves it to the two sizes."""
+        return None if self.ratio_spin.value() == self.ratio_spin.minimum() else self.ratio_spin.value()
+
+    def recipe(self) -> Recipe | None:
+        """Return what a run would be begun with; None without a pair."""
+        raise NotImplementedError
+
+    def exchange(self) -> None:
+        """Take the cube for the guide, and the guide for the cube."""
+        if (pair := self._pair()) is not None and is_cube(pair[1]):
+            self.cube_combo.choose(pair[1])
+            self.guide_combo.choose(pair[0])
+
+    def _show_exchange(self, *, idle: bool) -> None:
+        pair = self._pair()
+        can = pair is not None and is_cube(pair[1])
+        self.exchange_button.setEnabled(idle and can)
+        self.exchange_button.setToolTip(
+            "Exchange cube and guide." if can or pair is None else f"{pair[1].name} has too few bands to be the cube."
         )
 
     def _pair(self) -> tuple[Any, Any] | None:

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.layers import layer_data
+from napari_specfusion.fusion.recipe import Origin
 from napari_specfusion.widgets._band_look import follow_bands
 from napari_specfusion.widgets._layers import place_by
+from napari_specfusion.widgets._origins import keep_origin, keep_recipe
 
 if TYPE_CHECKING:
     import napari
     import numpy as np
     from numpy.typing import NDArray
+
+    from napari_specfusion.fusion.recipe import Recipe
 
 __all__ = ["FusedLayer"]
 
@@ -30,12 +34,21 @@ class FusedLayer:
         ``(3, 3)``: from pixels of the result to pixels of the guide's layer.
     name
         What it is called until the run is done.
+    recipe
+        What the run was begun with; None where a finished result is opened.
     """
 
     def __init__(
-        self, viewer: napari.viewer.Viewer, low: Any, guide: Any, matrix: NDArray[np.float64], name: str
+        self,
+        viewer: napari.viewer.Viewer,
+        low: Any,
+        guide: Any,
+        matrix: NDArray[np.float64],
+        name: str,
+        recipe: Recipe | None = None,
     ) -> None:
         self._viewer, self._low, self._guide, self._matrix, self._name = viewer, low, guide, matrix, name
+        self._recipe = recipe
         self._layer: Any = None
 
     @property
@@ -62,6 +75,10 @@ class FusedLayer:
         else:
             self._add(cube)
         self._layer.name = f"fused {cube.metadata.get('method', self._name)}"
+        if self._recipe is not None:
+            keep_recipe(self._layer, self._recipe)
+            if self._recipe.out is not None:
+                keep_origin(self._layer, Origin(self._recipe.out))
 
     def drop(self) -> None:
         """Take the layer away."""

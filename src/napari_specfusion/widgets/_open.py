@@ -24,6 +24,7 @@ from napari_specfusion.widgets._band_look import add_cube
 from napari_specfusion.widgets._findings import FindingsPanel
 from napari_specfusion.widgets._forms import PathEdit, choice_combo, choose, form, scrolling
 from napari_specfusion.widgets._open_options import Asked, Looked, asked_axes, describe_cube, look_at
+from napari_specfusion.widgets._origins import keep_origin
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._worker import Job, Report, ShouldStop
 
@@ -58,6 +59,7 @@ class OpenWidget(Panel):
         super().__init__(viewer)
         self._outcome = Looked()
         self._job: Job | None = None
+        self._asked: Asked | None = None
         self._listed: Path | None = None
         self._answered = False
         self.path_edit = PathEdit(
@@ -182,6 +184,7 @@ class OpenWidget(Panel):
         def read(report: Report, should_stop: ShouldStop) -> Looked:
             return look_at(asked)
 
+        self._asked = asked
         self._job = Job(f"Opening {path.name}", read)
         self._job.succeeded.connect(self._looked)
         self._job.failed.connect(self._failed)
@@ -277,7 +280,9 @@ class OpenWidget(Panel):
     def add(self) -> None:
         """Add the cube as a layer."""
         if self.cube is not None:
-            add_cube(self.viewer, self.cube)
+            layer = add_cube(self.viewer, self.cube)
+            if (asked := self._asked) is not None:
+                keep_origin(layer, asked.origin())
 
 
 def _refill(combo: QComboBox, choices: Mapping[Any, str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.data.scene import Finding, cube_findings
 from napari_specfusion.errors import SpecFusionError
+from napari_specfusion.fusion.recipe import Origin
 from napari_specfusion.io import READERS, Variable, find_reader, list_arrays, open_cube
 from napari_specfusion.io.metadata.axes import UNCERTAIN_KEY, candidates
 
@@ -62,6 +63,10 @@ class Asked:
         from napari_specfusion.radiometry.convert import reflectance
 
         return reflectance(cube, *self.references, panel=self.panel)
+
+    def origin(self) -> Origin:
+        """Return the same for a script."""
+        return Origin(self.path, self.options, self.wavelengths, self.references, self.panel)
 
 
 @dataclass(frozen=True)

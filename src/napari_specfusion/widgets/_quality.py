@@ -98,9 +98,14 @@ class QualityWidget(QualityForm):
         changes = (events.inserted, events.removed, events.reordered, events.renamed)
         return [*((event, self.refresh) for event in changes), (self.viewer.events.theme, self._take_theme)]
 
+    def mouse(self) -> list[tuple[list[Callable[..., Any]], Callable[..., Any]]]:
+        """Let the line of a swipe follow the mouse."""
+        return [(self.viewer.mouse_move_callbacks, self.see_both.mouse_moved)]
+
     def let_go(self) -> None:
-        """Keep no pair in memory while nobody looks."""
+        """Keep no pair in memory while nobody looks, and give the layers back."""
         super().let_go()
+        self.see_both.end()
         self._pair = None
 
     def refresh(self, event: Any = None) -> None:
@@ -159,6 +164,8 @@ class QualityWidget(QualityForm):
             note = f"The run of {estimate.name} had {run.ratio:g}."
         self.ratio_note.setText(note)
         self.show_mode()
+        other = (self.cube_combo if self.by_pair else self.reference_combo).layer(layers)
+        self.see_both.offer(estimate, other)
         missing = self._missing(estimate)
         if missing != self._told and self._job is None:
             # what went wrong stays to be read

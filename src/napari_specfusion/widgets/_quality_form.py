@@ -16,6 +16,7 @@ from napari_specfusion.widgets._map_layer import PAIR_MAPS, REFERENCE_MAPS
 from napari_specfusion.widgets._measure_table import MeasureTable
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._plot import SpectrumPlot
+from napari_specfusion.widgets._see_both import SeeBoth
 
 if TYPE_CHECKING:
     import napari
@@ -67,6 +68,7 @@ class QualityForm(Panel):
         self.plot = SpectrumPlot(marker=False, height=120)
         self.map_combo = QComboBox()
         self.map_button = QPushButton("Add map")
+        self.see_both = SeeBoth(self)
         self.status = StatusLine()
         self._lay_out()
 
@@ -100,6 +102,7 @@ class QualityForm(Panel):
         outer.addWidget(scrolling(content), 1)
         foot = QVBoxLayout()
         foot.setContentsMargins(9, 0, 9, 9)
+        foot.addWidget(self.see_both)
         foot.addWidget(self.status)
         outer.addLayout(foot)
 

@@ -54,7 +54,15 @@ def _read(path: Any) -> list[LayerData]:
     for finding in cube_findings(cube):
         if finding.level == "warning":
             show_warning(plain(finding.message))
-    return [_seen(cube)]
+    from napari_specfusion.fusion.recipe import Origin
+    from napari_specfusion.widgets._origins import origin_note
+
+    data, keywords, kind = _seen(cube)
+    return [(data, _noted(keywords, origin_note(Origin(path), data)), kind)]
+
+
+def _noted(keywords: dict[str, Any], note: dict[str, Any]) -> dict[str, Any]:
+    return keywords | {"metadata": keywords["metadata"] | note}
 
 
 def _seen(cube: Cube) -> LayerData:
@@ -92,8 +100,15 @@ def _read_pair(path: Path) -> list[LayerData]:
         scene = open_scene(path)
     except (ReadError, SceneError):  # there is no pair in it; if the cube cannot be read, opening that says why
         return []
+    from napari_specfusion.fusion.recipe import Origin
     from napari_specfusion.widgets._layers import cell_transform, layer_data
+    from napari_specfusion.widgets._origins import origin_note
 
     size, place = cell_transform(scene.factor, scene.shift)
     data, keywords, kind = scene.hsi.layer_data()
-    return [layer_data(scene.guide), (data, keywords | {"scale": (1.0, *size), "translate": (0.0, *place)}, kind)]
+    sharp, about, sharp_kind = layer_data(scene.guide)
+    keywords = _noted(keywords, origin_note(Origin(path, part="hsi"), data))
+    return [
+        (sharp, _noted(about, origin_note(Origin(path, part="guide"), sharp)), sharp_kind),
+        (data, keywords | {"scale": (1.0, *size), "translate": (0.0, *place)}, kind),
+    ]

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
 
+from napari_specfusion.fusion.recipe import Origin
 from napari_specfusion.io.reopen import cube_of_file, plain_file, what_is_told
 from napari_specfusion.widgets._band_look import add_cube
 from napari_specfusion.widgets._findings import StatusLine
 from napari_specfusion.widgets._layers import place_at, plane_matrix, plane_shape
+from napari_specfusion.widgets._origins import keep_origin
 from napari_specfusion.widgets._worker import Job
 
 if TYPE_CHECKING:
@@ -130,8 +132,11 @@ def replace_layer(viewer: napari.viewer.Viewer, layer: Any, cube: Cube) -> Any:
     name, index, active = str(layer.name), viewer.layers.index(layer), viewer.layers.selection.active
     look = {key: getattr(layer, key) for key in _LOOK}
     shape, matrix = plane_shape(layer)[1:], plane_matrix(layer)
+    path = plain_file(layer)
     viewer.layers.remove(layer)
     new = add_cube(viewer, cube, **look, name=name)
+    if path is not None:
+        keep_origin(new, Origin(path))
     viewer.layers.move(len(viewer.layers) - 1, index)
     if plane_shape(new)[1:] == shape:
         place_at(new, matrix)
