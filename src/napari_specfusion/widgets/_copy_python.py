@@ -49,6 +49,8 @@ class CopyPython(QToolButton):
         self.these.triggered.connect(lambda _=False: self.copy_these())
         self.layers.triggered.connect(lambda _=False: self.copy_layer())
         self.setMenu(menu)
+        # room for the menu's arrow
+        self.setStyleSheet("QToolButton { padding-right: 14px; }")
         self.offer()
 
     def offer(self) -> None:
