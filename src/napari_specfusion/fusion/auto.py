@@ -32,7 +32,7 @@ __all__ = ["Choice", "choose"]
 # dB by which another method without weights must beat `detail`, and weights may lag behind it: the trial has few
 # pixels to learn from, and networks are at a scale that they were hardly trained for. On 141 airborne pairs `subspace`
 # led the trial by up to 2.4 dB, where `detail` was 2.7 dB better at full scale; on none was it better by more than 0.4.
-# On AVIRIS abu-airport-3 `gsa` led by 5.2 dB, angles included, where it was 0.5 dB worse.
+# On AVIRIS abu-airport-3 `gsa` led by 5.3 dB, angles included, where it was 0.5 dB worse.
 # Weights for any sensor may lag behind more: on 48 pairs of AVIRIS and M3 the trial puts `lso-any` 0.03 dB behind at
 # worst, and on 192 it loses 0.03 dB at most at full scale. On the painted sample the trial puts `lso-cave-x4` 0.18 dB
 # behind, where it loses 2 dB.
@@ -122,8 +122,7 @@ def choose(
         with calibrated.watched(Watch(progress, should_stop, STOPPED)):
             pair = trial_pair(calibrated, side)
     except SceneError as error:
-        # the cause; the remedy is for those who asked for weights
-        return _untried(scene, candidates, str(error).partition(". ")[0].removesuffix("."))
+        return _untried(scene, candidates, str(error))
     assert pair.scene.reference is not None
     height, width = pair.scene.reference.shape[1:]
     given = (*METHODS.values(), *_weights(scene)) if candidates is None else candidates
@@ -155,9 +154,11 @@ def _untried(scene: Scene, candidates: tuple[Method, ...] | None, reason: str) -
 
     Weights for one sensor can be far behind on scenes that they do not know, so they are not taken untried.
     """
-    found = [weights for weights in _weights(scene) if _is_for_any_sensor(weights)] if candidates is None else []
-    method = next(iter(found), METHODS[DEFAULT_METHOD])
-    return Choice(method, reason=f"{method.name} was chosen untried. {reason}.")
+    from napari_specfusion.weights.shipped import weights_for
+
+    offered = weights_for(scene) if candidates is None else ()
+    method = next(filter(_is_for_any_sensor, offered), METHODS[DEFAULT_METHOD])
+    return Choice(method, reason=f"{method.name} was chosen untried. {reason}")
 
 
 def _checked(candidates: object) -> tuple[Method, ...]:

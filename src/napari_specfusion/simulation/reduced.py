@@ -62,8 +62,7 @@ def reduced(calibrated: CalibratedScene, side: int = MAX_SIDE) -> Scene:
     if min(small) < MIN_SIDE:
         raise SceneError(
             f"A cube of {scene.hsi.shape[1]} x {scene.hsi.shape[2]} pixels is too small to degrade by "
-            f"{float(ratio):g} once more: {MIN_SIDE} pixels a side must remain. Take a larger part of the scene, or "
-            "use a method without weights."
+            f"{float(ratio):g} once more: {MIN_SIDE} pixels a side must remain. Take a larger part of the scene."
         )
     truth = scene.hsi.crop(*spans).read().astype(np.float32, copy=False)
     guide = calibrated.guide.values[:, *spans].copy()
