@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 
 import napari_specfusion as package
 from napari_specfusion.data.cube import Cube
@@ -83,14 +83,38 @@ def test_pins_go_with_all_layers(pair_in: Any, dock: Callable[[str], Any], qtbot
     spectra.update_curves()
 
 
-def test_a_real_shift_click_pins(pair_in: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
+def canvas_of(qtbot: Any) -> Any:
+    """Return the canvas of the window, once it has the size that it will keep."""
     from qtpy.QtWidgets import QApplication
 
-    spectra = dock("Spectra")
-    qtbot.wait(100)
     canvas = next(w for w in QApplication.allWidgets() if type(w).__name__ == "CanvasBackendDesktop" and w.isVisible())
+    sizes = [canvas.size()]
+
+    def rests() -> bool:
+        sizes.append(canvas.size())
+        return len(sizes) > 20 and len({(size.width(), size.height()) for size in sizes[-20:]}) == 1
+
+    qtbot.waitUntil(rests, timeout=10_000)
+    return canvas
+
+
+def mouse(canvas: Any, kind: Any, at: QPoint, *, held: bool = False) -> None:
+    """Send a mouse event; Qt's own moves go by the pointer of the screen, which another window may be moving too."""
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtWidgets import QApplication
+
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    button = none if kind == QEvent.Type.MouseMove else left
+    buttons = left if held else none
+    place, world = QPointF(at), QPointF(canvas.mapToGlobal(at))
+    QApplication.sendEvent(canvas, QMouseEvent(kind, place, world, button, buttons, Qt.KeyboardModifier.NoModifier))
+
+
+def test_a_real_shift_click_pins(pair_in: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
+    spectra = dock("Spectra")
+    canvas = canvas_of(qtbot)
     centre = QPoint(canvas.width() // 2, canvas.height() // 2)
-    qtbot.mouseMove(canvas, centre)
+    mouse(canvas, QEvent.Type.MouseMove, centre)
     qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, centre)
     qtbot.waitUntil(lambda: len(spectra.pins.points()) == 1)
 
@@ -234,26 +258,22 @@ def test_shapes_are_averaged_with_their_spread(pair_in: Any, dock: Callable[[str
 
 
 def test_a_region_drawn_by_hand(pair_in: Any, dock: Callable[[str], Any], qtbot: Any) -> None:
-    from qtpy.QtWidgets import QApplication
-
     spectra = dock("Spectra")
-    qtbot.wait(100)
+    canvas = canvas_of(qtbot)
     qtbot.mouseClick(spectra.draw_button, Qt.MouseButton.LeftButton)
-    canvas = next(w for w in QApplication.allWidgets() if type(w).__name__ == "CanvasBackendDesktop" and w.isVisible())
+    shapes = pair_in.layers["Regions"]
     x, y = canvas.width() // 2, canvas.height() // 2
     for number in (1, 2):
         corners = [QPoint(x + dx, y + dy) for dx, dy in ((0, 0), (40, 0), (40, 40), (0, 40), (0, 10))]
-        qtbot.mouseMove(canvas, corners[0])
-        qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=corners[0])
+        mouse(canvas, QEvent.Type.MouseButtonPress, corners[0], held=True)
         for corner in corners[1:]:
-            qtbot.mouseMove(canvas, corner)
+            mouse(canvas, QEvent.Type.MouseMove, corner, held=True)
             qtbot.wait(30)
-        qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=corners[-1])
-        qtbot.wait(50)
+        mouse(canvas, QEvent.Type.MouseButtonRelease, corners[-1])
+        assert len(shapes.data) == number and shapes.shape_type[-1] == "polygon"
         name = f"reference Regions {number}"
         qtbot.waitUntil(lambda name=name: name in averaged(spectra, qtbot), timeout=10_000)
         x += 20
-    shapes = pair_in.layers["Regions"]
     assert len(shapes.data) == 2 and len({tuple(colour) for colour in shapes.edge_color}) == 2
 
 
