@@ -105,6 +105,16 @@ def test_tensors_with_a_gradient_or_sparse(network: torch.nn.Module, tmp_path: P
         load_weights(tmp_path / "b.pth")
 
 
+@pytest.mark.parametrize("opcode", [pickle.BINUNICODE8, pickle.BINBYTES8, pickle.FRAME, pickle.LONG4])
+def test_a_piece_longer_than_the_file_is_never_read(opcode: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "legacy.pth"
+    length = struct.pack("<i", 2**31 - 1) if opcode == pickle.LONG4 else struct.pack("<Q", 2**62)
+    file.write_bytes(b"\x80\x04" + opcode + length + b"rest")
+    with pytest.raises(CheckpointError, match="beyond its end") as caught:
+        load_weights(file)
+    assert not isinstance(caught.value.__cause__, MemoryError)
+
+
 @pytest.mark.parametrize(
     ("card", "words"),
     [

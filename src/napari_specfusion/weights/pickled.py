@@ -20,6 +20,8 @@ __all__ = ["check_pickled"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _LONGEST = 64 << 20
+# what a read may ask for beyond the end of the file
+_UNCHECKED = 4096
 # bytes of one value
 _WIDTHS = {
     "Bool": 1, "Byte": 1, "Char": 1, "Short": 2, "Half": 2, "BFloat16": 2, "Int": 4, "Float": 4, "Long": 8,
@@ -47,6 +49,23 @@ class _Storage:
     width: int
 
 
+class _Held:
+    """A file to read a pickle from. Python makes room for all that a read asks for, so it may not ask for more."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.readline = file.readline
+        start = file.tell()
+        self._end = file.seek(0, io.SEEK_END)
+        file.seek(start)
+
+    def read(self, count: int) -> bytes:
+        """Return the next `count` bytes."""
+        if count > _UNCHECKED and count > self._end - self._file.tell():
+            raise ValueError(f"a piece of {count} bytes reaches beyond its end")
+        return self._file.read(count)
+
+
 class _Reader(pickle._Unpickler):
     """Reads a pickle without calling anything that it names, and notes the storages that it asks for."""
 
@@ -54,7 +73,7 @@ class _Reader(pickle._Unpickler):
     dispatch: ClassVar = {key: read for key, read in pickle._Unpickler.dispatch.items() if key != pickle.BYTEARRAY8[0]}
 
     def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="utf-8")
+        super().__init__(_Held(file), encoding="utf-8")
         self.wanted: dict[str, int] = {}
 
     def find_class(self, module: str, name: str) -> Any:
