@@ -214,6 +214,7 @@ def test_a_model_can_be_asked_for(model, make_pair, corner_error):
         (lambda pair: {"start": [[(i, i), (i, i)] for i in range(4)]}, "on a line"),
         (lambda pair: {"start": np.zeros((3, 3))}, "invertible"),
         (lambda pair: {"guide": pair.hsi.select([0, 1, 2]), "hsi": pair.guide}, "sharper"),
+        (lambda pair: {"guide": pair.guide.read()[:, :2, :2], "ratio": 64}, "smaller than a pixel of the cube"),
     ],
 )
 def test_bad_input_is_named(change, words, make_pair):

@@ -71,8 +71,14 @@ def read_guide(
     Raises
     ------
     AlignmentError
-        If the guide is constant or has too few measured pixels.
+        If the guide is constant, has too few measured pixels, or is smaller than one step.
     """
+    height, width = guide.shape[1:]
+    if min(height, width) < step:
+        raise AlignmentError(
+            f"The guide of {height} x {width} pixels is smaller than a pixel of the cube by the ratio at hand. Check the "
+            "ratio, and which of the two is the guide."
+        )
     found = list(_averaged(guide, step, watch, windows, None, guide.bands, np.arange(guide.bands)))
     pixels = np.concatenate([values[:, share > 0.5] for values, share in found], axis=1).astype(np.float64)
     if pixels.shape[1] < 4 * COMPONENTS:
