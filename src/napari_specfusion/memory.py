@@ -60,9 +60,11 @@ COPIED_PIECE = 16 << 20
 # values of a cube processed at a time for moments, means or a calibration
 STRIP = 32_000_000
 # stored values of a pair that is read once and kept; larger pairs are read again when needed
-KEPT_PAIR = 256_000_000
+KEPT_PAIR = 64_000_000
+# stored values of a pair that is looked through for odd values; of larger pairs a sample is
+SURVEYED_PAIR = 256_000_000
 # result of one tile, at most, before tiles of automatic size become smaller
-TILE = 128_000_000
+TILE = 34_000_000
 # the same on a CUDA device
 DEVICE_TILE = 512_000_000
 # the largest array that glibc keeps for the next one by itself, and the largest one that a run lets it keep

@@ -68,6 +68,7 @@ def test_in_a_large_pair_too(pair: Any, model: str, monkeypatch: pytest.MonkeyPa
     odd[BAND, 10, 12] = -9999
     want = fused(odd, guide, model, declared=-9999).read()
     monkeypatch.setattr(memory, "KEPT_PAIR", 0)
+    monkeypatch.setattr(memory, "SURVEYED_PAIR", 0)
     np.testing.assert_array_equal(fused(hsi, guide, model).read(), clean)
     np.testing.assert_array_equal(fused(odd, guide, model).read(), want)
 
@@ -82,6 +83,7 @@ def test_a_stopped_run_of_an_odd_pair_goes_on_and_knows_its_files(
         Cube.from_array(image).save(tmp_path / name).paths[-1] for image, name in ((hsi, "h.hdr"), (guide, "g.hdr"))
     ]
     monkeypatch.setattr(memory, "KEPT_PAIR", kept)
+    monkeypatch.setattr(memory, "SURVEYED_PAIR", kept)
     scene = Scene(*(open_cube(file) for file in files))
     if not kept:
         assert source_paths(CalibratedScene(scene).scene.hsi) == source_paths(scene.hsi) != ()

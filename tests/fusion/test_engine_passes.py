@@ -91,6 +91,7 @@ def test_a_large_pair_is_read_twice_at_most_but_for_samples(
 ) -> None:
     scene, low, sharp = watched
     monkeypatch.setattr(memory, "KEPT_PAIR", 0)
+    monkeypatch.setattr(memory, "SURVEYED_PAIR", 0)
     # limits as much smaller than this pair as the real ones are than a large one
     monkeypatch.setattr(estimate, "WINDOW", 32)
     monkeypatch.setattr(moments, "SAMPLE_PIXELS", 1024)
@@ -171,6 +172,7 @@ def test_the_means_of_a_large_pair_can_be_stopped(
 ) -> None:
     scene, low, sharp = watched
     monkeypatch.setattr(memory, "KEPT_PAIR", 0)
+    monkeypatch.setattr(memory, "SURVEYED_PAIR", 0)
     monkeypatch.setattr(surveying, "SAMPLE_PIXELS", 1024)
     monkeypatch.setattr(memory, "STRIP", 8 * 96 * BANDS * 8)
     reads: list[int] = []

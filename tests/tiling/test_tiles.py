@@ -100,3 +100,8 @@ def test_padding(shape, ratio, multiple, padded):
 def test_grids_that_cannot_be(shape, core):
     with pytest.raises(FusionError):
         TileGrid(shape, Fraction(4), Footprint(0), core=core)
+
+
+def test_a_side_beyond_all_numbers_is_the_whole_image() -> None:
+    grid = TileGrid((64, 48), Fraction(4), Footprint(halo=0, stride=4, multiple=4), 10**400)
+    assert grid.core_shape == (64, 48) and len(grid) == 1

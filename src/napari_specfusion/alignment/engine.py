@@ -114,7 +114,7 @@ def align(
     watch = Watch(progress, should_stop)
     given = as_cube(hsi), as_cube(guide)
     watch.tell(0, 1, "Aligning the two images")
-    whole_pair = sum(cube.data.nbytes for cube in given) <= memory.KEPT_PAIR
+    whole_pair = sum(cube.data.nbytes for cube in given) <= memory.SURVEYED_PAIR
     surveys = [survey_values(cube, whole=whole_pair, watch=watch) for cube in given]
     low, sharp = (Cleaning.of(survey).apply(cube) for survey, cube in zip(surveys, given, strict=True))
     wanted = None if ratio is None else as_ratio(ratio)

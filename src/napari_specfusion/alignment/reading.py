@@ -76,8 +76,8 @@ def read_guide(
     height, width = guide.shape[1:]
     if min(height, width) < step:
         raise AlignmentError(
-            f"The guide of {height} x {width} pixels is smaller than a pixel of the cube by the ratio at hand. Check the "
-            "ratio, and which of the two is the guide."
+            f"The guide of {height} x {width} pixels is smaller than a pixel of the cube by the ratio at hand. Check "
+            "the ratio, and which of the two is the guide."
         )
     found = list(_averaged(guide, step, watch, windows, None, guide.bands, np.arange(guide.bands)))
     pixels = np.concatenate([values[:, share > 0.5] for values, share in found], axis=1).astype(np.float64)

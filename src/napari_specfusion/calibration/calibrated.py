@@ -55,7 +55,8 @@ class CalibratedScene:
 
     Methods are prepared with it. A fusion reads the pair twice at most, in one pass here and in the tiles; the
     detail regression reads the guide once more. Calibration
-    and moments read bounded samples in addition. A pair of up to 256 MB is read once and kept.
+    and moments read bounded samples in addition, and the look for odd values all of a pair of up to 256 MB. A pair of up
+    to 64 MB is read once and kept.
 
     Parameters
     ----------
@@ -125,9 +126,8 @@ class CalibratedScene:
         if self._is_clean:
             return None
         kept = self.given
-        low, high = (
-            Cleaning.of(survey_values(cube, whole=kept.is_small, watch=self.watch)) for cube in (kept.hsi, kept.guide)
-        )
+        whole = kept.is_seen_whole
+        low, high = (Cleaning.of(survey_values(cube, whole=whole, watch=self.watch)) for cube in (kept.hsi, kept.guide))
         return low, high
 
     @cached_property

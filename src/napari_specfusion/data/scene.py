@@ -162,7 +162,16 @@ class Scene:
     @property
     def is_small(self) -> bool:
         """Whether the pair is small enough to be kept in memory."""
-        return bool(self.hsi.data.nbytes + self.guide.data.nbytes <= memory.KEPT_PAIR)
+        return self._size <= memory.KEPT_PAIR
+
+    @property
+    def is_seen_whole(self) -> bool:
+        """Whether odd values are looked for in the whole pair, not in a sample."""
+        return self._size <= memory.SURVEYED_PAIR
+
+    @property
+    def _size(self) -> int:
+        return int(self.hsi.data.nbytes + self.guide.data.nbytes)
 
     def __repr__(self) -> str:
         return text_summary(scene_title(self), scene_rows(self))
@@ -295,7 +304,7 @@ def _findings(scene: Scene, watch: Watch | None) -> Iterator[Finding]:
     yield from cube_findings(hsi, "cube")
     yield from cube_findings(guide, "guide")
     for name, cube in (("cube", hsi), ("guide", guide)):
-        yield from _value_findings(name, cube, survey_values(cube, whole=scene.is_small, watch=watch))
+        yield from _value_findings(name, cube, survey_values(cube, whole=scene.is_seen_whole, watch=watch))
     yield from _overlap_findings(hsi, guide)
     gigabytes = 4 * hsi.bands * math.prod(scene.shape) / 1e9
     if gigabytes > 2:

@@ -311,7 +311,9 @@ def without_mean(images: Tensor, width: float) -> Tensor:
     place = torch.arange(-radius, radius + 1, dtype=torch.float64)
     weights = torch.exp(-0.5 * (place / width) ** 2)
     kernel = uploaded((weights / weights.sum()).numpy(), images)
-    mean = images[:, None]
+    # images as channels of their own: as a batch, each pixel's neighbourhood would be copied out first
+    count, mean = len(images), images[None]
     for shape, pad in (((-1, 1), (0, 0, radius, radius)), ((1, -1), (radius, radius, 0, 0))):
-        mean = functional.conv2d(functional.pad(mean, pad, mode="replicate"), kernel.view(1, 1, *shape))
-    return images - mean[:, 0]
+        weights = kernel.view(1, 1, *shape).repeat(count, 1, 1, 1)
+        mean = functional.conv2d(functional.pad(mean, pad, mode="replicate"), weights, groups=count)
+    return images - mean[0]

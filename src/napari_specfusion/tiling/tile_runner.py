@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["TilePredictor", "predict_tiles", "predict_whole", "tile_grid"]
 
 AUTO_SIDE = 512
+# sides of automatic tiles below that
+AUTO_STEP = 64
 
 
 class TilePredictor:
@@ -195,7 +197,8 @@ def tile_grid(scene: Scene, footprint: Footprint, tile: int | str | None, device
         return TileGrid(shape, scene.factor, windows.footprint, side)
     if isinstance(tile, str):
         side, most = (2 * AUTO_SIDE, memory.DEVICE_TILE) if device.startswith("cuda") else (AUTO_SIDE, memory.TILE)
-        side = side if side**2 * scene.hsi.bands * 4 <= most else side // 2
+        fitting = math.isqrt(most // (4 * scene.hsi.bands))
+        side = min(side, max(AUTO_STEP, fitting // AUTO_STEP * AUTO_STEP))
         grid = TileGrid(shape, scene.factor, footprint, side)
         # an image no larger than a tile with its halo is fused in one piece
         return grid if math.prod(shape) > (side + 2 * grid.margin) ** 2 else TileGrid(shape, scene.factor, footprint)

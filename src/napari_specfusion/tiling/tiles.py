@@ -164,7 +164,7 @@ class TileGrid:
         """Height and width of a full core."""
         if self.core is None:
             return self.shape
-        side = math.ceil(self.core / self.step) * self.step
+        side = -(-self.core // self.step) * self.step
         return min(side, self.shape[0]), min(side, self.shape[1])
 
     @property
