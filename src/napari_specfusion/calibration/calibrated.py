@@ -54,9 +54,8 @@ class CalibratedScene:
     """A scene with its sampling and its moments, each computed once, when it is first needed.
 
     Methods are prepared with it. A fusion reads the pair twice at most, in one pass here and in the tiles; the
-    detail regression reads the guide once more. Calibration
-    and moments read bounded samples in addition, and the look for odd values all of a pair of up to 256 MB. A pair of up
-    to 64 MB is read once and kept.
+    detail regression reads the guide once more. Calibration and moments read bounded samples in addition, and the look
+    for odd values all of a pair of up to 256 MB. A pair of up to 64 MB is read once and kept.
 
     Parameters
     ----------
