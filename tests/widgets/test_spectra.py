@@ -29,6 +29,8 @@ def move(viewer: Any, y: float, x: float) -> None:
 
 
 def drawn(spectra: Any, qtbot: Any) -> dict[str, Any]:
+    qtbot.waitUntil(lambda: not (spectra._timer.isActive() or spectra.at_cursor.busy or spectra.at_pins.busy))
+    # pins that were read are drawn by the timer
     qtbot.waitUntil(lambda: not spectra._timer.isActive())
     return spectra.plot.curve_data()
 
