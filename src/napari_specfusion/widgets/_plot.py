@@ -120,10 +120,14 @@ class SpectrumPlot(QWidget):
         # the lower ends of letters need more room than the axis takes
         self.item.layout.setContentsMargins(1, 1, 1, 5)
         self.item.getAxis("left").enableAutoSIPrefix(False)
+        for side in ("left", "bottom"):
+            # the marker moves over their grid, which is drawn slowly
+            self.item.getAxis(side).setCacheMode(QGraphicsPathItem.CacheMode.DeviceCoordinateCache)
         self._curves: dict[str, Any] = {}
         # what is drawn already
         self._lines: dict[str, Line] = {}
         self._bands: dict[str, QGraphicsPathItem] = {}
+        self._axes = ("", "")
         self._bad: tuple[tuple[float, float], ...] = ()
         self._shades: list[Any] = []
         self.marker = pg.InfiniteLine(angle=90, movable=True)
@@ -147,6 +151,10 @@ class SpectrumPlot(QWidget):
 
     def set_axes(self, unit: str, left: str) -> None:
         """Name the axes."""
+        if (unit, left) == self._axes:
+            # a label that is set anew has its axis drawn anew
+            return
+        self._axes = unit, left
         name, symbol = AXIS_LABELS.get(unit, (unit, ""))
         self.item.setLabel("bottom", f"{name} [{symbol}]" if symbol else name)
         self.item.setLabel("left", left)
@@ -160,7 +168,7 @@ class SpectrumPlot(QWidget):
         for key in self._bands.keys() - {line.key for line in lines if line.spread is not None}:
             self.item.removeItem(self._bands.pop(key))
         for line in lines:
-            if self._lines.get(line.key) is line:
+            if (held := self._lines.get(line.key)) is not None and _looks_like(line, held):
                 continue
             curve = self._curves.get(line.key)
             if curve is None:
@@ -226,6 +234,20 @@ class SpectrumPlot(QWidget):
 
     def _dragged(self) -> None:
         self.marker_moved.emit(float(self.marker.value()))
+
+
+def _looks_like(line: Line, other: Line) -> bool:
+    """Whether two lines are drawn in the same way; what they are called is up to the legend."""
+    if line is other:
+        return True
+    if (line.colour, line.style, line.width) != (other.colour, other.style, other.width):
+        return False
+    pairs = ((line.x, other.x), (line.y, other.y), (line.spread, other.spread))
+    return all(a is b or (a is not None and b is not None and _same(a, b)) for a, b in pairs)
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return np.array_equal(one, other, equal_nan=True)
 
 
 def _stroke(line: Line) -> str:

@@ -13,6 +13,7 @@ from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.spectra import Spectrum
 from napari_specfusion.widgets._angle_maps import AngleMaps
+from napari_specfusion.widgets._band_text import BandText
 from napari_specfusion.widgets._curve_lines import cursor_lines, kept_lines, library_lines
 from napari_specfusion.widgets._export import FILTERS, export, with_ending
 from napari_specfusion.widgets._findings import StatusLine
@@ -23,13 +24,7 @@ from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._pins import Pins
 from napari_specfusion.widgets._plot import Line, SpectrumPlot
 from napari_specfusion.widgets._probe import BAND, Curve, band_positions
-from napari_specfusion.widgets._readout import (
-    band_shown,
-    describe_band,
-    hide_band_text,
-    show_band_text,
-    step_to_band,
-)
+from napari_specfusion.widgets._readout import band_shown, describe_band, step_to_band
 from napari_specfusion.widgets._region_means import RegionMeans
 from napari_specfusion.widgets._regions import Regions
 from napari_specfusion.widgets._reopen import ReopenOffer, replace_layer
@@ -77,6 +72,7 @@ class SpectraWidget(Panel):
         self.maps = AngleMaps(self)
         self.maps.changed.connect(self._means_changed)
         self.maps.told.connect(self._tell)
+        self.text = BandText(viewer, self)
         self.plot = SpectrumPlot(height=PLOT_HEIGHT)
         self.plot.marker_moved.connect(self._choose_band)
         self.bar = WavelengthBar()
@@ -170,7 +166,7 @@ class SpectraWidget(Panel):
     def let_go(self) -> None:
         """Listen to pins and regions no longer, either; leave no text behind."""
         if self._listening:
-            hide_band_text(self.viewer)
+            self.text.hide()
         self.pins.let_go()
         self.regions.let_go()
         super().let_go()
@@ -332,7 +328,7 @@ class SpectraWidget(Panel):
             self.plot.set_marker(None)
             self.plot.set_bad(())
             self.bar.show_band(None, None)
-            show_band_text(self.viewer, "")
+            self.text.write("")
             return
         cube = Cube.from_layer(lead)
         good = next_good(cube, band, forward=band >= self._last_band)
@@ -348,7 +344,7 @@ class SpectraWidget(Panel):
         self.bar.show_band(cube, band)
         if not self._timer.isActive():
             self._timer.start()
-        show_band_text(self.viewer, describe_band(cube, band))
+        self.text.write(describe_band(cube, band))
 
     def _choose_band(self, position: float) -> None:
         lead = self._lead()
