@@ -16,10 +16,8 @@ __all__ = ["BandText"]
 # each text costs napari a shader and the whole canvas is drawn with it: no more often than the eye reads, in ms
 PACE = 100
 # napari draws a letter that is new to it slowly, with all its edges: so many in one go, and the next after so many ms
-NEW_LETTERS, NEXT = 4, 20
+NEW_LETTERS, NEXT = 2, 20
 SIZE, PLACE = 12, "top_left"
-# which it knows; all its windows share them
-_known: set[str] = set()
 
 
 class BandText(QObject):
@@ -29,6 +27,8 @@ class BandText(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._wanted = ""
+        # the letters that were drawn
+        self._known: set[str] = set()
         self._timer = single_timer(self, PACE, self._write_more)
 
     def write(self, text: str) -> None:
@@ -36,6 +36,9 @@ class BandText(QObject):
         self._wanted = text
         if not text:
             self.hide()
+        elif not self._known and not self._timer.isActive():
+            # not while a panel opens
+            self._timer.start(NEXT)
         elif not self._timer.isActive():
             self._write()
 
@@ -51,24 +54,23 @@ class BandText(QObject):
 
     def _write(self) -> None:
         overlay = self._overlay()
-        overlay.text = now = _start(self._wanted)
+        overlay.text = now = self._start()
         overlay.font_size = SIZE
         overlay.position = PLACE
         overlay.visible = True
-        _known.update(now)
+        self._known.update(now)
         self._timer.start(PACE if now == self._wanted else NEXT)
+
+    def _start(self) -> str:
+        """Return as much of the text as can be drawn at once."""
+        new: set[str] = set()
+        for at, letter in enumerate(self._wanted):
+            if letter not in self._known:
+                new.add(letter)
+            if len(new) > NEW_LETTERS:
+                return self._wanted[:at]
+        return self._wanted
 
     def _overlay(self) -> Any:
         # napari before 0.9 has the overlay on the viewer itself
         return self._viewer.canvas.overlays.text if hasattr(self._viewer, "canvas") else self._viewer.text_overlay
-
-
-def _start(text: str) -> str:
-    """Return as much of a text as can be drawn at once."""
-    new: set[str] = set()
-    for at, letter in enumerate(text):
-        if letter not in _known:
-            new.add(letter)
-        if len(new) > NEW_LETTERS:
-            return text[:at]
-    return text

@@ -47,8 +47,8 @@ def test_every_box_as_numpy_takes_it(file: Path, axes: tuple[int, int, int], dat
     np.testing.assert_array_equal(found, want[index])
 
 
-@pytest.mark.parametrize("index", [np.s_[:, 2, 3], 2, np.s_[1:3], np.s_[:, 1:3], np.s_[0, 2]])
-def test_spectra_bands_and_strips_need_no_map(file: Path, monkeypatch: pytest.MonkeyPatch, index: Any) -> None:
+@pytest.mark.parametrize("index", [np.s_[:, 2, 3], 2, np.s_[1:3], np.s_[:, 1:3], np.s_[0, 2], np.s_[2, ::2, ::3]])
+def test_spectra_bands_strips_and_samples_need_no_map(file: Path, monkeypatch: pytest.MonkeyPatch, index: Any) -> None:
     monkeypatch.setattr(np, "memmap", lambda *_: pytest.fail("a page that is missing stops every thread"))
     np.testing.assert_array_equal(mapped(file, (0, 1, 2))[index], VALUES[index])
 
@@ -72,6 +72,18 @@ def test_a_file_that_was_cut_is_told(tmp_path: Path, index: Any) -> None:
         MappedArray(str(path), ">i2", SHAPE)[index]
 
 
-@pytest.mark.parametrize("index", [np.s_[::2], np.s_[[0, 1]], np.s_[..., 0], np.s_[2:2], True, 9, np.s_[0, 0, 0, 0]])
+def test_a_sample_reads_little(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    fill = pieces._fill
+    monkeypatch.setattr(pieces, "_fill", lambda *given: taken.append(len(given[2])) or fill(*given))
+    np.testing.assert_array_equal(mapped(file, (0, 1, 2))[2, ::3, ::4], VALUES[2, ::3, ::4])
+    # two rows, up to the last column that is taken
+    assert taken == [10, 10]
+    taken.clear()
+    np.testing.assert_array_equal(mapped(file, (0, 1, 2))[::3], VALUES[::3])
+    assert sum(taken) == VALUES[::3].nbytes
+
+
+@pytest.mark.parametrize("index", [np.s_[::-1], np.s_[[0, 1]], np.s_[..., 0], np.s_[2:2], True, 9, np.s_[0, 0, 0, 0]])
 def test_other_indices_are_left_to_numpy(index: Any) -> None:
     assert stored_box(index, SHAPE, (0, 1, 2)) is None

@@ -46,14 +46,16 @@ def stored_box(index: Any, shape: Sequence[int], axes: Sequence[int]) -> tuple[s
     for axis, part, length in zip(axes, parts, shape, strict=True):
         if isinstance(part, slice):
             start, stop, step = part.indices(length)
-            if step != 1 or stop <= start:
+            if step < 1 or stop <= start:
                 return None
         elif isinstance(part, int | np.integer) and not isinstance(part, bool) and -length <= part < length:
             start = int(part) % length
-            stop = start + 1
+            stop, step = start + 1, 1
         else:
             return None
-        box[axis] = slice(start, stop)
+        # up to the last place that is taken
+        stop -= (stop - 1 - start) % step
+        box[axis] = slice(start, stop, step)
     return tuple(box)
 
 
@@ -71,7 +73,7 @@ def read_box(path: str, dtype: np.dtype[Any], offset: int, shape: Sequence[int],
     shape
         Shape in C order, as stored.
     box
-        Slices of step 1, one for each stored axis.
+        A slice for each stored axis, as `stored_box` gives them.
 
     Raises
     ------
@@ -80,21 +82,26 @@ def read_box(path: str, dtype: np.dtype[Any], offset: int, shape: Sequence[int],
     ValueError
         If it ends too early.
     """
-    counts = [part.stop - part.start for part in box]
+    counts = [len(range(part.start, part.stop, part.step)) for part in box]
     # trailing axes that are taken whole make longer pieces
     whole = len(shape)
     while whole > 1 and counts[whole - 1] == shape[whole - 1]:
         whole -= 1
-    outer = counts[: whole - 1]
-    if math.prod(outer) > MOST_PIECES:
+    if box[whole - 1].step > 1 and whole < len(shape):
+        # what lies between is much
+        whole += 1
+    outer = box[: whole - 1]
+    if math.prod(counts[: whole - 1]) > MOST_PIECES:
         return None
     strides = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
-    first = offset + sum(part.start * stride for part, stride in zip(box, strides, strict=True))
+    inner = box[whole - 1]
+    first = offset + inner.start * strides[whole - 1]
     starts = [
-        first + sum(place * stride for place, stride in zip(places, strides[: whole - 1], strict=True))
-        for places in product(*map(range, outer))
+        first + sum(at * stride for at, stride in zip(places, strides, strict=False))
+        for places in product(*(range(part.start, part.stop, part.step) for part in outer))
     ]
-    out = np.empty(counts, dtype)
+    # what a step passes over within a piece is read too
+    out = np.empty([*counts[: whole - 1], inner.stop - inner.start, *counts[whole:]], dtype)
     # a type that Python knows, whatever the numbers are
     pieces = memoryview(out.reshape(-1).view(np.uint8).data)
     length = out.nbytes // len(starts)
@@ -104,7 +111,7 @@ def read_box(path: str, dtype: np.dtype[Any], offset: int, shape: Sequence[int],
                 _ADVISE(file.fileno(), start, length, _WILL_NEED)
         for number, start in enumerate(starts):
             _fill(file, start, pieces[number * length : (number + 1) * length])
-    return out
+    return out[(slice(None),) * (whole - 1) + (slice(None, None, inner.step),)]
 
 
 def _fill(file: Any, start: int, piece: memoryview) -> None:
