@@ -4,8 +4,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
 
-from napari_specfusion.widgets._plot import MOST_NOTES, Line, SpectrumPlot
+from napari_specfusion.widgets._plot import MOST_NOTES, SCALE_CHANGED, Line, SpectrumPlot
 
 if TYPE_CHECKING:
     import pytest
@@ -78,3 +80,19 @@ def test_the_marker_moves_over_a_grid_that_is_not_drawn_again(qtbot: Any, monkey
         plot.set_marker(position)
         qtbot.wait(50)
     assert not painted
+
+
+def test_lines_are_as_wide_on_a_fine_screen(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plot = SpectrumPlot()
+    qtbot.addWidget(plot)
+    plot.set_theme("dark")
+    lines = [line("a", width=1.5)]
+    for scale in (1.0, 2.0):
+        monkeypatch.setattr(plot, "devicePixelRatioF", lambda scale=scale: scale)
+        if SCALE_CHANGED is None:
+            plot._take_scale()
+        else:
+            QApplication.sendEvent(plot, QEvent(SCALE_CHANGED))
+        plot.draw(lines)
+        assert plot._curves["a"].opts["pen"].widthF() == 1.5 * scale
+        assert plot.marker.pen.widthF() == scale

@@ -16,7 +16,7 @@ __all__ = ["BandText"]
 # each text costs napari a shader and the whole canvas is drawn with it: no more often than the eye reads, in ms
 PACE = 100
 # napari draws a letter that is new to it slowly, with all its edges: so many in one go, and the next after so many ms
-NEW_LETTERS, NEXT = 2, 20
+NEW_LETTERS, NEXT = 3, 20
 SIZE, PLACE = 12, "top_left"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPainterPath, QPolygonF
 from qtpy.QtWidgets import QGraphicsPathItem, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -39,6 +39,8 @@ STROKES = dict(
     )
 )
 FEW_BANDS = 12
+# Qt before 6.6 does not tell
+SCALE_CHANGED = getattr(QEvent.Type, "DevicePixelRatioChange", None)
 # entries beside one another in the legend, at most
 MOST_NOTES = 16
 # how much of what lies below the band around a curve covers, of 255
@@ -132,6 +134,7 @@ class SpectrumPlot(QWidget):
         self._shades: list[Any] = []
         self.marker = pg.InfiniteLine(angle=90, movable=True)
         self.marker.setZValue(10)
+        self._text = QColor("white")
         self.marker.setVisible(False)
         if marker:
             self.item.addItem(self.marker, ignoreBounds=True)
@@ -146,8 +149,23 @@ class SpectrumPlot(QWidget):
             axis = self.item.getAxis(side)
             axis.setPen(text)
             axis.setTextPen(text)
-        self.marker.setPen(pg.mkPen(text, width=1))
-        self.marker.setHoverPen(pg.mkPen(text, width=3))
+        self._text = text
+        self._take_scale()
+
+    def _take_scale(self) -> None:
+        """Draw as wide on a fine screen as on a coarse one: pyqtgraph counts the screen's own dots."""
+        self._lines.clear()
+        self.marker.setPen(self._pen(self._text, 1))
+        self.marker.setHoverPen(self._pen(self._text, 3))
+
+    def _pen(self, colour: Any, width: float, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> Any:
+        return pg.mkPen(colour, width=width * self.devicePixelRatioF(), style=style)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Follow the screen's scale, which may be another one where the window was moved to."""
+        if event is not None and event.type() == SCALE_CHANGED:
+            self._take_scale()
+        return super().event(event)
 
     def set_axes(self, unit: str, left: str) -> None:
         """Name the axes."""
@@ -174,7 +192,7 @@ class SpectrumPlot(QWidget):
             if curve is None:
                 curve = self._curves[line.key] = pg.PlotDataItem(connect="finite")
                 self.item.addItem(curve)
-            curve.setPen(pg.mkPen(line.colour, width=line.width, style=line.style))
+            curve.setPen(self._pen(line.colour, line.width, line.style))
             # few bands are measurements, not a curve: show where they are
             curve.setSymbol("o" if len(line.x) <= FEW_BANDS else None)
             curve.setSymbolSize(6)
