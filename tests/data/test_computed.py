@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_specfusion.data.computed import computed
+from napari_specfusion.data.computed import computed, load_scheduler
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.io.open import open_cube
 
@@ -53,3 +53,8 @@ def test_a_zarr_is_read_after_a_fork(tmp_path: Path, lazily: bool) -> None:
     finally:
         child.kill()
         child.join()
+
+
+def test_a_scheduler_that_is_not_installed_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    load_scheduler()

@@ -18,7 +18,7 @@ from napari_specfusion.fusion.engine import fuse
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.widgets._console import open_in
 from napari_specfusion.widgets._plot import AXIS_LABELS
-from napari_specfusion.widgets._probe import probe
+from napari_specfusion.widgets._probe import spot_at
 from napari_specfusion.widgets._reader import get_reader
 
 
@@ -160,8 +160,10 @@ def test_raman_shifts_arrive_as_such(viewer: Any, tmp_path: Path) -> None:
     assert cube.spectral_unit == "cm-1"
     assert cube.band_at(1000) == 1
     assert "cm-1" in repr(cube)
-    curve = probe(layer, (1, 2))
-    assert curve is not None and curve.spectrum.unit == "cm-1"
+    spot = spot_at(layer, (1, 2))
+    assert spot is not None
+    curve = spot.read()
+    assert curve.spectrum.unit == "cm-1"
     assert AXIS_LABELS[curve.spectrum.unit][0] == "Raman shift"
 
 

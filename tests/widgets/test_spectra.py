@@ -29,6 +29,8 @@ def move(viewer: Any, y: float, x: float) -> None:
 
 
 def drawn(spectra: Any, qtbot: Any) -> dict[str, Any]:
+    qtbot.waitUntil(lambda: not (spectra._timer.isActive() or spectra.at_cursor.busy or spectra.at_pins.busy))
+    # pins that were read are drawn by the timer
     qtbot.waitUntil(lambda: not spectra._timer.isActive())
     return spectra.plot.curve_data()
 
@@ -123,7 +125,7 @@ def test_the_marker_and_the_slider_move_each_other(pair_in: Any, dock: Callable[
     spectra = dock("Spectra")
     pair_in.dims.set_current_step(0, 20)
     assert spectra.plot.marker.value() == 600
-    assert pair_in.canvas.overlays.text.text == "600.0 nm, band 21 of 31"
+    qtbot.waitUntil(lambda: pair_in.canvas.overlays.text.text == "600.0 nm, band 21 of 31")
     spectra.plot.marker.setValue(433.0)
     assert pair_in.dims.current_step[0] == 3
     assert spectra.plot.marker.value() == 430
@@ -158,7 +160,7 @@ def test_a_cube_without_wavelengths_shows_band_numbers(viewer: Any, dock: Callab
     move(viewer, 3.0, 3.0)
     assert drawn(spectra, qtbot)["plain"][0].tolist() == list(range(7))
     viewer.dims.set_current_step(0, 2)
-    assert viewer.canvas.overlays.text.text == "band 3 of 7"
+    qtbot.waitUntil(lambda: viewer.canvas.overlays.text.text == "band 3 of 7")
 
 
 # --- wavelengths ----------------------------------------------------------------------
@@ -178,13 +180,14 @@ def test_cubes_are_linked_by_wavelength_not_by_index(viewer: Any, dock: Callable
         spectra.bar.field.setValue(wavelength)
         assert band_shown(viewer, fine) == round((wavelength - 400) / 10)
         assert band_shown(viewer, coarse) == round((wavelength - 400) / 100)
-        assert viewer.canvas.overlays.text.text.startswith(f"{wavelength:.1f} nm")
+        start = f"{wavelength:.1f} nm"
+        qtbot.waitUntil(lambda start=start: viewer.canvas.overlays.text.text.startswith(start))
     assert raman.translate[0] == 0
     # the readout follows what is seen
     fine.visible = False
     spectra.bar.field.setValue(800.0)
     raman.visible = False
-    assert viewer.canvas.overlays.text.text.startswith("600.0 nm, band 3 of 7")
+    qtbot.waitUntil(lambda: viewer.canvas.overlays.text.text.startswith("600.0 nm, band 3 of 7"))
     spectra.bar.field.setValue(980.0)
     assert band_shown(viewer, coarse) == 6
 

@@ -40,8 +40,8 @@ def test_every_action_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     caches = ["cold", "warm"] if hasattr(os, "posix_fadvise") else ["warm"]
     for cache in caches:
         assert [row.action for row in rows if (row.window, row.cache) == ("napari", cache)] == looks
-    plugin = [row.action for row in rows if (row.window, row.cache) == ("plugin", "warm")]
-    assert plugin == ["open", "open Spectra", *looks[1:], "calibrate", "run to the first tiles", "cancel"]
+        plugin = [row.action for row in rows if (row.window, row.cache) == ("plugin", cache)]
+        assert plugin == ["open", "open Spectra", *looks[1:], "calibrate", "run to the first tiles", "cancel"]
     assert all(0 < row.gap < 60 for row in rows)
     stored = json.loads((tmp_path / "out" / "viewer.json").read_text(encoding="utf-8"))
     assert len(stored["rows"]) == len(rows)

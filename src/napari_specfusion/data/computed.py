@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import dask
@@ -13,7 +15,7 @@ import dask.threaded
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["computed", "persisted"]
+__all__ = ["computed", "load_scheduler", "persisted"]
 
 
 def computed(array: da.Array) -> NDArray[Any]:
@@ -26,6 +28,15 @@ def computed(array: da.Array) -> NDArray[Any]:
     remote = str(dask.config.get("scheduler", None) or "distributed").endswith("distributed")
     scheduler = "threads" if remote and not persisted(array) else None
     return np.asarray(array.compute(scheduler=scheduler))
+
+
+def load_scheduler() -> None:
+    """Load what dask loads when it first computes: dask.distributed, if it is installed, to look for a client.
+
+    That takes a third of a second. A job in the background can spare the window that.
+    """
+    with suppress(ImportError):
+        import_module("distributed")
 
 
 def persisted(array: da.Array) -> bool:

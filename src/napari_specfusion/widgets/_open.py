@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_specfusion.data.computed import load_scheduler
 from napari_specfusion.data.scene import Finding
 from napari_specfusion.errors import AmbiguousArrayError, ReadError
 from napari_specfusion.io import READERS
@@ -182,7 +183,10 @@ class OpenWidget(Panel):
         )
 
         def read(report: Report, should_stop: ShouldStop) -> Looked:
-            return look_at(asked)
+            found = look_at(asked)
+            # before the window shows it
+            load_scheduler()
+            return found
 
         self._asked = asked
         self._job = Job(f"Opening {path.name}", read)

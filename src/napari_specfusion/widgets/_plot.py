@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPainterPath, QPolygonF
 from qtpy.QtWidgets import QGraphicsPathItem, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -39,6 +39,8 @@ STROKES = dict(
     )
 )
 FEW_BANDS = 12
+# Qt before 6.6 does not tell
+SCALE_CHANGED = getattr(QEvent.Type, "DevicePixelRatioChange", None)
 # entries beside one another in the legend, at most
 MOST_NOTES = 16
 # how much of what lies below the band around a curve covers, of 255
@@ -120,14 +122,19 @@ class SpectrumPlot(QWidget):
         # the lower ends of letters need more room than the axis takes
         self.item.layout.setContentsMargins(1, 1, 1, 5)
         self.item.getAxis("left").enableAutoSIPrefix(False)
+        for side in ("left", "bottom"):
+            # the marker moves over their grid, which is drawn slowly
+            self.item.getAxis(side).setCacheMode(QGraphicsPathItem.CacheMode.DeviceCoordinateCache)
         self._curves: dict[str, Any] = {}
         # what is drawn already
         self._lines: dict[str, Line] = {}
         self._bands: dict[str, QGraphicsPathItem] = {}
+        self._axes = ("", "")
         self._bad: tuple[tuple[float, float], ...] = ()
         self._shades: list[Any] = []
         self.marker = pg.InfiniteLine(angle=90, movable=True)
         self.marker.setZValue(10)
+        self._text = QColor("white")
         self.marker.setVisible(False)
         if marker:
             self.item.addItem(self.marker, ignoreBounds=True)
@@ -142,11 +149,30 @@ class SpectrumPlot(QWidget):
             axis = self.item.getAxis(side)
             axis.setPen(text)
             axis.setTextPen(text)
-        self.marker.setPen(pg.mkPen(text, width=1))
-        self.marker.setHoverPen(pg.mkPen(text, width=3))
+        self._text = text
+        self._take_scale()
+
+    def _take_scale(self) -> None:
+        """Draw as wide on a fine screen as on a coarse one: pyqtgraph counts the screen's own dots."""
+        self._lines.clear()
+        self.marker.setPen(self._pen(self._text, 1))
+        self.marker.setHoverPen(self._pen(self._text, 3))
+
+    def _pen(self, colour: Any, width: float, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> Any:
+        return pg.mkPen(colour, width=width * self.devicePixelRatioF(), style=style)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Follow the screen's scale, which may be another one where the window was moved to."""
+        if event is not None and event.type() == SCALE_CHANGED:
+            self._take_scale()
+        return super().event(event)
 
     def set_axes(self, unit: str, left: str) -> None:
         """Name the axes."""
+        if (unit, left) == self._axes:
+            # a label that is set anew has its axis drawn anew
+            return
+        self._axes = unit, left
         name, symbol = AXIS_LABELS.get(unit, (unit, ""))
         self.item.setLabel("bottom", f"{name} [{symbol}]" if symbol else name)
         self.item.setLabel("left", left)
@@ -160,13 +186,13 @@ class SpectrumPlot(QWidget):
         for key in self._bands.keys() - {line.key for line in lines if line.spread is not None}:
             self.item.removeItem(self._bands.pop(key))
         for line in lines:
-            if self._lines.get(line.key) is line:
+            if (held := self._lines.get(line.key)) is not None and _looks_like(line, held):
                 continue
             curve = self._curves.get(line.key)
             if curve is None:
                 curve = self._curves[line.key] = pg.PlotDataItem(connect="finite")
                 self.item.addItem(curve)
-            curve.setPen(pg.mkPen(line.colour, width=line.width, style=line.style))
+            curve.setPen(self._pen(line.colour, line.width, line.style))
             # few bands are measurements, not a curve: show where they are
             curve.setSymbol("o" if len(line.x) <= FEW_BANDS else None)
             curve.setSymbolSize(6)
@@ -226,6 +252,20 @@ class SpectrumPlot(QWidget):
 
     def _dragged(self) -> None:
         self.marker_moved.emit(float(self.marker.value()))
+
+
+def _looks_like(line: Line, other: Line) -> bool:
+    """Whether two lines are drawn in the same way; what they are called is up to the legend."""
+    if line is other:
+        return True
+    if (line.colour, line.style, line.width) != (other.colour, other.style, other.width):
+        return False
+    pairs = ((line.x, other.x), (line.y, other.y), (line.spread, other.spread))
+    return all(a is b or (a is not None and b is not None and _same(a, b)) for a, b in pairs)
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return np.array_equal(one, other, equal_nan=True)
 
 
 def _stroke(line: Line) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from napari_specfusion.spectra.spectrum import BAND, Spectrum
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BAND", "Curve", "band_positions", "probe"]
+__all__ = ["BAND", "Curve", "Spot", "band_positions", "spot_at"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +49,47 @@ def band_positions(cube: Cube) -> tuple[NDArray[np.float64], str]:
     return cube.wavelengths, cube.spectral_unit
 
 
-def probe(layer: Any, point: Sequence[float], place: str = "", colour: str = "") -> Curve | None:
-    """Return the spectrum of a cube layer at a point (y, x) of the world; None beside the image."""
+@dataclass(frozen=True)
+class Spot:
+    """A pixel of a cube layer. Finding it is for the window's thread; any thread can read it.
+
+    Two are equal if they are the same pixel of the same data, and are told alike.
+
+    Attributes
+    ----------
+    layer
+        Name of the layer.
+    data
+        Tells the layer's data from others.
+    pixel
+        Row and column.
+    place, colour
+        As in `Curve`.
+    cube
+        What is read.
+    """
+
+    layer: str
+    data: int
+    pixel: tuple[int, int]
+    place: str = ""
+    colour: str = ""
+    cube: Cube | None = field(default=None, repr=False, compare=False)
+
+    def read(self) -> Curve:
+        """Return the spectrum."""
+        assert self.cube is not None
+        spectrum = Spectrum.of_pixel(self.cube.replace(name=self.layer), *self.pixel)
+        if self.place:
+            spectrum = spectrum.replace(name=f"{self.layer} {self.place}")
+        return Curve(self.layer, self.place, spectrum, self.colour, self.pixel)
+
+
+def spot_at(layer: Any, point: Sequence[float], place: str = "", colour: str = "") -> Spot | None:
+    """Return the pixel of a cube layer at a point (y, x) of the world; None beside the image."""
     at = layer.world_to_data((0.0,) * (layer.ndim - 2) + tuple(point))
     row, column = (round(float(v)) for v in at[-2:])
     cube = Cube.from_layer(layer)
     if not (0 <= row < cube.shape[1] and 0 <= column < cube.shape[2]):
         return None
-    spectrum = Spectrum.of_pixel(cube.replace(name=str(layer.name), source=cube.source), row, column)
-    return Curve(str(layer.name), place, spectrum, colour, (row, column))
+    return Spot(str(layer.name), id(layer.data), (row, column), place, colour, cube)

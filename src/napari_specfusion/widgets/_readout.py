@@ -1,4 +1,4 @@
-"""Which band is on screen: the text in the canvas, and the way from slider to band and back."""
+"""Which band is on screen: its words, and the way from slider to band and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.cube import Cube
 
-__all__ = ["band_shown", "describe_band", "hide_band_text", "show_band_text", "step_to_band"]
+__all__ = ["band_shown", "describe_band", "step_to_band"]
 
 
 def band_shown(viewer: napari.viewer.Viewer, layer: Any) -> int | None:
@@ -35,22 +35,3 @@ def describe_band(cube: Cube, band: int) -> str:
     number = f"band {band + 1} of {cube.bands}"
     bad = "" if cube.good[band] else ", marked bad"
     return f"{number}{bad}" if unit == "band" else f"{positions[band]:.1f} {unit}, {number}{bad}"
-
-
-def show_band_text(viewer: napari.viewer.Viewer, text: str) -> None:
-    """Write into the corner of the canvas."""
-    overlay = _overlay(viewer)
-    overlay.text = text
-    overlay.font_size = 12
-    overlay.position = "top_left"
-    overlay.visible = bool(text)
-
-
-def hide_band_text(viewer: napari.viewer.Viewer) -> None:
-    """Clear the corner of the canvas."""
-    _overlay(viewer).visible = False
-
-
-def _overlay(viewer: napari.viewer.Viewer) -> Any:
-    # napari before 0.9 has the overlay on the viewer itself
-    return viewer.canvas.overlays.text if hasattr(viewer, "canvas") else viewer.text_overlay

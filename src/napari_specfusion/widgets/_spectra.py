@@ -13,6 +13,7 @@ from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import SpecFusionError
 from napari_specfusion.spectra import Spectrum
 from napari_specfusion.widgets._angle_maps import AngleMaps
+from napari_specfusion.widgets._band_text import BandText
 from napari_specfusion.widgets._curve_lines import cursor_lines, kept_lines, library_lines
 from napari_specfusion.widgets._export import FILTERS, export, with_ending
 from napari_specfusion.widgets._findings import StatusLine
@@ -22,22 +23,17 @@ from napari_specfusion.widgets._library_box import LibraryBox
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._pins import Pins
 from napari_specfusion.widgets._plot import Line, SpectrumPlot
-from napari_specfusion.widgets._probe import BAND, Curve, band_positions, probe
-from napari_specfusion.widgets._readout import (
-    band_shown,
-    describe_band,
-    hide_band_text,
-    show_band_text,
-    step_to_band,
-)
+from napari_specfusion.widgets._probe import BAND, Curve, band_positions
+from napari_specfusion.widgets._readout import band_shown, describe_band, step_to_band
 from napari_specfusion.widgets._region_means import RegionMeans
 from napari_specfusion.widgets._regions import Regions
 from napari_specfusion.widgets._reopen import ReopenOffer, replace_layer
+from napari_specfusion.widgets._spot_reader import SpotReader, pin_spots, spots_at
 from napari_specfusion.widgets._views import ViewBar
 from napari_specfusion.widgets._wavelengths import WavelengthBar, bring_to, link_bands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import napari
 
@@ -61,14 +57,22 @@ class SpectraWidget(Panel):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
+        self.status = StatusLine()
         self.pins = Pins(viewer, self._pins_changed)
         self.regions = Regions(viewer, self._regions_changed)
         self.means = RegionMeans(self)
         self.means.changed.connect(self._means_changed)
         self.means.told.connect(self._tell)
+        self.at_cursor = SpotReader(self)
+        self.at_cursor.changed.connect(self._cursor_read)
+        self.at_pins = SpotReader(self)
+        self.at_pins.changed.connect(self._redraw)
+        for reader in (self.at_cursor, self.at_pins):
+            reader.failed.connect(self.status.fail)
         self.maps = AngleMaps(self)
         self.maps.changed.connect(self._means_changed)
         self.maps.told.connect(self._tell)
+        self.text = BandText(viewer, self)
         self.plot = SpectrumPlot(height=PLOT_HEIGHT)
         self.plot.marker_moved.connect(self._choose_band)
         self.bar = WavelengthBar()
@@ -84,7 +88,6 @@ class SpectraWidget(Panel):
         self.library_box.told.connect(self._tell)
         self.info = QLabel(HINT)
         self.info.setWordWrap(True)
-        self.status = StatusLine()
         self._lay_out()
 
         self._point: tuple[float, float] | None = None
@@ -92,9 +95,10 @@ class SpectraWidget(Panel):
         self._kept: list[Curve] = []
         # those of pins and regions as they are drawn, and what else they depend on; None: to be made again
         self._kept_lines: tuple[tuple[str, bool], list[Line]] | None = None
-        # None: take the spectra of the pins again
+        # None: look at the pins again
         self._shown: tuple[str, ...] | None = None
-        self._pinned: list[Curve] = []
+        # what the curves under the cursor were made of
+        self._taken: tuple[Curve, ...] | None = None
         self._last_band = 0
         # where the slider was last, by unit
         self._wavelengths: dict[str, float] = {}
@@ -162,7 +166,7 @@ class SpectraWidget(Panel):
     def let_go(self) -> None:
         """Listen to pins and regions no longer, either; leave no text behind."""
         if self._listening:
-            hide_band_text(self.viewer)
+            self.text.hide()
         self.pins.let_go()
         self.regions.let_go()
         super().let_go()
@@ -196,7 +200,7 @@ class SpectraWidget(Panel):
         self._redraw()
 
     def _redraw(self) -> None:
-        self._kept_lines = None
+        self._kept_lines = self._taken = None
         self._timer.start()
 
     def _tell(self, words: str, wrong: bool) -> None:
@@ -247,18 +251,30 @@ class SpectraWidget(Panel):
             self._regions_changed()
 
     def update_curves(self) -> None:
-        """Take the spectra at the cursor, at the pins and in the regions, and draw them."""
+        """Ask for the spectra at the cursor and at the pins, and draw what is known."""
         cubes = self.cubes()
         names = tuple(str(cube.name) for cube in cubes)
+        if names != self._shown:
+            self._shown = names
+            self.views.update_cubes(names)
+            self.at_pins.ask(pin_spots(cubes, self.pins))
+            self._kept_lines = self._taken = None
+        self.at_cursor.ask(spots_at(cubes, self._point))
+        self._show_curves()
+
+    def _cursor_read(self) -> None:
+        # at once: no faster than the cursor was followed
+        if not self._timer.isActive():
+            self._show_curves()
+
+    def _show_curves(self) -> None:
+        names = self._shown or ()
+        cursor = self.at_cursor.curves(names)
         try:
-            if names != self._shown:
-                self._shown, self._kept_lines = names, None
-                self.views.update_cubes(names)
-                self._pinned = self._take_pins(cubes)
-            cursor = [c for cube in cubes if self._point and (c := probe(cube, self._point)) is not None]
-            self._cursor = self.views.shown_curves(cursor)
+            if cursor is not self._taken:
+                self._taken, self._cursor = cursor, self.views.shown_curves(cursor)
             if self._kept_lines is None:
-                kept = [*self._pinned, *(curve for curve in self.means.curves() if curve.cube in names)]
+                kept = [*self.at_pins.curves(names), *(c for c in self.means.curves() if c.cube in names)]
                 self._kept = self.views.shown_curves(kept)
                 several = len({curve.cube for curve in kept}) > 1
                 self.library_box.offer(
@@ -271,15 +287,6 @@ class SpectraWidget(Panel):
         self._describe(cursor)
         self.clear_button.setEnabled(bool(self.pins.points()))
         self.export_button.setEnabled(bool(self.curves()))
-
-    def _take_pins(self, cubes: list[Any]) -> list[Curve]:
-        pins = zip(self.pins.points(), self.pins.colours(), strict=True)
-        return [
-            Curve(curve.cube, curve.place, curve.spectrum.replace(name=f"{curve.cube} {name}"), colour, curve.pixel)
-            for number, (point, colour) in enumerate(pins, start=1)
-            for cube in cubes
-            if (curve := probe(cube, point, name := f"pin {number}")) is not None
-        ]
 
     def _draw(self, names: tuple[str, ...]) -> None:
         lead = self._lead()
@@ -303,7 +310,7 @@ class SpectraWidget(Panel):
         """Return what would be exported: pins and regions as shown, or what is under the cursor without any."""
         return self._kept or self._cursor
 
-    def _describe(self, cursor: list[Curve]) -> None:
+    def _describe(self, cursor: Sequence[Curve]) -> None:
         if cursor and (pixel := cursor[0].pixel) is not None:
             self.info.setText(f"Row {pixel[0]}, column {pixel[1]} of {cursor[0].cube}")
         else:
@@ -321,7 +328,7 @@ class SpectraWidget(Panel):
             self.plot.set_marker(None)
             self.plot.set_bad(())
             self.bar.show_band(None, None)
-            show_band_text(self.viewer, "")
+            self.text.write("")
             return
         cube = Cube.from_layer(lead)
         good = next_good(cube, band, forward=band >= self._last_band)
@@ -337,7 +344,7 @@ class SpectraWidget(Panel):
         self.bar.show_band(cube, band)
         if not self._timer.isActive():
             self._timer.start()
-        show_band_text(self.viewer, describe_band(cube, band))
+        self.text.write(describe_band(cube, band))
 
     def _choose_band(self, position: float) -> None:
         lead = self._lead()

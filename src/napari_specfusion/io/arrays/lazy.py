@@ -19,6 +19,7 @@ from napari_specfusion import memory
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.sources import ArraySource
 from napari_specfusion.errors import ReadError, SpecFusionError
+from napari_specfusion.io.arrays.pieces import read_box, stored_box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -74,8 +75,8 @@ class StoredArray:
 class MappedArray(StoredArray):
     """Uncompressed numbers in a file, exposed as ``(bands, y, x)``.
 
-    Each access maps the file, copies what it needs and unmaps it again: no handle stays open, and at most the pages
-    of one access are in memory.
+    Each access reads what it needs, or maps the file, copies and unmaps it again where that lies in too many pieces: no
+    handle stays open, and at most the pages of one access are in memory.
 
     Attributes
     ----------
@@ -105,7 +106,13 @@ class MappedArray(StoredArray):
         return planes * width * self.dtype.itemsize
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
+        box = stored_box(index, self.shape, self.axes)
         try:
+            if box is not None:
+                read = read_box(self.path, np.dtype(self.stored_dtype), self.offset, self.stored_shape, box)
+                if read is not None:
+                    picks = tuple(slice(None) if isinstance(part, slice) else 0 for part in _parts(index))
+                    return np.asarray(read.transpose(self.axes)[picks], self.dtype)
             mapped = np.memmap(self.path, self.stored_dtype, "r", self.offset, self.stored_shape)
         except (OSError, ValueError) as error:
             raise ReadError(
@@ -120,6 +127,10 @@ class MappedArray(StoredArray):
 def _described(array: Any) -> dict[str, Any]:
     """Return the fields of an array to pickle; whoever reads it may have another working folder."""
     return {f.name: getattr(array, f.name) for f in fields(array)} | {"path": os.path.abspath(array.path)}
+
+
+def _parts(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
 
 
 def _places(index: Any, length: int) -> NDArray[np.intp]:
@@ -156,7 +167,7 @@ class BlockArray(StoredArray, ABC):
     axes: Shape
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        index = index if isinstance(index, tuple) else (index,)
+        index = _parts(index)
         index += (slice(None),) * (3 - len(index))
         wanted = [_places(i, n) for n, i in zip(self.shape, index, strict=True)]
         picks = [np.atleast_1d(w) for w in wanted]
