@@ -102,6 +102,11 @@ def calls() -> dict[str, Call]:
         "expected_error": Call(
             package.expected_error, {"scene": known, "result": sharp * 0.9, **stop}, ("should_stop",)
         ),
+        "preview": Call(
+            package.preview,
+            {"scene": known, "at": (3.0, 5.0), "size": 8, "methods": ["bicubic"], "trial": False, **stop},
+            ("should_stop",),
+        ),
         "true_colour": Call(package.true_colour, {"cube": cube, "stretch": 2.0}),
         "composite": Call(package.composite, {"cube": cube, "wavelengths": (680.0, 520.0, 450.0), "stretch": 2.0}),
         "index_map": Call(package.index_map, {"cube": cube, "formula": "(R680 - R520) / (R680 + R520)"}),
@@ -425,7 +430,7 @@ def short(value: Any) -> str:
 KINDS = (
     "Cube", "Scene", "Psf", "Srf", "TrainingOptions", "AnySensorOptions", "as_cube", "open_cube", "open_scene",
     "list_arrays", "load_weights", "create_model", "analytic_srf", "read_srf", "as_srf", "evaluate", "quality_maps",
-    "judge", "judgement_maps", "expected_error",
+    "judge", "judgement_maps", "expected_error", "preview",
     "true_colour", "composite", "index_map", "pca", "mnf",
     "Spectrum", "Spectrum.of_pixel", "region_spectra", "polygon_mask", "remove_continuum", "remove_baseline", "smooth",
     "derivative", "normalise", "resample", "difference", "rank_spectra", "angle_map", "read_library", "save_spectra",
