@@ -104,8 +104,8 @@ def calls() -> dict[str, Call]:
         ),
         "preview": Call(
             package.preview,
-            {"scene": known, "at": (3.0, 5.0), "size": 8, "methods": ["bicubic"], "trial": False, **stop},
-            ("should_stop",),
+            {"scene": known, "at": (3.0, 5.0), "size": 8, "methods": ["glp"], "trial": False, "found": None, **stop},
+            ("found", "should_stop"),
         ),
         "true_colour": Call(package.true_colour, {"cube": cube, "stretch": 2.0}),
         "composite": Call(package.composite, {"cube": cube, "wavelengths": (680.0, 520.0, 450.0), "stretch": 2.0}),
