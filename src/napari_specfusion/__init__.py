@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_specfusion.data import Cube, CubeLike, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
     from napari_specfusion.fusion import choose, evaluate_reduced, expected_error, fuse, judge, list_methods, preview
-    from napari_specfusion.io import as_cube, list_arrays, open_cube, open_scene
+    from napari_specfusion.io import as_cube, list_arrays, list_guides, open_cube, open_scene
     from napari_specfusion.methods import Projected
     from napari_specfusion.networks import create_model, list_networks
     from napari_specfusion.quality import Judgement, Quality, evaluate, judgement_maps, quality_maps
@@ -92,6 +92,7 @@ __all__ = [
     "judge",
     "judgement_maps",
     "list_arrays",
+    "list_guides",
     "list_methods",
     "list_networks",
     "list_weights",
@@ -167,6 +168,7 @@ _HOME = {
     "judge": "fusion",
     "judgement_maps": "quality",
     "list_arrays": "io",
+    "list_guides": "io",
     "list_methods": "fusion",
     "list_networks": "networks",
     "list_weights": "weights",

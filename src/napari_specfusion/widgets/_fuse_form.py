@@ -30,6 +30,7 @@ from napari_specfusion.widgets._forms import (
     words,
 )
 from napari_specfusion.widgets._fuse_options import DEVICES, TILES, FuseOptions, all_choices
+from napari_specfusion.widgets._guide_offer import GuideOffer
 from napari_specfusion.widgets._layers import is_cube, is_image
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._preferences import preference
@@ -81,6 +82,7 @@ class FuseForm(Panel):
         )
 
         self.reopen_offer = ReopenOffer(self)
+        self.guide_offer = GuideOffer(self)
         self.findings = FindingsPanel()
         self.calibration_box = CalibrationBox(self)
         self.preview_box = PreviewBox(self)
@@ -134,6 +136,7 @@ class FuseForm(Panel):
         column = QVBoxLayout(content)
         column.addLayout(self.pair_form)
         column.addWidget(self.reopen_offer)
+        column.addWidget(self.guide_offer)
         column.addWidget(self.findings)
         column.addWidget(self.calibration_box)
         column.addLayout(self.method_form)

@@ -1,4 +1,4 @@
-"""The Fuse form with what can be seen of a pair before it is fused: a preview, and the calibration in pictures."""
+"""The Fuse form with what comes before a run: a guide from the file of the cube, the calibration seen, a preview."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_specfusion.widgets._forms import choose
 from napari_specfusion.widgets._fuse_form import FuseForm
-from napari_specfusion.widgets._layers import plane_matrix
+from napari_specfusion.widgets._layers import is_cube, plane_matrix
 from napari_specfusion.widgets._placing import fused_matrix
 from napari_specfusion.widgets._preflight import Preflight
 from napari_specfusion.widgets._preview_box import Place
@@ -28,6 +28,8 @@ class PairForm(FuseForm):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
         self.preflight = Preflight()
+        self.guide_offer.found.connect(self._offer_guide)
+        self.guide_offer.opened.connect(self._take_pair)
         self.preview_box.wanted.connect(lambda: self.preview())
         self.preview_box.chosen.connect(lambda method: choose(self.method_combo, method))
 
@@ -70,6 +72,21 @@ class PairForm(FuseForm):
         pair, known = self._pair(), self.preflight
         shown = pair is not None and known.calibration is not None and known.believable
         self.calibration_box.take(known.calibrated if shown else None, None if pair is None else pair[0])
+
+        self._offer_guide()
+
+    def _offer_guide(self) -> None:
+        layers = self.viewer.layers
+        low = self.cube_combo.layer(layers)
+        if low is None:
+            # without a guide no cube is chosen by itself
+            cubes = [layer for layer in layers if is_cube(layer)]
+            low = cubes[0] if len(cubes) == 1 else None
+        self.guide_offer.look(low, self.guide_combo.layer(layers))
+
+    def _take_pair(self, low: Any, guide: Any) -> None:
+        self.cube_combo.choose(low)
+        self.guide_combo.choose(guide)
 
     def _take_theme(self, event: Any = None) -> None:
         self.calibration_box.set_theme(self.viewer.theme)
