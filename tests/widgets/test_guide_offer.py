@@ -38,7 +38,7 @@ def test_one_click_opens_it_and_makes_the_pair(viewer: Any, path: Path, dock: Ca
     fuse = dock("Fuse")
     offer = fuse.guide_offer
     qtbot.waitUntil(offer.isVisible, timeout=TIMEOUT)
-    assert offer.text.text() == "pair.npz also holds 2 arrays, which can be the guide."
+    assert offer.text.text() == "pair.npz also holds 2 arrays that can be the guide."
     assert [offer.array_combo.itemData(n) for n in range(2)] == ["pan", "rgb"]
     offer.array_combo.setCurrentIndex(1)
     qtbot.mouseClick(offer.open_button, Qt.MouseButton.LeftButton)

@@ -61,12 +61,12 @@ class GuideOffer(QFrame):
         self.decline_button = QPushButton("No")
         self.decline_button.setToolTip("Do not offer it for this cube again.")
         row = QHBoxLayout()
-        row.addWidget(self.array_combo, 2)
         row.addWidget(self.open_button, 2)
         row.addWidget(self.decline_button, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
         column.addWidget(self.text)
+        column.addWidget(self.array_combo)
         column.addLayout(row)
         self.open_button.clicked.connect(lambda _=False: self.accept())
         self.decline_button.clicked.connect(lambda _=False: self.decline())
@@ -158,5 +158,5 @@ class GuideOffer(QFrame):
         for variable in found:
             self.array_combo.addItem(str(variable), variable.name)
         self.array_combo.setVisible(len(found) > 1)
-        what = str(found[0]) if len(found) == 1 else f"{len(found)} arrays"
-        self.text.setText(f"{origin.path.name} also holds {what}, which can be the guide.")
+        what = f"{found[0]}, which" if len(found) == 1 else f"{len(found)} arrays that"
+        self.text.setText(f"{origin.path.name} also holds {what} can be the guide.")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PreviewLayers", "camera_of"]
 
+# of the names in the grid, in points
+NAME_SIZE = 8
 LOOK = ("contrast_limits", "gamma", "colormap")
 
 
@@ -70,6 +72,7 @@ class PreviewLayers:
         keywords["metadata"] = {**keywords["metadata"], VIEW_KEY: True}
         layer = self._layers[tile.method] = self._viewer.add_image(data, **keywords)
         place_by(layer, self._guide, self._matrix @ grid_matrix((1.0, 1.0), (tile.rows[0], tile.columns[0])))
+        layer.name_overlay.font_size = NAME_SIZE
         layer.name_overlay.visible = self.beside
         self._viewer.layers.selection.active = active
 

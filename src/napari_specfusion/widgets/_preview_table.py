@@ -47,9 +47,10 @@ class PreviewTable(QTableWidget):
             names.setVisible(False)
         self._header = QHeaderView(Qt.Orientation.Horizontal)
         self._header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self._header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self._header.setMinimumSectionSize(20)
         self.setHorizontalHeader(self._header)
+        # there are sections from here on
+        self._header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self._head()
         self._methods: list[str] = []
         self.itemSelectionChanged.connect(self._selected)
@@ -67,7 +68,8 @@ class PreviewTable(QTableWidget):
         self.blockSignals(True)
         self._methods = [tile.method for tile in tiles]
         self.setRowCount(len(tiles))
-        best = {m.key: best_of(m, (getattr(tile, m.key) for tile in tiles if tile.cube)) for m in PREVIEW_MEASURES}
+        # the quickest is not the best
+        best = {m.key: best_of(m, (getattr(tile, m.key) for tile in tiles)) for m in PREVIEW_MEASURES[:-1]}
         for row, tile in enumerate(tiles):
             name = QTableWidgetItem(tile.method)
             name.setToolTip(tile.error or tile.note or f"Show {tile.method} and choose it for the run.")
@@ -79,7 +81,7 @@ class PreviewTable(QTableWidget):
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 item.setToolTip(tile.error or tile.note or measure.tip)
                 font = item.font()
-                font.setBold(value == best[measure.key])
+                font.setBold(value == best.get(measure.key))
                 item.setFont(font)
                 self.setItem(row, column, item)
         self.blockSignals(before)
