@@ -68,3 +68,8 @@ def test_files_of_one_array_hold_no_guide(tmp_path: Path) -> None:
     assert list_guides(tmp_path / "a.npy") == list_guides(tmp_path / "a.npz") == ()
     with pytest.raises(ReadError, match=r"b\.npz"):
         list_guides(tmp_path / "b.npz")
+
+
+def test_a_real_file_of_a_pair(data_dir: Path) -> None:
+    found = list_guides(data_dir / "pairs" / "paris_data_hs_pan.mat")
+    assert [str(variable) for variable in found] == ["PCim (216 x 174)"]
