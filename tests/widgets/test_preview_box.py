@@ -189,6 +189,18 @@ def test_a_run_waits_for_the_preview_to_stop(pair_in: Any, fuse: Any, qtbot: Any
     assert "fused gsa" in pair_in.layers and not fuse.preview_box.busy
 
 
+@pytest.mark.usefixtures("gate")
+def test_closing_the_panel_stops_it(pair_in: Any, fuse: Any, qtbot: Any) -> None:
+    press(qtbot, fuse)
+    qtbot.waitUntil(lambda: bool(tiles(pair_in)), timeout=TIMEOUT)
+    job, found = fuse.preview_box._job, fuse
+    while not hasattr(found, "title"):
+        found = found.parent()
+    with qtbot.waitSignal(job.ended, timeout=TIMEOUT):
+        qtbot.mouseClick(found.title.close_button, Qt.MouseButton.LeftButton)
+    assert not tiles(pair_in) and len(pair_in.layers) == 2
+
+
 def test_a_click_with_control_takes_that_place(pair_in: Any, fuse: Any, qtbot: Any, asked: list[Any]) -> None:
     class Event:
         type, modifiers, position = "mouse_press", ("Shift",), (3.0, 20.0, 70.0)
