@@ -88,6 +88,7 @@ def calls() -> dict[str, Call]:
         "open_cube": Call(package.open_cube, {"path": "scene.hdr"}),
         "open_scene": Call(package.open_scene, {"path": "scene.hdr"}),
         "list_arrays": Call(package.list_arrays, {"path": "scene.npz"}),
+        "list_guides": Call(package.list_guides, {"path": "scene.npz", "cube": cube}),
         "load_weights": Call(package.load_weights, {"path": "a.pth"}),
         "create_model": Call(package.create_model, {"name": "lso-s", "bands": 4, "guide_bands": 3, "ratio": 4}),
         "analytic_srf": Call(analytic_srf, {"name": "rgb", "wavelengths": waves}),
@@ -101,6 +102,11 @@ def calls() -> dict[str, Call]:
         ),
         "expected_error": Call(
             package.expected_error, {"scene": known, "result": sharp * 0.9, **stop}, ("should_stop",)
+        ),
+        "preview": Call(
+            package.preview,
+            {"scene": known, "at": (3.0, 5.0), "size": 8, "methods": ["glp"], "trial": False, "found": None, **stop},
+            ("found", "should_stop"),
         ),
         "true_colour": Call(package.true_colour, {"cube": cube, "stretch": 2.0}),
         "composite": Call(package.composite, {"cube": cube, "wavelengths": (680.0, 520.0, 450.0), "stretch": 2.0}),
@@ -424,8 +430,9 @@ def short(value: Any) -> str:
 
 KINDS = (
     "Cube", "Scene", "Psf", "Srf", "TrainingOptions", "AnySensorOptions", "as_cube", "open_cube", "open_scene",
-    "list_arrays", "load_weights", "create_model", "analytic_srf", "read_srf", "as_srf", "evaluate", "quality_maps",
-    "judge", "judgement_maps", "expected_error",
+    "list_arrays", "list_guides", "load_weights", "create_model", "analytic_srf", "read_srf", "as_srf", "evaluate",
+    "quality_maps",
+    "judge", "judgement_maps", "expected_error", "preview",
     "true_colour", "composite", "index_map", "pca", "mnf",
     "Spectrum", "Spectrum.of_pixel", "region_spectra", "polygon_mask", "remove_continuum", "remove_baseline", "smooth",
     "derivative", "normalise", "resample", "difference", "rank_spectra", "angle_map", "read_library", "save_spectra",

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from napari_specfusion.colour import composite, index_map, mnf, pca, true_colour
     from napari_specfusion.data import Cube, CubeLike, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
-    from napari_specfusion.fusion import choose, evaluate_reduced, expected_error, fuse, judge, list_methods
-    from napari_specfusion.io import as_cube, list_arrays, open_cube, open_scene
+    from napari_specfusion.fusion import choose, evaluate_reduced, expected_error, fuse, judge, list_methods, preview
+    from napari_specfusion.io import as_cube, list_arrays, list_guides, open_cube, open_scene
     from napari_specfusion.methods import Projected
     from napari_specfusion.networks import create_model, list_networks
     from napari_specfusion.quality import Judgement, Quality, evaluate, judgement_maps, quality_maps
@@ -92,6 +92,7 @@ __all__ = [
     "judge",
     "judgement_maps",
     "list_arrays",
+    "list_guides",
     "list_methods",
     "list_networks",
     "list_weights",
@@ -103,6 +104,7 @@ __all__ = [
     "open_scene",
     "pca",
     "polygon_mask",
+    "preview",
     "quality_maps",
     "rank_spectra",
     "read_library",
@@ -166,6 +168,7 @@ _HOME = {
     "judge": "fusion",
     "judgement_maps": "quality",
     "list_arrays": "io",
+    "list_guides": "io",
     "list_methods": "fusion",
     "list_networks": "networks",
     "list_weights": "weights",
@@ -177,6 +180,7 @@ _HOME = {
     "open_scene": "io",
     "pca": "colour",
     "polygon_mask": "spectra",
+    "preview": "fusion",
     "quality_maps": "quality",
     "rank_spectra": "spectra",
     "read_library": "spectra",

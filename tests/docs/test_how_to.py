@@ -53,6 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         cube.save(f"second{Path(name).suffix}")
     sf.as_cube((scene.guide.read()[:1] > 0.5).astype(np.float32)).save("mask.tif")
     np.savez("sharp.npz", cube=scene.reference.read(), wavelengths=scene.reference.wavelengths)
+    np.savez("both.npz", cube=low.read(), photo=scene.guide.read(), wavelengths=low.wavelengths)
     clay = sf.Spectrum(np.linspace(0.2, 0.8, 61), np.linspace(400.0, 1000.0, 61), name="kaolinite")
     Path("minerals").mkdir()
     sf.save_spectra("minerals/clay.csv", [clay])

@@ -122,3 +122,14 @@ def test_the_image_keeps_its_precision():
     sampling = Sampling(Fraction(2), Psf(1.0))
     for dtype in (np.float32, np.float64):
         assert sampling.degrade(np.ones((1, 8, 8), dtype), (4, 4)).dtype == dtype
+
+
+@pytest.mark.parametrize("psf", [Psf(0.7), Psf(2.0), Psf.box(4.0), Psf.box(1.0), Psf(1.5, 4.0)])
+def test_the_image_of_a_psf_has_its_sum_and_its_width(psf):
+    image = psf.image()
+    size = len(image)
+    assert image.shape == (size, size) and size % 2 == 1
+    assert image.sum() == pytest.approx(1) and image[size // 2, size // 2] == image.max()
+    assert np.array_equal(image, image.T) and np.allclose(image, image[::-1])
+    # nothing is cut off
+    assert size >= 2 * psf.radius - 1

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from napari_specfusion.calibration.calibrated import CalibratedScene, calibrate
 from napari_specfusion.calibration.estimate import Calibration
+from napari_specfusion.calibration.misfit import misfit_map
 
-__all__ = ["CalibratedScene", "Calibration", "calibrate"]
+__all__ = ["CalibratedScene", "Calibration", "calibrate", "misfit_map"]

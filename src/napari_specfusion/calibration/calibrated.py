@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_specfusion.arguments import instance
 from napari_specfusion.calibration.bands import BandGeometry, band_geometry
 from napari_specfusion.calibration.estimate import Calibration, Match, calibration_of
+from napari_specfusion.calibration.misfit import misfit_of
 from napari_specfusion.calibration.moments import CoarseGuide, PairMoments, strips
 from napari_specfusion.calibration.restoring import RestoringPredictor, cleaned_srf, stated_srf
 from napari_specfusion.data.clean import Cleaning
@@ -250,6 +251,15 @@ class CalibratedScene:
             noise_hsi=found.noise_hsi * float(np.median(low.unit)),
             noise_guide=found.noise_guide * float(np.median(high.unit)),
         )
+
+    @cached_property
+    def misfit(self) -> Cube:
+        """What calibration leaves: the guide, degraded like the cube, less what the response predicts from the cube.
+
+        ``(guide bands, y, x)`` on the cube's grid, float32, in the guide's own units. NaN where values are missing, and
+        where the PSF reaches beyond the guide.
+        """
+        return misfit_of(self)
 
     # --- the whole cube -----------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_specfusion.io.guides import list_guides
 from napari_specfusion.io.metadata.variables import Variable
 from napari_specfusion.io.open import as_cube, find_reader, list_arrays, open_cube, open_scene
 from napari_specfusion.io.reader import Reader
@@ -20,6 +21,7 @@ __all__ = [
     "as_cube",
     "find_reader",
     "list_arrays",
+    "list_guides",
     "open_cube",
     "open_scene",
     "save_cube",

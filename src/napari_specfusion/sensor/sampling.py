@@ -82,6 +82,12 @@ class Psf:
         normalised: NDArray[np.float64] = weights / weights.sum(axis=-1, keepdims=True)
         return normalised
 
+    def image(self) -> NDArray[np.float64]:
+        """Return the weights ``(n, n)`` of HR pixels around a centre that is a pixel's own; n is odd, the sum is 1."""
+        reach = max(0, math.ceil(self.radius - 0.5))
+        taps = self.weights(np.arange(-reach, reach + 1, dtype=np.float64))
+        return np.outer(taps, taps)
+
     @property
     def width(self) -> float:
         """Standard deviation of the sampled PSF in HR pixels; comparable between all shapes."""

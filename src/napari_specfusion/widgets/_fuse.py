@@ -11,7 +11,6 @@ from napari_specfusion.data.scene import Finding
 from napari_specfusion.fusion.destination import state_of
 from napari_specfusion.widgets._ask import ask_about_result, ask_about_room, ask_for_folder, ask_to_run
 from napari_specfusion.widgets._forms import choose, single_timer
-from napari_specfusion.widgets._fuse_form import FuseForm
 from napari_specfusion.widgets._fuse_options import (
     AUTO,
     FIT,
@@ -23,6 +22,7 @@ from napari_specfusion.widgets._fuse_options import (
     open_result,
     run_fusion,
 )
+from napari_specfusion.widgets._fuse_pair import PairForm
 from napari_specfusion.widgets._fused_layer import FusedLayer
 from napari_specfusion.widgets._layers import is_unplaced, place_by, suggest_pair
 from napari_specfusion.widgets._origins import recipe_of_run
@@ -51,12 +51,11 @@ INSPECT_DELAY = 200
 REFRESH_INTERVAL = 330
 
 
-class FuseWidget(FuseForm):
+class FuseWidget(PairForm):
     """Pick a cube and a guide, look at what is found out about the pair, and fuse it."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
-        self.preflight = Preflight()
         self._inspection: Job | None = None
         self._run: Job | None = None
         self._result: FusedLayer | None = None
@@ -108,7 +107,8 @@ class FuseWidget(FuseForm):
     def links(self) -> list[tuple[Any, Callable[..., None]]]:
         """Follow the layer list."""
         events = self.viewer.layers.events
-        return [(event, self.refresh) for event in (events.inserted, events.removed, events.reordered, events.renamed)]
+        changes = (events.inserted, events.removed, events.reordered, events.renamed)
+        return [*super().links(), *((event, self.refresh) for event in changes)]
 
     def refresh(self, event: Any = None) -> None:
         """Offer the layers there are; guess a pair where none is chosen."""
@@ -151,6 +151,7 @@ class FuseWidget(FuseForm):
             # what was to be run is no longer chosen
             self._waiting = False
             self.status.setText("")
+        self.preview_box.close_preview()
         self._show_preflight(Preflight())
         self._look_at_files()
         if self._pair() is None:
@@ -316,7 +317,7 @@ class FuseWidget(FuseForm):
         job.failed.connect(self._failed)
         job.ended.connect(self._ended)
         self._set_running(True)
-        self.start_job(job, matters=True)
+        self.preview_box.close_preview(lambda: self.start_job(job, matters=True))
 
     def cancel(self) -> None:
         """Stop the run within a second, or the calibration before it."""
@@ -378,7 +379,7 @@ class FuseWidget(FuseForm):
         can_run = self.preflight.can_run or (not self.preflight.done and self._pair() is not None)
         self.run_button.setEnabled(can_run and self._run is None and not self._waiting)
         self.cancel_button.setEnabled(self._run is not None or checking)
-        self._show_exchange(idle=self._run is None)
+        self._show_idle(idle=self._run is None)
 
     def _set_running(self, running: bool) -> None:
         self._show_state()
@@ -387,13 +388,6 @@ class FuseWidget(FuseForm):
             # busy until the first report: calibration and regressions have no steps to count
             self.progress.setRange(0, 0)
             self.status.setText("Preparing ...")
-        fields = (
-            self.cube_combo,
-            self.guide_combo,
-            self.ratio_spin,
-            self.align_choice,
-            self.method_combo,
-            self.advanced,
-        )
-        for widget in fields:
+        pair = (self.cube_combo, self.guide_combo, self.ratio_spin, self.align_choice)
+        for widget in (*pair, self.method_combo, self.advanced):
             widget.setEnabled(not running)

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_specfusion.widgets._align_choice import AlignChoice
+from napari_specfusion.widgets._calibration_box import CalibrationBox
 from napari_specfusion.widgets._copy_python import CopyPython
 from napari_specfusion.widgets._findings import FindingsPanel, StatusLine
 from napari_specfusion.widgets._forms import (
@@ -29,9 +30,11 @@ from napari_specfusion.widgets._forms import (
     words,
 )
 from napari_specfusion.widgets._fuse_options import DEVICES, TILES, FuseOptions, all_choices
+from napari_specfusion.widgets._guide_offer import GuideOffer
 from napari_specfusion.widgets._layers import is_cube, is_image
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._preferences import preference
+from napari_specfusion.widgets._preview_box import PreviewBox
 from napari_specfusion.widgets._reopen import ReopenOffer
 
 if TYPE_CHECKING:
@@ -79,7 +82,10 @@ class FuseForm(Panel):
         )
 
         self.reopen_offer = ReopenOffer(self)
+        self.guide_offer = GuideOffer(self)
         self.findings = FindingsPanel()
+        self.calibration_box = CalibrationBox(self)
+        self.preview_box = PreviewBox(self)
         self.pair_form = form(
             ("Cube", self.cube_combo),
             ("Guide", guide_row),
@@ -130,8 +136,11 @@ class FuseForm(Panel):
         column = QVBoxLayout(content)
         column.addLayout(self.pair_form)
         column.addWidget(self.reopen_offer)
+        column.addWidget(self.guide_offer)
         column.addWidget(self.findings)
+        column.addWidget(self.calibration_box)
         column.addLayout(self.method_form)
+        column.addWidget(self.preview_box)
         column.addWidget(self.advanced)
         column.addStretch(1)
         outer = QVBoxLayout(self)
@@ -172,7 +181,7 @@ class FuseForm(Panel):
             self.cube_combo.choose(pair[1])
             self.guide_combo.choose(pair[0])
 
-    def _show_exchange(self, *, idle: bool) -> None:
+    def _show_idle(self, *, idle: bool) -> None:
         pair = self._pair()
         can = pair is not None and is_cube(pair[1])
         self.exchange_button.setEnabled(idle and can)

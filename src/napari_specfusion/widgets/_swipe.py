@@ -53,17 +53,28 @@ class Alone:
 
 
 class SideBySide:
-    """Shows two layers in napari's grid, which moves both together, until `end`."""
+    """Shows layers in napari's grid, which moves all together, until `end`.
 
-    def __init__(self, viewer: napari.viewer.Viewer, left: Any, right: Any) -> None:
-        self._alone = Alone(viewer, (left, right))
+    Parameters
+    ----------
+    viewer
+        Where the layers are.
+    left, right
+        The first and the last of them in the list of layers, in the order to see them.
+    between
+        The others; with any, napari chooses rows and columns.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, left: Any, right: Any, between: tuple[Any, ...] = ()) -> None:
+        self._alone = Alone(viewer, (left, *between, right))
         # napari before 0.9 has the grid on the viewer itself
         self._grid: Any = viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
         self._before = self._grid.shape, self._grid.stride, self._grid.enabled
         layers = viewer.layers
         # a positive stride puts the lowest layer first
         stride = 1 if layers.index(left) < layers.index(right) else -1
-        self._grid.shape, self._grid.stride, self._grid.enabled = (1, 2), stride, True
+        shape = (-1, -1) if between else (1, 2)
+        self._grid.shape, self._grid.stride, self._grid.enabled = shape, stride, True
 
     def end(self) -> None:
         """Give grid and layers back."""
