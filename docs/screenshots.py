@@ -99,7 +99,7 @@ def main() -> None:
     for method in ("bicubic", "subspace"):
         fuse.method_combo.setCurrentIndex(fuse.method_combo.findData(method))
         fuse.start()
-        wait_for(lambda: fuse.run_button.isEnabled())
+        wait_for(fuse.progress.isHidden)
         results.append(viewer.layers[f"fused {method}"])
     shoot("fused")
     viewer.window.remove_dock_widget(fuse)
