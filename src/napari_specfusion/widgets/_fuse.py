@@ -257,11 +257,12 @@ class FuseWidget(FuseRuns):
             return
         # what was found out about the pair is known here, and was agreed to
         options = dataclasses.replace(options, align=not doubts and self.align_choice.how != "off")
+        recipe = recipe_of_run(*pair, options, self.align_choice.how, self.ratio, self.preflight)
         self._begin(
             *pair,
             f"Fusing {pair[0].name} with {pair[1].name}",
-            lambda report, should_stop: run_fusion(scene, options, report, should_stop),
-            recipe_of_run(*pair, options, self.align_choice.how, self.ratio, self.preflight),
+            lambda report, should_stop: run_fusion(scene, options, report, should_stop, recipe),
+            recipe,
         )
 
     def recipe(self) -> Recipe | None:
