@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_specfusion.widgets._queue import QueuedRun, RunQueue
 from napari_specfusion.widgets._queue_box import HIGHEST, QueueBox
@@ -43,10 +44,30 @@ def test_each_run_says_what_it_is_and_what_became_of_it(qtbot: Any) -> None:
     assert removed == [queue.runs[2]]
 
 
+def test_a_short_queue_is_shown_whole(qtbot: Any) -> None:
+    panel, box = QWidget(), QueueBox()
+    qtbot.addWidget(panel)
+    column = QVBoxLayout(panel)
+    column.addStretch(1)
+    column.addWidget(box)
+    queue = queue_of("glp", "gsa", "detail")
+    queue.next([LOW, GUIDE])
+    queue.end("failed", "A long message of what went wrong that does not fit into one line.")
+    # what is shown is not known in what font at first
+    panel.setStyleSheet("* { font-size: 13px; }")
+    panel.resize(260, 400)
+    panel.show()
+    box.show_queue(queue)
+    assert box._area is not None
+    bar = box._area.verticalScrollBar()
+    assert bar is not None
+    qtbot.waitUntil(lambda: bar.maximum() == 0 and 90 < box._area.height() < HIGHEST)
+
+
 def test_a_long_queue_scrolls(qtbot: Any) -> None:
     box = QueueBox()
     qtbot.addWidget(box)
     box.show_queue(queue_of(*(f"m{n}" for n in range(30))))
     box.show()
     qtbot.wait(20)
-    assert box.height() <= HIGHEST + 2
+    assert box._area is not None and box._area.height() <= HIGHEST

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QGridLayout, QScrollArea, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_specfusion.widgets._findings import Mark, wrapped
-from napari_specfusion.widgets._forms import scrolling
 from napari_specfusion.widgets._plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from qtpy.QtGui import QResizeEvent
 
     from napari_specfusion.widgets._queue import QueuedRun, RunQueue, RunState
 
@@ -20,6 +21,8 @@ __all__ = ["QueueBox"]
 
 # in pixels; more runs than fit are scrolled
 HIGHEST = 190
+# that napari's style draws around an area, above and below
+BORDER = 2
 MARKS: Mapping[RunState, str] = {
     "waiting": "wait",
     "running": "run",
@@ -69,13 +72,11 @@ class QueueBox(QWidget):
         for run in queue.runs:
             self._add(grid, run)
         grid.setRowStretch(grid.rowCount(), 1)
-        self._area = area = scrolling(content)
-        area.setFrameShape(QFrame.Shape.StyledPanel)
-        area.setFixedHeight(min(HIGHEST, content.sizeHint().height() + 2 * area.frameWidth()))
-        self._column.addWidget(area)
+        self._area = _Area(content)
+        self._column.addWidget(self._area)
         at = queue.runs.index(queue.running) if queue.running is not None else len(queue.runs) - 1
         content.adjustSize()
-        area.ensureWidgetVisible(self.buttons[at])
+        self._area.ensureWidgetVisible(self.buttons[at])
 
     def _add(self, grid: QGridLayout, run: QueuedRun) -> None:
         row = grid.rowCount()
@@ -94,3 +95,34 @@ class QueueBox(QWidget):
         grid.addWidget(button, row, 2, Qt.AlignmentFlag.AlignTop)
         self.buttons.append(button)
         self.lines.append(line)
+
+
+class _Area(QScrollArea):
+    """As tall as what it holds, up to a limit; the height of wrapped lines is known only with the width."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.setWidget(content)
+
+    def sizeHint(self) -> QSize:
+        """Return the height of the content at the present width."""
+        content, usual = self.widget(), super().sizeHint()
+        assert content is not None
+        # an area lets its content be no lower than the content's least height, whatever its lines take
+        height = max(content.heightForWidth(self.width()), content.minimumSizeHint().height())
+        return QSize(usual.width(), min(HIGHEST, height + BORDER))
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Take the height for a new width."""
+        super().resizeEvent(event)
+        self.updateGeometry()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Take the height for a new content, such as one in another font."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
