@@ -145,7 +145,7 @@ def main() -> None:
 
         press(fuse.run_button, fuse.start)
         before = len(clip.frames)
-        while not fuse.run_button.isEnabled():
+        while fuse.progress.isVisible():
             QTest.qWait(GROW)
             clip.shoot(GROW)
         print(f"{len(clip.frames) - before} pictures of the result as it grows")

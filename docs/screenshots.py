@@ -92,6 +92,16 @@ def main() -> None:
     fuse = dock("Fuse")
     wait_for(lambda: fuse.preflight.done)
     shoot("fuse")
+    # a run that takes a while, and two that wait for it
+    for method in ("fit", "detail", "subspace"):
+        fuse.method_combo.setCurrentIndex(fuse.method_combo.findData(method))
+        fuse.start()
+    wait_for(lambda: "left" in fuse.status.text())
+    shoot("queue")
+    for run in fuse.queue.waiting:
+        fuse.remove_run(run)
+    fuse.cancel()
+    wait_for(fuse.progress.isHidden)
     # small tiles, so that there is something to see while they land
     fuse.tile_combo.addItem("64 px", 64)
     fuse.tile_combo.setCurrentIndex(fuse.tile_combo.count() - 1)
@@ -99,7 +109,7 @@ def main() -> None:
     for method in ("bicubic", "subspace"):
         fuse.method_combo.setCurrentIndex(fuse.method_combo.findData(method))
         fuse.start()
-        wait_for(lambda: fuse.run_button.isEnabled())
+        wait_for(fuse.progress.isHidden)
         results.append(viewer.layers[f"fused {method}"])
     shoot("fused")
     viewer.window.remove_dock_widget(fuse)
@@ -139,6 +149,16 @@ def main() -> None:
     quality.add_map("expected")
     wait_for(lambda: quality.compare_button.isEnabled())
     shoot("judged")
+
+    # the result left of the line, the cube it was made of right of it
+    both = quality.see_both
+    for layer in viewer.layers:
+        # maps and other results would lie over the two
+        layer.visible = layer.name in ("fused subspace", "low-res cube")
+    both.other_combo.setCurrentText("low-res cube")
+    both.how_combo.setCurrentIndex(both.how_combo.findData("swipe"))
+    wait_for(lambda: "swipe" in viewer.layers)
+    shoot("swipe")
     viewer.window.remove_dock_widget(quality)
 
     viewer.layers.clear()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_specfusion.alignment import Alignment, align
     from napari_specfusion.calibration import CalibratedScene, Calibration, calibrate
-    from napari_specfusion.colour import composite, index_map, mnf, pca, true_colour
+    from napari_specfusion.colour import component_colours, composite, index_map, mnf, pca, true_colour
     from napari_specfusion.data import Cube, CubeLike, Finding, Scene
     from napari_specfusion.errors import SpecFusionError
     from napari_specfusion.fusion import choose, evaluate_reduced, expected_error, fuse, judge, list_methods, preview
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from napari_specfusion.widgets._console import open_in, show_in, show_rgb
     from napari_specfusion.widgets._pictures import (
         show_angle_map,
+        show_component_colours,
         show_components,
         show_composite,
         show_index,
@@ -78,6 +79,7 @@ __all__ = [
     "calibrate",
     "check_references",
     "choose",
+    "component_colours",
     "composite",
     "create_model",
     "derivative",
@@ -116,6 +118,7 @@ __all__ = [
     "sample_scene",
     "save_spectra",
     "show_angle_map",
+    "show_component_colours",
     "show_components",
     "show_composite",
     "show_in",
@@ -154,6 +157,7 @@ _HOME = {
     "calibrate": "calibration",
     "check_references": "radiometry",
     "choose": "fusion",
+    "component_colours": "colour",
     "composite": "colour",
     "create_model": "networks",
     "derivative": "spectra",
@@ -192,6 +196,7 @@ _HOME = {
     "sample_scene": "samples",
     "save_spectra": "spectra",
     "show_angle_map": "widgets._pictures",
+    "show_component_colours": "widgets._pictures",
     "show_components": "widgets._pictures",
     "show_composite": "widgets._pictures",
     "show_in": "widgets._console",

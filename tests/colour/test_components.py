@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from napari_specfusion import memory
-from napari_specfusion.colour.components import mnf, pca
+from napari_specfusion.colour.components import component_colours, mnf, pca
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import Cancelled, CubeError
 
@@ -127,3 +128,39 @@ def test_one_column_has_no_neighbours() -> None:
 def test_it_stops_on_request(transform: Transform) -> None:
     with pytest.raises(Cancelled):
         transform(Cube.from_array(smooth_scene()), should_stop=lambda: True)
+
+
+# --- three in one picture -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "transform"), [("PCA", pca), ("MNF", mnf)])
+def test_three_components_are_one_picture(method: Any, transform: Transform) -> None:
+    cube = Cube.from_array(smooth_scene(), affine=(2, 0, 5, 0, -2, 7), name="field")
+    picture, parts = component_colours(cube, method, 0), transform(cube, 3)
+    assert picture.name == f"field: {method} 1, 2, 3 as RGB" and picture.affine == cube.affine
+    assert tuple(picture.band_names) == ("red", "green", "blue")
+    assert picture.metadata["components"] == parts.band_names
+    for channel, part in zip(picture.read(), parts.read(), strict=True):
+        assert channel.min() == 0 and channel.max() == 1
+        assert np.allclose(channel, (part - part.min()) / np.ptp(part), atol=1e-5)
+
+
+def test_the_stretch_clips_and_missing_pixels_stay_missing() -> None:
+    values = smooth_scene()
+    values[3, 5, 6] = np.nan
+    picture = component_colours(Cube.from_array(values), stretch=10).read()
+    assert np.isnan(picture[:, 5, 6]).all() and np.isnan(picture).sum() == 3
+    assert 0.08 < (picture[0] == 0).mean() < 0.12 and 0.08 < (picture[0] == 1).mean() < 0.12
+
+
+@pytest.mark.parametrize(
+    ("bands", "given", "said"),
+    [
+        (2, {}, "needs three"),
+        (5, {"method": "ICA"}, "PCA.*MNF"),
+        (5, {"stretch": 30}, "25"),
+    ],
+)
+def test_what_makes_no_picture_is_said(bands: int, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(CubeError, match=said):
+        component_colours(Cube.from_array(smooth_scene(bands)), **given)

@@ -76,3 +76,23 @@ def test_links_to_headings_lead_somewhere(page: str) -> None:
     for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", PAGES[page]):
         headings = re.findall(r"^#+ (.+)$", PAGES[Path(target).name if target else page], re.MULTILINE)
         assert anchor in map(slug, headings), f"{target}#{anchor}"
+
+
+SAMPLES = PAGES["reference.md"].partition("\n## Sample data\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("call", re.findall(r"`(open_cube\(.*?\))`", SAMPLES))
+def test_the_sample_data_open_as_told(call: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = re.search(r'"(.+?)"', call)
+    assert name is not None
+    found = sorted(data_dir.rglob(name[1]))
+    assert found, f"{name[1]} is not among the real scenes"
+    monkeypatch.chdir(found[0].parent)
+    cube = eval(call, {"open_cube": napari_specfusion.open_cube})
+    # the row says how large it is
+    (row,) = (line for line in SAMPLES.splitlines() if call in line and line.startswith("|"))
+    sizes = set(map(int, re.findall(r"\b\d+\b", row.split("|")[2])))
+    bands, height, width = cube.shape
+    assert {height, width} <= sizes
+    # of a guide they are given in words
+    assert bands in sizes or bands in (1, 3) or "188 to 207" in row

@@ -35,6 +35,10 @@ def calls(script: str) -> dict[str, str]:
             {"out": Path("f.zarr"), "overwrite": True},
             "sf.fuse(cube, guide, model='auto', out='f.zarr', overwrite=True)",
         ),
+        (
+            {"precision": "float64", "scale": 1e-4},
+            "sf.fuse(cube, guide, model='auto', precision='float64', scale=0.0001)",
+        ),
         ({"aligning": "tags"}, "sf.fuse(scene, model='auto')"),
         ({"aligning": "off", "trust": False}, "sf.fuse(scene, model='auto', align=False)"),
         ({"method": "fit", "device": "cpu"}, "sf.fuse(scene, model=model, device='cpu')"),

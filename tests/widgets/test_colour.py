@@ -53,6 +53,7 @@ def test_every_tool_adds_its_layer(panel: Any, qtbot: Any) -> None:
         "composite": "field: colour infrared",
         "index": "field: NDVI",
         "components": "field: PCA",
+        "component colours": "field: PCA 1, 2, 3 as RGB",
     }
     assert set(names) == set(TOOLS)
     for key, name in names.items():
@@ -139,6 +140,16 @@ def test_what_is_wrong_is_said_in_the_panel(panel: Any, qtbot: Any, formula: str
     panel.add_button.click()
     qtbot.waitUntil(lambda: panel._job is None, timeout=20_000)
     assert panel.status.failed and said in panel.status.text() and len(panel.viewer.layers) == 1
+
+
+def test_components_as_rgb_take_the_method_and_follow(panel: Any, qtbot: Any) -> None:
+    source, form = panel.viewer.layers["field"], choose(panel, "component colours")
+    form["method"].value, form["stretch"].value = "MNF", 1.0
+    assert form["stretch"].native.suffix() == " %"
+    layer = made(panel, qtbot)
+    assert layer.rgb and layer.name == "field: MNF 1, 2, 3 as RGB"
+    source.translate = (0, 4, 4)
+    assert np.allclose(plane_matrix(layer), plane_matrix(source))
 
 
 def test_components_leave_the_slider_alone_and_take_their_own_contrast(panel: Any, qtbot: Any) -> None:

@@ -88,6 +88,42 @@ def test_a_result_of_an_earlier_session_tells_what_its_file_knows(viewer: Any, s
     assert recipe_of(show_in(viewer, scene.guide)) is None
 
 
+@pytest.mark.parametrize("ending", ["zarr", "hdr", "tif"])
+def test_a_reopened_result_tells_its_whole_run(
+    viewer: Any, pair_files: tuple[Path, Path], dock: Callable[[str], Any], qtbot: Any, tmp_path: Path, ending: str
+) -> None:
+    open_in(viewer, pair_files[1])
+    open_in(viewer, pair_files[0])
+    fuse = dock("Fuse")
+    ready(qtbot, fuse)
+    pick(fuse, "glp")
+    fuse.tile_combo.setCurrentIndex(fuse.tile_combo.findData(512))
+    saved = tmp_path / f"saved.{ending}"
+    if ending == "zarr":
+        fuse.out_edit.set_path(saved)
+    fuse.start()
+    qtbot.waitUntil(lambda: "fused glp" in viewer.layers and fuse._run is None, timeout=TIMEOUT)
+    layer = viewer.layers["fused glp"]
+    recipe = recipe_of(layer)
+    assert recipe is not None and recipe.cube == Origin(pair_files[0]) and recipe.tile == 512
+    if ending != "zarr":
+        layer.save(str(saved), plugin="napari-specfusion")
+    viewer.layers.remove(layer)
+    again = open_in(viewer, saved)
+    assert recipe_of(again) == recipe
+    viewer.layers.selection.active = again
+    fuse.copy_button.offer()
+    fuse.copy_button.copy_layer()
+    assert copied() == recipe.script() and "to fill in" not in fuse.status.text()
+
+
+def test_a_damaged_record_leaves_what_else_is_known(viewer: Any, scene: Scene) -> None:
+    fused = fuse_pair(scene.replace(reference=None), model="glp")
+    spoilt = fused.replace(metadata={**fused.metadata, "recipe": {"version": 1, "method": 5}})
+    recipe = recipe_of(show_in(viewer, spoilt))
+    assert recipe is not None and (recipe.method, recipe.ratio, recipe.cube) == ("glp", 4, None)
+
+
 def test_an_origin_ends_with_the_data(viewer: Any, pair_files: tuple[Path, Path], scene: Scene) -> None:
     layer = open_in(viewer, pair_files[0])
     assert origin_of(layer) == Origin(pair_files[0])

@@ -88,7 +88,7 @@ def test_from_two_files_to_a_fused_layer(viewer: Any, pair_files: Any, dock: Cal
     assert np.allclose(low.scale, (1, 4, 4)) and np.allclose(low.translate[1:], 0, atol=0.1)
 
     qtbot.mouseClick(fuse.run_button, Qt.MouseButton.LeftButton)
-    assert not fuse.run_button.isEnabled() and fuse.cancel_button.isEnabled()
+    assert fuse.run_button.text() == "Add to queue" and fuse.cancel_button.isEnabled()
     finished(qtbot, fuse)
     result = viewer.layers["fused subspace"]
     cube = Cube.from_layer(result)
@@ -96,7 +96,7 @@ def test_from_two_files_to_a_fused_layer(viewer: Any, pair_files: Any, dock: Cal
     assert np.array_equal(cube.wavelengths, Cube.from_layer(low).wavelengths)
     assert np.allclose(result.scale, 1) and np.allclose(result.translate, 0)
     assert fuse.status.text().startswith("Done")
-    assert fuse.run_button.isEnabled() and not fuse.cancel_button.isEnabled()
+    assert fuse.run_button.text() == "Run" and not fuse.cancel_button.isEnabled()
 
 
 def test_the_result_grows_and_cancel_takes_it_away(

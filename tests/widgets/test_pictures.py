@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 import napari_specfusion
-from napari_specfusion.colour import composite, index_map, true_colour
+from napari_specfusion.colour import component_colours, composite, index_map, true_colour
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import CubeError
 from napari_specfusion.spectra import Spectrum, angle_map
@@ -17,6 +17,7 @@ from napari_specfusion.widgets._layers import is_cube, is_image, plane_matrix, r
 from napari_specfusion.widgets._pictures import (
     TOOLS,
     show_angle_map,
+    show_component_colours,
     show_components,
     show_composite,
     show_index,
@@ -98,6 +99,13 @@ def test_components_are_a_stack_that_begins_where_the_slider_is(shown: tuple[Vie
     assert layer.world_to_data(viewer.dims.point)[0] == before
     layer.translate = (0, 9, 9)
     assert np.allclose(plane_matrix(added), plane_matrix(layer))
+
+
+def test_three_components_are_one_picture(shown: tuple[ViewerModel, Any], scene: Scene) -> None:
+    viewer, layer = shown
+    added = show_component_colours(viewer, method="MNF", stretch=1)
+    assert added.rgb and not is_image(added) and followed_by(added) is layer
+    assert np.allclose(added.data, np.moveaxis(component_colours(scene.hsi, "MNF", 1).read(), 0, -1))
 
 
 def test_units_are_those_of_the_cube(shown: tuple[ViewerModel, Any]) -> None:

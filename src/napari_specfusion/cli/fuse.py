@@ -11,6 +11,7 @@ from napari_specfusion.cli.files import open_pair
 from napari_specfusion.cli.progress import ProgressLine
 from napari_specfusion.fusion.destination import check_output
 from napari_specfusion.fusion.engine import Precision, fuse
+from napari_specfusion.fusion.recipe import Origin, Recipe
 from napari_specfusion.weights.load import load_weights
 
 __all__ = ["fuse_files"]
@@ -70,9 +71,27 @@ def fuse_files(
 
     scene = open_pair(cube, guide, ratio, align=align, check=lambda *pair: check_output(out, pair, overwrite=overwrite))
     chosen: Any = model
-    name = model
+    name, method, weights = model, model, None
     if model.lower().endswith(WEIGHT_SUFFIXES):
         chosen, name = load_weights(model, scene.factor), Path(model).name
+        method, weights = "weights", Path(model)
+    recipe = Recipe(
+        scene.hsi.name,
+        scene.guide.name,
+        Origin(cube),
+        Origin(guide),
+        method,
+        weights=weights,
+        ratio=None if ratio is None else float(ratio),
+        aligning="auto" if align else "off",
+        trust=align,
+        tile=tile,
+        device=device,
+        out=out,
+        overwrite=overwrite,
+        precision=precision,
+        scale=scale,
+    )
     with nullcontext() if scheduler is None else connect(scheduler) as client, ProgressLine(f"Fusing ({name})") as line:
         fused = fuse(
             scene,
@@ -85,6 +104,7 @@ def fuse_files(
             out=out,
             overwrite=overwrite,
             client=client,
+            recipe=recipe,
             progress=line.fusion,
         )
     print(f"{fused}\nwritten to {out}")

@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from napari_specfusion.arguments import whole
-from napari_specfusion.colour.reading import mapped, picture_of, watch_of
+from napari_specfusion.arguments import choice, whole
+from napari_specfusion.colour.reading import checked_cut, mapped, picture_of, stretched, watch_of
 from napari_specfusion.errors import CubeError
 from napari_specfusion.io import as_cube
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import CubeLike
     from napari_specfusion.progress import Progress, ShouldStop, Watch
 
-__all__ = ["mnf", "pca"]
+__all__ = ["component_colours", "mnf", "pca"]
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +30,7 @@ SAMPLE_PIXELS, SAMPLE_ROWS = 1 << 18, 8
 # least noise of a band in MNF, as a share of its contrast: a band without noise would outweigh all others
 LEAST_NOISE = 1e-4
 MESSAGE = "Projecting the spectra"
+CHANNELS = ("red", "green", "blue")
 
 
 def pca(
@@ -123,6 +125,55 @@ def mnf(
     values = statistics.project(cube, loadings, watch)
     names = tuple(f"MNF {i} (SNR {ratio:.3g})" for i, ratio in enumerate(signal, start=1))
     return picture_of(cube, values, "MNF", names, signal_to_noise=[float(ratio) for ratio in signal])
+
+
+def component_colours(
+    cube: CubeLike,
+    method: Literal["PCA", "MNF"] = "PCA",
+    stretch: float = 2.0,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Cube:
+    """Return the first three components of a cube as one picture: the first is red, the second green, the third blue.
+
+    Parameters
+    ----------
+    cube
+        A cube, or what `as_cube` makes one of. It is read in strips.
+    method
+        "PCA" as `pca` computes them, or "MNF" as `mnf` does.
+    stretch
+        Percent of the pixels, 0 to 25, that are clipped at either end of each channel.
+    progress, should_stop
+        As `fuse` takes them.
+
+    Returns
+    -------
+    Cube
+        Red, green and blue ``(3, y, x)``, 0 to 1, float32, in memory; NaN where a band is missing. The metadata hold
+        what `pca` and `mnf` note, and the names of the ``components``.
+
+    Raises
+    ------
+    CubeError
+        If there are not three good bands that vary, or as `pca` and `mnf` do.
+    Cancelled
+        If `should_stop` says so.
+    """
+    choice("method", method, ("PCA", "MNF"), CubeError)
+    cube, cut = as_cube(cube), checked_cut(stretch)
+    found = (pca if method == "PCA" else mnf)(cube, 3, progress=progress, should_stop=should_stop)
+    if found.bands < 3:
+        raise CubeError(
+            f"{cube.name} has {found.bands} good bands that vary; a picture of three components needs three. Show its "
+            "components one by one instead."
+        )
+    image = found.read()
+    stretched(image, cut)
+    noted = {key: value for key, value in found.metadata.items() if key in ("explained_variance", "signal_to_noise")}
+    title = f"{method} 1, 2, 3 as RGB"
+    return picture_of(cube, image, title, CHANNELS, components=found.band_names, stretch=cut, **noted)
 
 
 def _begin(cube: CubeLike, count: int, progress: Any, should_stop: Any) -> tuple[Cube, int, Watch]:

@@ -27,6 +27,8 @@ from napari_specfusion.fusion.cluster import Cluster
 from napari_specfusion.fusion.destination import destination
 from napari_specfusion.fusion.encoding import Encoding
 from napari_specfusion.fusion.inputs import check_finished_tiles, describe_inputs, what_changed
+from napari_specfusion.fusion.recipe import Recipe
+from napari_specfusion.fusion.recipe_record import recipe_metadata, recipe_of_call
 from napari_specfusion.fusion.result import MemoryStore, Result
 from napari_specfusion.fusion.resume_key import job_key
 from napari_specfusion.fusion.run import FusionProgress, run_tiles
@@ -72,6 +74,7 @@ def fuse(
     out: str | Path | None = None,
     overwrite: bool = False,
     client: Client | None = None,
+    recipe: Recipe | None = None,
     progress: Callable[[FusionProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Cube:
@@ -113,6 +116,9 @@ def fuse(
         A ``distributed.Client``: the tiles are fused by the workers of its cluster, which read the two files and write
         `out` themselves, on disks that they share. The method is prepared here, on the CPU; `device` is then that of
         the workers. None fuses in this process.
+    recipe
+        What the run is begun with, to be kept in the result's metadata; it changes nothing else. None keeps what this
+        call was given, where `hsi` and `guide` are files and `model` is a name.
     progress
         Called with a `FusionProgress` from this thread: while the pair is calibrated and the method prepared, then with
         the empty result, then after each tile.
@@ -147,6 +153,9 @@ def fuse(
     callback("should_stop", should_stop, FusionError)
     if out is not None:
         out = as_path(out, OutputError)
+    if recipe is not None and not isinstance(recipe, Recipe):
+        raise FusionError(f"The recipe is {short(recipe)}; give a Recipe, or leave it out.")
+    asked_model, asked_device = model, device
     if not isinstance(model, Choice) and not (isinstance(model, str) and model == AUTO):
         # what is wrong with a model is told before the long steps
         model = as_method(model)
@@ -169,9 +178,27 @@ def fuse(
         calibrated = _as_scene(pair, ratio, watch if align else None)
         if there is not None:
             there.check(calibrated)
+        if recipe is None:
+            # from what was checked by now
+            scene = calibrated.stated
+            recipe = recipe_of_call(
+                hsi,
+                guide,
+                asked_model,
+                names=(scene.hsi.name, scene.guide.name),
+                ratio=ratio,
+                align=align,
+                wavelengths=wavelengths,
+                tile=tile,
+                device=asked_device,
+                precision=precision,
+                scale=scale,
+                out=out,
+                overwrite=overwrite,
+            )
         stack.enter_context(calibrated.watched(watch))
         stack.enter_context(computing(device, precision))
-        return _fuse(calibrated, model, settings, place, there, progress, watch)
+        return _fuse(calibrated, model, settings, place, there, recipe, progress, watch)
 
 
 # --- parts of a run -------------------------------------------------------------
@@ -216,6 +243,7 @@ def _fuse(
     settings: _Settings,
     place: Destination | None,
     there: Cluster | None,
+    recipe: Recipe | None,
     progress: Callable[[FusionProgress], None] | None,
     watch: Watch,
 ) -> Cube:
@@ -235,7 +263,7 @@ def _fuse(
     calibrated.check_range(values)
     encoding.check(calibrated.highest)
     predictor = calibrated.restoring(method.prepare(calibrated, device=device, dtype=settings.prepared))
-    fields, told = _fields(calibrated, method, reason), " ".join(filter(None, (*calibrated.remarks, reason)))
+    fields, told = _fields(calibrated, method, reason, recipe), " ".join(filter(None, (*calibrated.remarks, reason)))
     if predictor.bands != scene.hsi.bands:
         raise ModelError(f"{method.name} returns {predictor.bands} bands, the cube has {scene.hsi.bands}.")
     # small images are known by their content
@@ -339,14 +367,16 @@ def _choose(calibrated: CalibratedScene, model: ModelLike, device: str, watch: W
     return (model.method, model.reason) if isinstance(model, Choice) else (as_method(model), "")
 
 
-def _fields(calibrated: CalibratedScene, method: Method, reason: str) -> dict[str, Any]:
+def _fields(calibrated: CalibratedScene, method: Method, reason: str, recipe: Recipe | None) -> dict[str, Any]:
     """Return the fields of the result, all but the data."""
     scene, notes = calibrated.stated, {"choice": reason, "values": " ".join(calibrated.remarks)}
     fields = {name: getattr(scene.hsi, name) for name in ("wavelengths", "spectral_unit", "fwhm", "good_bands")}
     fields |= {name: getattr(scene.guide, name) for name in ("pixel_size", "affine", "crs")}
+    known = {} if recipe is None else recipe_metadata(recipe)
+    known |= {key: text for key, text in notes.items() if text}
     return fields | {
         "name": f"{scene.hsi.name} ({method.name})",
-        "metadata": RunRecord.of(scene, method.name).as_metadata() | {key: text for key, text in notes.items() if text},
+        "metadata": RunRecord.of(scene, method.name).as_metadata() | known,
     }
 
 

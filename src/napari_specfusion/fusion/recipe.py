@@ -12,6 +12,7 @@ from napari_specfusion.errors import FusionError
 __all__ = ["Origin", "Recipe"]
 
 Aligning = Literal["auto", "tags", "off", "hand"]
+Part = Literal["", "hsi", "guide"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Origin:
     wavelengths: Path | None = None
     references: tuple[Path | None, Path | None] | None = None
     panel: float = 1.0
-    part: Literal["", "hsi", "guide"] = ""
+    part: Part = ""
     foreign: bool = False
 
     def expression(self) -> str:
@@ -82,7 +83,7 @@ class Recipe:
         ``"hand"``.
     trust
         Whether a pair is refused that does not seem to belong together.
-    tile, device, out, overwrite
+    tile, device, out, overwrite, precision, scale
         As `fuse` takes them.
     """
 
@@ -100,6 +101,8 @@ class Recipe:
     device: str = "auto"
     out: Path | None = None
     overwrite: bool = False
+    precision: str = "float32"
+    scale: float | None = None
 
     def script(self) -> str:
         """Return a script that makes the same result; an image that does not come from a file is left to fill in.
@@ -134,6 +137,10 @@ class Recipe:
         if self.tile != "auto":
             model["tile"] = self.tile
         model |= device
+        if self.precision != "float32":
+            model["precision"] = self.precision
+        if self.scale is not None:
+            model["scale"] = self.scale
         if self.out is not None:
             model["out"] = str(self.out)
         if self.overwrite:

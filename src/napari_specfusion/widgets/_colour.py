@@ -121,7 +121,7 @@ class ColourWidget(Panel):
             if key == "composite":
                 rows.addRow(self.bars)
             layout.addWidget(page)
-        for key in ("true colour", "composite"):
+        for key in ("true colour", "composite", "component colours"):
             self.forms[key]["stretch"].native.setSuffix(" %")
             self.forms[key]["stretch"].native.setDecimals(1)
         for field in self._wavelengths():

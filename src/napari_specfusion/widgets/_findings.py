@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from napari_specfusion.data.scene import Finding
     from napari_specfusion.widgets._preflight import Mood
 
-__all__ = ["FindingsPanel", "StatusLine"]
+__all__ = ["FindingsPanel", "Mark", "StatusLine", "wrapped"]
 
 # colour and sign: the sign tells what the colour does, for those who do not see it
 _MARKS: dict[str, tuple[str, str]] = {
     "wait": ("#8a8d91", "\u2026"),
+    "run": ("#4a86c5", "\u25b8"),
     "good": ("#2e9e5b", "\u2713"),
     "info": ("#4a86c5", "i"),
     "warning": ("#d9920f", "!"),
@@ -59,20 +60,20 @@ class FindingsPanel(QFrame):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(2, 1)
         grid.setVerticalSpacing(6)
-        title = _text(headline)
+        title = wrapped(headline)
         font = title.font()
         font.setBold(True)
         title.setFont(font)
-        grid.addWidget(_Mark(mood, 18), 0, 0, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(Mark(mood, 18), 0, 0, Qt.AlignmentFlag.AlignTop)
         grid.addWidget(title, 0, 1, 1, 2)
         for name, value in facts:
             row = grid.rowCount()
             grid.addWidget(QLabel(name), row, 1)
-            grid.addWidget(_text(value), row, 2)
+            grid.addWidget(wrapped(value), row, 2)
         for finding in findings:
             row = grid.rowCount()
-            grid.addWidget(_Mark(finding.level, 16), row, 0, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(_text(plain(finding.message)), row, 1, 1, 2)
+            grid.addWidget(Mark(finding.level, 16), row, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(wrapped(plain(finding.message)), row, 1, 1, 2)
         self._layout.addWidget(self._body)
 
 
@@ -81,9 +82,9 @@ class StatusLine(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._label = _text("")
+        self._label = wrapped("")
         self._label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self._marks = {mood: _Mark(mood, 16) for mood in ("warning", "error")}
+        self._marks = {mood: Mark(mood, 16) for mood in ("warning", "error")}
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         for mark in self._marks.values():
@@ -119,7 +120,8 @@ class StatusLine(QWidget):
         self.setVisible(bool(words))
 
 
-def _text(words: str) -> QLabel:
+def wrapped(words: str) -> QLabel:
+    """Return a label whose lines break where it ends, and whose words can be copied."""
     label = QLabel(words)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -128,7 +130,7 @@ def _text(words: str) -> QLabel:
     return label
 
 
-class _Mark(QWidget):
+class Mark(QWidget):
     """A round coloured mark with a sign in it."""
 
     def __init__(self, level: str, size: int) -> None:

@@ -17,18 +17,17 @@ from napari_specfusion.widgets._fuse_options import (
     WEIGHTS,
     Fused,
     FuseOptions,
-    describe_progress,
     lacks_room,
     open_result,
     run_fusion,
 )
-from napari_specfusion.widgets._fuse_pair import PairForm
-from napari_specfusion.widgets._fused_layer import FusedLayer
+from napari_specfusion.widgets._fuse_runs import FuseRuns
 from napari_specfusion.widgets._layers import is_unplaced, place_by, suggest_pair
 from napari_specfusion.widgets._origins import recipe_of_run
 from napari_specfusion.widgets._panel import open_panel
 from napari_specfusion.widgets._placing import cube_matrix, fused_matrix
 from napari_specfusion.widgets._preflight import BY_HAND, Preflight, inspect_pair
+from napari_specfusion.widgets._queue import QueuedRun
 from napari_specfusion.widgets._reopen import replace_layer
 from napari_specfusion.widgets._worker import Job, Report, ShouldStop
 
@@ -48,17 +47,14 @@ __all__ = ["FuseWidget"]
 CARRY_ON = ("continue", "overwrite")
 
 INSPECT_DELAY = 200
-REFRESH_INTERVAL = 330
 
 
-class FuseWidget(PairForm):
+class FuseWidget(FuseRuns):
     """Pick a cube and a guide, look at what is found out about the pair, and fuse it."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer)
         self._inspection: Job | None = None
-        self._run: Job | None = None
-        self._result: FusedLayer | None = None
         self._waiting = False
         self.ask = ask_to_run
         self.ask_about_result = ask_about_result
@@ -66,7 +62,6 @@ class FuseWidget(PairForm):
         self.ask_for_folder = ask_for_folder
         self._connect()
         self._debounce = single_timer(self, INSPECT_DELAY, self._inspect)
-        self._redraw = single_timer(self, REFRESH_INTERVAL, self._redraw_result)
         self._offer_methods()
         self._show_method()
         self._set_running(False)
@@ -115,6 +110,7 @@ class FuseWidget(PairForm):
         layers = self.viewer.layers
         for combo in (self.cube_combo, self.guide_combo):
             combo.update_layers(layers)
+        self.drop_missing()
         if self._pair() is None and (pair := suggest_pair(layers)) is not None:
             if self.cube_combo.layer(layers) is None:
                 self.cube_combo.choose(pair[0])
@@ -233,14 +229,15 @@ class FuseWidget(PairForm):
 
     def start(self) -> None:
         """Run with what is chosen, as soon as the pair is known."""
-        if self._run is not None or self._waiting or self._pair() is None:
+        if self._waiting or self._pair() is None:
             return
         if self.preflight.done:
             self._start_run()
             return
         # the run takes the calibration that is under way
         self._waiting = True
-        self.status.setText("Runs as soon as the pair is calibrated.")
+        what = "Runs" if self._run is None else "Joins the queue"
+        self.status.setText(f"{what} as soon as the pair is calibrated.")
         self._show_state()
         if self._inspection is None and not self._debounce.isActive():
             self._inspect()
@@ -261,11 +258,12 @@ class FuseWidget(PairForm):
             return
         # what was found out about the pair is known here, and was agreed to
         options = dataclasses.replace(options, align=not doubts and self.align_choice.how != "off")
+        recipe = recipe_of_run(*pair, options, self.align_choice.how, self.ratio, self.preflight)
         self._begin(
             *pair,
             f"Fusing {pair[0].name} with {pair[1].name}",
-            lambda report, should_stop: run_fusion(scene, options, report, should_stop),
-            recipe_of_run(*pair, options, self.align_choice.how, self.ratio, self.preflight),
+            lambda report, should_stop: run_fusion(scene, options, report, should_stop, recipe),
+            recipe,
         )
 
     def recipe(self) -> Recipe | None:
@@ -288,7 +286,7 @@ class FuseWidget(PairForm):
                 return None
             self.out_edit.set_path(folder)
             options = dataclasses.replace(options, out=folder)
-        if options.out is None or (state := state_of(options.out)) == "free":
+        if options.out is None or self.queue.claims(options.out) or (state := state_of(options.out)) == "free":
             return options
         what = self.ask_about_result(self, options.out, state)
         if what == "open":
@@ -308,23 +306,14 @@ class FuseWidget(PairForm):
         recipe: Recipe | None = None,
     ) -> None:
         self._lay_over(low, guide)
-        job = Job(title, work)
-        matrix = fused_matrix(self.preflight.alignment)
-        self._run = job
-        self._result = FusedLayer(self.viewer, low, guide, matrix, f"fused {self.options.method}", recipe)
-        job.reported.connect(self._progressed)
-        job.succeeded.connect(self._succeeded)
-        job.failed.connect(self._failed)
-        job.ended.connect(self._ended)
-        self._set_running(True)
-        self.preview_box.close_preview(lambda: self.start_job(job, matters=True))
+        matrix, out = fused_matrix(self.preflight.alignment), None if recipe is None else recipe.out
+        method = self.options.method
+        self._queue_up(QueuedRun(low, guide, method, title, work, matrix, recipe, out, self.preflight))
 
     def cancel(self) -> None:
         """Stop the run within a second, or the calibration before it."""
         if self._run is not None:
-            self._run.stop()
-            self.cancel_button.setEnabled(False)
-            self.status.setText("Stopping ...")
+            self._cancel_run()
         elif self._inspection is not None or self._debounce.isActive():
             self._debounce.stop()
             if self._inspection is not None:
@@ -335,59 +324,12 @@ class FuseWidget(PairForm):
             self._show_preflight(Preflight())
             self.findings.show_verdict("info", "The check of the pair was stopped. Run begins it again.")
 
-    def _progressed(self, event: Any) -> None:
-        if self._run is None or self._run.stopping:
-            return
-        share, line = describe_progress(event)
-        self.progress.setRange(0, 1000)
-        self.progress.setValue(round(1000 * share))
-        self.status.setText(line)
-        cube = getattr(event, "cube", None)
-        if cube is not None and self._result is not None:
-            self._result.show(cube)
-            if not self._redraw.isActive():
-                self._redraw.start()
-
-    def _redraw_result(self) -> None:
-        if self._result is not None:
-            self._result.redraw()
-
-    def _succeeded(self, fused: Fused) -> None:
-        if self._result is not None:
-            self._result.finish(fused.cube)
-        self.progress.setValue(1000)
-        self.status.setText(f"Done. {fused.message}".strip())
-
-    def _failed(self, message: str) -> None:
-        self._drop_result()
-        self.status.fail(message)
-
-    def _ended(self) -> None:
-        if self._run is not None and self._run.stopping:
-            self._drop_result()
-            self.status.setText("Stopped.")
-        self._run, self._result = None, None
-        self._set_running(False)
-
-    def _drop_result(self) -> None:
-        if self._result is not None:
-            self._result.drop()
-
     def _show_state(self) -> None:
         """Let those buttons be pressed that do something."""
         checking = self._inspection is not None or self._debounce.isActive()
         can_run = self.preflight.can_run or (not self.preflight.done and self._pair() is not None)
-        self.run_button.setEnabled(can_run and self._run is None and not self._waiting)
-        self.cancel_button.setEnabled(self._run is not None or checking)
-        self._show_idle(idle=self._run is None)
-
-    def _set_running(self, running: bool) -> None:
-        self._show_state()
-        self.progress.setVisible(running)
-        if running:
-            # busy until the first report: calibration and regressions have no steps to count
-            self.progress.setRange(0, 0)
-            self.status.setText("Preparing ...")
-        pair = (self.cube_combo, self.guide_combo, self.ratio_spin, self.align_choice)
-        for widget in (*pair, self.method_combo, self.advanced):
-            widget.setEnabled(not running)
+        self.run_button.setEnabled(can_run and not self._waiting)
+        self._name_run_button()
+        self.cancel_button.setEnabled(checking if self._run is None else not self._run.stopping)
+        self._show_exchange()
+        self._show_offers(idle=self._run is None)

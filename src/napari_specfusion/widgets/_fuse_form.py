@@ -35,6 +35,7 @@ from napari_specfusion.widgets._layers import is_cube, is_image
 from napari_specfusion.widgets._panel import Panel
 from napari_specfusion.widgets._preferences import preference
 from napari_specfusion.widgets._preview_box import PreviewBox
+from napari_specfusion.widgets._queue_box import QueueBox
 from napari_specfusion.widgets._reopen import ReopenOffer
 
 if TYPE_CHECKING:
@@ -119,9 +120,8 @@ class FuseForm(Panel):
         choose(self.device_combo, preference("compute", "device"))
 
         self.run_button = QPushButton("Run")
-        self.run_button.setToolTip("Fuse the pair. The result appears over the guide and fills tile by tile.")
         self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop after the current tile.")
+        self.cancel_button.setToolTip("Stop after the current tile. Runs in the queue go on.")
         self.copy_button = CopyPython(self.viewer, self.recipe)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
@@ -131,6 +131,7 @@ class FuseForm(Panel):
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
         self.status = StatusLine()
+        self.queue_box = QueueBox()
 
         content = QWidget()
         column = QVBoxLayout(content)
@@ -148,6 +149,7 @@ class FuseForm(Panel):
         outer.addWidget(scrolling(content), 1)
         foot = QVBoxLayout()
         foot.setContentsMargins(9, 0, 9, 9)
+        foot.addWidget(self.queue_box)
         foot.addLayout(buttons)
         foot.addWidget(self.progress)
         foot.addWidget(self.status)
@@ -181,10 +183,10 @@ class FuseForm(Panel):
             self.cube_combo.choose(pair[1])
             self.guide_combo.choose(pair[0])
 
-    def _show_idle(self, *, idle: bool) -> None:
+    def _show_exchange(self) -> None:
         pair = self._pair()
         can = pair is not None and is_cube(pair[1])
-        self.exchange_button.setEnabled(idle and can)
+        self.exchange_button.setEnabled(can)
         self.exchange_button.setToolTip(
             "Exchange cube and guide." if can or pair is None else f"{pair[1].name} has too few bands to be the cube."
         )

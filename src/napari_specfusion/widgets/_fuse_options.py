@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.scene import Scene
+    from napari_specfusion.fusion.recipe import Recipe
     from napari_specfusion.training.fitting import FitProgress
     from napari_specfusion.widgets._worker import Report, ShouldStop
 
@@ -140,8 +141,14 @@ class Fused:
     message: str
 
 
-def run_fusion(scene: Scene | CalibratedScene, options: FuseOptions, report: Report, should_stop: ShouldStop) -> Fused:
-    """Fuse a scene, after fitting or loading a network where that was chosen.
+def run_fusion(
+    scene: Scene | CalibratedScene,
+    options: FuseOptions,
+    report: Report,
+    should_stop: ShouldStop,
+    recipe: Recipe | None = None,
+) -> Fused:
+    """Fuse a scene, after fitting or loading a network where that was chosen; the result keeps the `recipe`.
 
     Raises
     ------
@@ -157,6 +164,7 @@ def run_fusion(scene: Scene | CalibratedScene, options: FuseOptions, report: Rep
         out=options.out,
         overwrite=options.overwrite,
         align=options.align,
+        recipe=recipe,
         progress=report,
         should_stop=should_stop,
     )

@@ -65,8 +65,7 @@ class PairForm(FuseForm):
         at = float(np.clip(place[0], 0, height - 1)), float(np.clip(place[1], 0, width - 1))
         self.preview_box.begin(Place(known.calibrated, *pair, matrix, at, self.options.device))
 
-    def _show_idle(self, *, idle: bool) -> None:
-        super()._show_idle(idle=idle)
+    def _show_offers(self, *, idle: bool) -> None:
         self.preview_box.offer(can=idle and self.preflight.can_run and self.preflight.calibrated is not None)
 
         pair, known = self._pair(), self.preflight

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.data.layers import METADATA_KEY
 from napari_specfusion.fusion.recipe import Origin, Recipe
+from napari_specfusion.fusion.recipe_record import read_recipe
 from napari_specfusion.widgets._layers import run_of
 
 if TYPE_CHECKING:
@@ -49,6 +51,10 @@ def recipe_of(layer: Any) -> Recipe | None:
     recipe = layer.metadata.get(RECIPE_KEY)
     if isinstance(recipe, Recipe):
         return recipe
+    known = layer.metadata.get(METADATA_KEY)
+    metadata = known.get("metadata") if isinstance(known, Mapping) else None
+    if isinstance(metadata, Mapping) and (saved := read_recipe(metadata)) is not None:
+        return saved
     run = run_of(layer)
     return None if run is None else Recipe(run.cube, run.guide, method=run.method, ratio=run.ratio)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_specfusion.colour import composite, index_map, mnf, pca, true_colour
+from napari_specfusion.colour import component_colours, composite, index_map, mnf, pca, true_colour
 from napari_specfusion.data.cube import METADATA_KEY, Cube
 from napari_specfusion.data.layers import layer_data as stack_data
 from napari_specfusion.errors import CubeError
@@ -22,6 +22,7 @@ __all__ = [
     "Tool",
     "add_picture",
     "show_angle_map",
+    "show_component_colours",
     "show_components",
     "show_composite",
     "show_index",
@@ -179,6 +180,33 @@ def show_components(viewer: Any, layer: Any = None, method: Method = "PCA", coun
     return _show(viewer, layer, _components, method=method, count=count)
 
 
+def show_component_colours(viewer: Any, layer: Any = None, method: Method = "PCA", stretch: Stretch = 2.0) -> Any:
+    """Add the first three components of a cube as one picture in red, green and blue, as `component_colours` makes it.
+
+    Parameters
+    ----------
+    viewer
+        Where to add it.
+    layer
+        The cube's layer; None takes the selected one.
+    method
+        "PCA" or "MNF".
+    stretch
+        Percent of the pixels that are clipped at either end of each channel.
+
+    Returns
+    -------
+    napari.layers.Image
+        The new layer. It goes along when the cube moves.
+
+    Raises
+    ------
+    CubeError
+        If no cube is selected, or as `component_colours` does.
+    """
+    return _show(viewer, layer, component_colours, method=method, stretch=stretch)
+
+
 def show_angle_map(viewer: Any, spectrum: Spectrum, layer: Any = None) -> Any:
     """Add a map of the angle between a spectrum and each pixel of a cube, as `angle_map` computes it.
 
@@ -240,6 +268,7 @@ TOOLS: Mapping[str, Tool] = {
     "composite": Tool("Three bands as red, green, blue", show_composite, _composite),
     "index": Tool("Index from a formula", show_index, index_map),
     "components": Tool("Components (PCA, MNF)", show_components, _components),
+    "component colours": Tool("First three components as RGB", show_component_colours, component_colours),
 }
 
 
