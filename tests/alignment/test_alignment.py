@@ -67,6 +67,7 @@ def test_a_file_is_replaced_only_when_asked(tmp_path):
         {"transform": None},
         {"ratio": [0, 1]},
         {"ratio": [10**30, 1]},
+        {"ratio": [4, 10**999]},
         {"cube_shape": [5, 1e308], "window": [0, 5, 0, 6]},
         {"guide_shape": [0, 10]},
         {"transform": {"matrix": [[1e308, 0, 0], [0, 4, 0], [0, 0, 1]], "field": None, "lines": None}},

@@ -102,7 +102,7 @@ def _restored(stored: dict[str, Any]) -> dict[str, Any]:
     if not (0 <= top < bottom <= cube_shape[0] and 0 <= left < right <= cube_shape[1]):
         raise ValueError("its window lies outside the cube")
     ratio = Fraction(int(stored["ratio"][0]), int(stored["ratio"][1]))
-    if not 0 < ratio <= _LARGEST_RATIO:
+    if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
         raise ValueError(f"its ratio is {float(ratio):g}")
     if stored["placement"] not in ("as is", "cropped", "resampled"):
         raise ValueError(f"its placement is {stored['placement']!r}")
