@@ -53,10 +53,31 @@ def test_spectra_bands_strips_and_samples_need_no_map(file: Path, monkeypatch: p
     np.testing.assert_array_equal(mapped(file, (0, 1, 2))[index], VALUES[index])
 
 
-def test_what_lies_in_very_many_pieces_is_mapped(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("span", [1, 20, 1 << 20])
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+@given(data=st.data())
+def test_every_box_with_what_lies_between(
+    file: Path, axes: tuple[int, int, int], span: int, data: st.DataObject
+) -> None:
+    want = VALUES.transpose(axes)
+    index = tuple(data.draw(part(n)) for n in want.shape)[: data.draw(st.integers(1, 3))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "MOST_PIECES", 1)
+        patch.setattr(pieces, "SPAN", span)
+        np.testing.assert_array_equal(mapped(file, axes)[index], want[index])
+
+
+def test_what_lies_in_very_many_near_pieces_is_read_in_few(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    fill = pieces._fill
     monkeypatch.setattr(pieces, "MOST_PIECES", 3)
-    monkeypatch.setattr(pieces, "open", lambda *_: pytest.fail("piece by piece"), raising=False)
-    np.testing.assert_array_equal(mapped(file, (0, 1, 2))[:, 2, 3], VALUES[:, 2, 3])
+    monkeypatch.setattr(pieces, "_fill", lambda *given: reads.append(given[1]) or fill(*given))
+    np.testing.assert_array_equal(mapped(file, (0, 1, 2))[:2, 1:4, 2:5], VALUES[:2, 1:4, 2:5])
+    assert len(reads) == 2
+    reads.clear()
+    monkeypatch.setattr(pieces, "NEAR", 3)
+    np.testing.assert_array_equal(mapped(file, (0, 1, 2))[:2, 1:4, 2:5], VALUES[:2, 1:4, 2:5])
+    assert len(reads) == 6
 
 
 def test_without_advice_the_values_are_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

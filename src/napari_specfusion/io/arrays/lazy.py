@@ -75,8 +75,8 @@ class StoredArray:
 class MappedArray(StoredArray):
     """Uncompressed numbers in a file, exposed as ``(bands, y, x)``.
 
-    Each access reads what it needs, or maps the file, copies and unmaps it again where that lies in too many pieces: no
-    handle stays open, and at most the pages of one access are in memory.
+    Each access opens the file, reads what it needs, and closes it again; scattered pixels are copied out of a map of the
+    file instead.
 
     Attributes
     ----------
@@ -110,9 +110,8 @@ class MappedArray(StoredArray):
         try:
             if box is not None:
                 read = read_box(self.path, np.dtype(self.stored_dtype), self.offset, self.stored_shape, box)
-                if read is not None:
-                    picks = tuple(slice(None) if isinstance(part, slice) else 0 for part in _parts(index))
-                    return np.asarray(read.transpose(self.axes)[picks], self.dtype)
+                picks = tuple(slice(None) if isinstance(part, slice) else 0 for part in _parts(index))
+                return np.asarray(read.transpose(self.axes)[picks], self.dtype)
             mapped = np.memmap(self.path, self.stored_dtype, "r", self.offset, self.stored_shape)
         except (OSError, ValueError) as error:
             raise ReadError(

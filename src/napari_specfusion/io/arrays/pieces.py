@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import math
 import os
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 __all__ = ["MOST_PIECES", "read_box", "stored_box"]
 
-# more are left to the map
+# more are read with what lies between them, where that is little
 MOST_PIECES = 4096
+# from the begin of one piece to that of the next, at most: a few pages, which the system would read anyway
+NEAR = 32 << 10
+# read at a time with what lies between
+SPAN = 4 << 20
 # how Linux is told to fetch what will be read; other systems are not told
 _ADVISE: Any = getattr(os, "posix_fadvise", None)
 _WILL_NEED: int = getattr(os, "POSIX_FADV_WILLNEED", 0)
@@ -59,8 +65,8 @@ def stored_box(index: Any, shape: Sequence[int], axes: Sequence[int]) -> tuple[s
     return tuple(box)
 
 
-def read_box(path: str, dtype: np.dtype[Any], offset: int, shape: Sequence[int], box: Sequence[slice]) -> Any:
-    """Return the values of a box of the file, or None if it lies in too many pieces.
+def read_box(path: str, dtype: np.dtype[Any], offset: int, shape: Sequence[int], box: Sequence[slice]) -> NDArray[Any]:
+    """Return the values of a box of the file.
 
     Parameters
     ----------
@@ -91,27 +97,42 @@ def read_box(path: str, dtype: np.dtype[Any], offset: int, shape: Sequence[int],
         # what lies between is much
         whole += 1
     outer = box[: whole - 1]
-    if math.prod(counts[: whole - 1]) > MOST_PIECES:
-        return None
     strides = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
     inner = box[whole - 1]
     first = offset + inner.start * strides[whole - 1]
-    starts = [
-        first + sum(at * stride for at, stride in zip(places, strides, strict=False))
-        for places in product(*(range(part.start, part.stop, part.step) for part in outer))
-    ]
+    starts = np.array([first], np.int64)
+    for part, stride in zip(outer, strides, strict=False):
+        starts = np.add.outer(starts, np.arange(part.start, part.stop, part.step, dtype=np.int64) * stride).ravel()
     # what a step passes over within a piece is read too
     out = np.empty([*counts[: whole - 1], inner.stop - inner.start, *counts[whole:]], dtype)
-    # a type that Python knows, whatever the numbers are
-    pieces = memoryview(out.reshape(-1).view(np.uint8).data)
-    length = out.nbytes // len(starts)
+    pieces = out.reshape(-1).view(np.uint8).reshape(len(starts), -1)
     with open(path, "rb", buffering=0) as file:
-        if _ADVISE is not None and len(starts) > 1:
-            for start in starts:
-                _ADVISE(file.fileno(), start, length, _WILL_NEED)
-        for number, start in enumerate(starts):
-            _fill(file, start, pieces[number * length : (number + 1) * length])
+        if len(starts) > MOST_PIECES and (apart := outer[-1].step * strides[whole - 2]) <= NEAR:
+            for row in range(0, len(starts), counts[whole - 2]):
+                _fill_spans(file, int(starts[row]), apart, pieces[row : row + counts[whole - 2]])
+        else:
+            _fill_each(file, starts.tolist(), pieces)
     return out[(slice(None),) * (whole - 1) + (slice(None, None, inner.step),)]
+
+
+def _fill_each(file: Any, starts: Sequence[int], pieces: NDArray[np.uint8]) -> None:
+    """Read pieces that begin at `starts`."""
+    if _ADVISE is not None and len(starts) > 1:
+        for start in starts:
+            _ADVISE(file.fileno(), start, pieces.shape[1], _WILL_NEED)
+    for start, piece in zip(starts, pieces, strict=True):
+        _fill(file, start, piece.data)
+
+
+def _fill_spans(file: Any, start: int, apart: int, pieces: NDArray[np.uint8]) -> None:
+    """Read pieces that begin `apart` bytes from each other, with what lies between them."""
+    count, length = pieces.shape
+    at_once = max(1, (SPAN - length) // apart + 1)
+    held = np.empty((min(at_once, count) - 1) * apart + length, np.uint8)
+    for done in range(0, count, at_once):
+        some = pieces[done : done + at_once]
+        _fill(file, start + done * apart, held.data[: (len(some) - 1) * apart + length])
+        some[:] = as_strided(held, some.shape, (apart, 1))
 
 
 def _fill(file: Any, start: int, piece: memoryview) -> None:
