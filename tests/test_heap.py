@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_specfusion import heap, memory
-from napari_specfusion.heap import free_memory, large_blocks_reused, share_one_heap
+from napari_specfusion.heap import free_memory, give_back, large_blocks_reused, share_one_heap
 
 
 def faults(size: int) -> int:
@@ -74,9 +74,33 @@ end.set()
     return int(found.stdout)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc has the setting")
+def test_what_lies_freed_between_living_arrays_is_given_back() -> None:
+    if heap._glibc() is None:
+        pytest.skip("another C library")
+    script = """
+from pathlib import Path
+import numpy as np
+from napari_specfusion.heap import give_back
+
+def held():
+    return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
+
+np.ones(31 << 20, np.uint8)  # from here on, arrays of this size are not mapped
+arrays = [np.ones(1 << 20, np.uint8) for _ in range(200)]
+del arrays[::2]  # the last one lives
+before = held()
+give_back()
+print(before - held())
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(found.stdout) > 80 << 20
+
+
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     share_one_heap()
+    give_back()
     with large_blocks_reused():
         pass
 

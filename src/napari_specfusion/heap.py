@@ -15,7 +15,7 @@ from napari_specfusion import memory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["free_memory", "large_blocks_reused", "share_one_heap"]
+__all__ = ["free_memory", "give_back", "large_blocks_reused", "share_one_heap"]
 
 # numbers of malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -48,6 +48,16 @@ def share_one_heap() -> None:
     library = _glibc()
     if library is not None:
         library.mallopt(_ARENA_MAX, 1)
+
+
+def give_back() -> None:
+    """Return memory that was freed to the system, where the C library is glibc.
+
+    A heap of arrays of many sizes grows over hours: what is freed between two that live stays with it.
+    """
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
 
 
 @contextmanager

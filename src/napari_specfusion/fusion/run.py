@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from napari_specfusion.errors import Cancelled
 from napari_specfusion.fusion.store import ResultStore
+from napari_specfusion.heap import give_back
 from napari_specfusion.progress import stoppable
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["READ_AHEAD", "FusionProgress", "Report", "run_tiles"]
 
 READ_AHEAD = 2
+# seconds between two times that freed memory is given back; the system clears it before it is used again
+GIVE_BACK = 4.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def run_tiles(
         _Writer(result) as writer,
         stoppable(check),
     ):
+        kept_since = time.perf_counter()
         reads: deque[Future[Window]] = deque(readers.submit(reader.read, t) for t in todo[: READ_AHEAD + 1])
         try:
             for position, tile in enumerate(todo):
@@ -163,6 +167,9 @@ def run_tiles(
                         reads.append(readers.submit(reader.read, todo[position + READ_AHEAD + 1]))
                 if len(begun) > predict.ahead:
                     end()
+                if time.perf_counter() - kept_since > GIVE_BACK:
+                    give_back()
+                    kept_since = time.perf_counter()
             while begun:
                 end()
             writer.finish()
