@@ -23,6 +23,7 @@ from napari_specfusion import memory
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.data.scene import Scene
 from napari_specfusion.errors import Cancelled, FusionError, ModelError, OutputError, SceneError
+from napari_specfusion.fusion import run
 from napari_specfusion.fusion.engine import FusionProgress, fuse
 from napari_specfusion.fusion.store import ResultStore
 from napari_specfusion.methods.registry import METHODS
@@ -459,6 +460,18 @@ def test_a_failing_tile_is_tried_twice_and_reported_with_its_place(tmp_path: Pat
     fused = fuse(pair(Fraction(4), 12, 12), model=method, tile=16, device="cpu", out=out)
     assert [t.index for t in method.calls] == [4]
     assert np.isfinite(values(fused)).all()
+
+
+def test_freed_memory_is_given_back_between_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[None] = []
+    monkeypatch.setattr(run, "give_back", lambda: given.append(None))
+    rng = np.random.default_rng(0)
+    scene = Scene(Cube.from_array(rng.random((4, 12, 12))), Cube.from_array(rng.random((2, 48, 48))), 4)
+    fuse(scene, model=Blur(), tile=16, device="cpu")
+    assert not given
+    monkeypatch.setattr(run, "GIVE_BACK", 0.0)
+    fuse(scene, model=Blur(), tile=16, device="cpu")
+    assert len(given) == 9
 
 
 def test_a_tile_that_fails_once_is_no_failure() -> None:

@@ -75,8 +75,8 @@ class StoredArray:
 class MappedArray(StoredArray):
     """Uncompressed numbers in a file, exposed as ``(bands, y, x)``.
 
-    Each access opens the file, reads what it needs, and closes it again; scattered pixels are copied out of a map of the
-    file instead.
+    Each access opens the file, reads what it needs, and closes it again; scattered pixels are copied out of a map of
+    the file instead.
 
     Attributes
     ----------
