@@ -24,6 +24,9 @@ READ = 16_000_000
 # white and dark panels, read a few lines at a time
 PANEL_BLOCK = 64 << 20
 
+# pixels of a band that is shown at once; of a larger one with coarser copies, as much as the window has room for
+SHOWN_WHOLE = 1 << 22
+
 # --- text about the pixels -------------------------------------------------------------------
 
 # an XML file or entry, or the package's own entry

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
+from napari_specfusion import memory
+
 if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import ImageLayer
 
-__all__ = ["METADATA_KEY", "from_layer", "layer_data"]
+__all__ = ["METADATA_KEY", "from_layer", "layer_data", "shown_levels"]
 
 METADATA_KEY = "specfusion"
 
@@ -32,6 +34,20 @@ def layer_data(cube: Cube, limits: tuple[float, float] | None = None) -> tuple[d
         "cache": False,
     }
     return cube.values, keywords, "image"
+
+
+def shown_levels(cube: Cube) -> list[da.Array]:
+    """Return the physical values of a cube, lazy ``(bands, y, x)``, and of coarser copies where napari should use them.
+
+    A band of a large file takes seconds to read; a window shows no more of it than it has pixels. Smaller cubes, and
+    those without copies, have their values alone.
+    """
+    levels, coarser = [cube.values], getattr(cube.source, "coarser", ())
+    if cube.shape[1] * cube.shape[2] > memory.SHOWN_WHOLE:
+        for level in coarser:
+            copy = da.from_array(level, chunks=getattr(level, "chunks", "auto"), name=False)
+            levels.append(cube.replace(data=copy, source=None).values)
+    return levels
 
 
 def from_layer(cls: type[Cube], layer: ImageLayer) -> Cube:

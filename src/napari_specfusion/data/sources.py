@@ -23,9 +23,18 @@ class Source(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """A source over anything that slices like a numpy array ``(bands, y, x)``, such as a memory map."""
+    """A source over anything that slices like a numpy array ``(bands, y, x)``, such as a memory map.
+
+    Attributes
+    ----------
+    array
+        The values.
+    coarser
+        The same image at sizes halved again and again, the largest first; they are for looking at.
+    """
 
     array: Any
+    coarser: tuple[Any, ...] = ()
 
     def spectrum(self, y: int, x: int) -> NDArray[Any]:
         """Return the stored values ``(bands,)`` of one pixel."""

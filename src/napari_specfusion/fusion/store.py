@@ -248,7 +248,7 @@ class ResultStore:
     def cube(self) -> Cube:
         """Return the result as a cube; it always shows the tiles written so far."""
         fields = self._fields | {"metadata": {**self._fields.get("metadata", {}), "store": str(self._place)}}
-        return Cube(self.levels()[0], source=ArraySource(self._levels[0]), **fields)
+        return Cube(self.levels()[0], source=ArraySource(self._levels[0], tuple(self._levels[1:])), **fields)
 
     def finish(self) -> None:
         """Put the complete result in its place, instead of an older one; cubes and levels read it from there.

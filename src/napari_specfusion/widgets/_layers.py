@@ -32,6 +32,7 @@ __all__ = [
     "place_at",
     "place_by",
     "place_over",
+    "placement",
     "plane_matrix",
     "plane_shape",
     "rgb_layer_data",
@@ -256,17 +257,35 @@ def place_by(layer: Any, guide: Any, matrix: NDArray[np.float64]) -> None:
 
 def place_at(layer: Any, matrix: NDArray[np.float64]) -> None:
     """Lay a layer by an affine matrix ``(3, 3)`` from its pixels (y, x, 1) to the world."""
+    for name, value in placement(matrix, layer.scale, layer.translate).items():
+        setattr(layer, name, value)
+
+
+def placement(
+    matrix: NDArray[np.float64], scale_before: Sequence[float], translate_before: Sequence[float]
+) -> dict[str, Any]:
+    """Return affine, scale and translation that lay a layer by a matrix, for a layer that has these two.
+
+    Parameters
+    ----------
+    matrix
+        ``(3, 3)``: from pixels (y, x, 1) of the layer to the world.
+    scale_before, translate_before
+        Those of the layer ``(ndim,)``; what they say of other axes than the last two stays.
+    """
     linear, place = matrix[:2, :2], matrix[:2, 2]
-    affine = np.eye(layer.ndim + 1)
+    affine = np.eye(len(scale_before) + 1)
     if np.allclose(linear, np.diag(np.diag(linear)), atol=1e-9) and (np.diag(linear) > 0).all():
         scale, translate = np.diag(linear), place
     else:
         # a turn or a mirror is for the affine alone
         scale, translate = np.full(2, math.sqrt(abs(float(np.linalg.det(linear))))), np.zeros(2)
         affine[-3:-1, -3:-1], affine[-3:-1, -1] = linear / scale[0], place
-    layer.affine = affine
-    layer.scale = (*layer.scale[:-2], *scale)
-    layer.translate = (*layer.translate[:-2], *translate)
+    return {
+        "affine": affine,
+        "scale": (*scale_before[:-2], *scale),
+        "translate": (*translate_before[:-2], *translate),
+    }
 
 
 def plane_matrix(layer: Any) -> NDArray[np.float64]:

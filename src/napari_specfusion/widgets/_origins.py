@@ -101,4 +101,5 @@ def recipe_of_run(
 
 def _token(data: Any) -> Any:
     """Return what tells data from others: the name of a lazy array, or the identity of one in memory."""
+    data = data if hasattr(data, "name") or not hasattr(data, "shapes") else data[0]
     return getattr(data, "name", None) or id(data)
