@@ -12,14 +12,18 @@ import tifffile
 import zarr
 from scipy.io import savemat
 
+from napari_specfusion import memory
 from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import ReadError
 from napari_specfusion.fusion.engine import fuse
+from napari_specfusion.io.formats.zarr import pyramid
 from napari_specfusion.samples.scene import sample_scene
 from napari_specfusion.widgets._console import open_in
+from napari_specfusion.widgets._origins import origin_of
 from napari_specfusion.widgets._plot import AXIS_LABELS
 from napari_specfusion.widgets._probe import spot_at
 from napari_specfusion.widgets._reader import get_reader
+from napari_specfusion.widgets._readout import band_shown
 
 
 def test_cube_becomes_one_layer(tmp_path: Path) -> None:
@@ -87,6 +91,27 @@ def test_a_result_can_be_dropped_again(viewer: Any, tmp_path: Path) -> None:
     cube = Cube.from_layer(layer)
     np.testing.assert_array_equal(cube.read(), fused.read())
     np.testing.assert_array_equal(cube.wavelengths, pair.hsi.wavelengths)
+
+
+def test_a_large_cube_is_shown_as_coarse_as_the_window_needs(
+    viewer: Any, dock: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyramid, "COARSEST_SIDE", 16)
+    monkeypatch.setattr(memory, "SHOWN_WHOLE", 100)
+    values = np.random.default_rng(0).random((5, 64, 48), np.float32)
+    Cube.from_array(values, wavelengths=[400, 500, 600, 700, 800]).save(tmp_path / "large.zarr")
+    (layer,) = viewer.open(tmp_path / "large.zarr", plugin="napari-specfusion")
+    assert layer.multiscale and len(layer.data) == 3
+    assert origin_of(layer).path == tmp_path / "large.zarr"
+    np.testing.assert_array_equal(Cube.from_layer(layer).read(), values)
+    spectra = dock("Spectra")
+    spectra.point_at((20.0, 30.0))
+    qtbot.waitUntil(lambda: layer.name in spectra.plot.curve_data(), timeout=10_000)
+    viewer.dims.set_current_step(0, 3)
+    assert band_shown(viewer, layer) == 3
+    # the other way into the window
+    other = open_in(viewer, tmp_path / "large.zarr")
+    assert other.multiscale and origin_of(other).path == tmp_path / "large.zarr"
 
 
 def test_a_product_with_a_sharper_image_opens_as_both(viewer: Any, tmp_path: Path) -> None:

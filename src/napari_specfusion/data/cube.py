@@ -408,8 +408,11 @@ class Cube:
         """
         return to_data_array(self)
 
-    def layer_data(self) -> tuple[da.Array, dict[str, Any], str]:
-        """Return the napari layer-data tuple of this cube, with its full description in the metadata."""
+    def layer_data(self) -> tuple[da.Array | list[da.Array], dict[str, Any], str]:
+        """Return the napari layer-data tuple of this cube, with its full description in the metadata.
+
+        The data are a list, the cube and its coarser copies, where a large file holds these.
+        """
         return layer_data(self)
 
     @classmethod

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from napari_specfusion.data.cube import Cube
     from napari_specfusion.data.cube_like import ImageLayer
 
-__all__ = ["METADATA_KEY", "from_layer", "layer_data", "shown_levels"]
+__all__ = ["METADATA_KEY", "from_layer", "layer_data"]
 
 METADATA_KEY = "specfusion"
 
 
-def layer_data(cube: Cube, limits: tuple[float, float] | None = None) -> tuple[da.Array, dict[str, Any], str]:
+def layer_data(
+    cube: Cube, limits: tuple[float, float] | None = None
+) -> tuple[da.Array | list[da.Array], dict[str, Any], str]:
     """Return the layer-data tuple of `cube`, as `Cube.layer_data` describes it.
 
     With display `limits`, no value is read.
     """
-    keywords = {
+    keywords: dict[str, Any] = {
         "name": cube.name,
         "rgb": False,
         "contrast_limits": limits or cube.contrast_limits(),
@@ -33,10 +35,13 @@ def layer_data(cube: Cube, limits: tuple[float, float] | None = None) -> tuple[d
         "metadata": {METADATA_KEY: cube.describe() | {"cube": cube}},
         "cache": False,
     }
-    return cube.values, keywords, "image"
+    levels = _shown_levels(cube)
+    if len(levels) == 1:
+        return levels[0], keywords, "image"
+    return levels, keywords | {"multiscale": True}, "image"
 
 
-def shown_levels(cube: Cube) -> list[da.Array]:
+def _shown_levels(cube: Cube) -> list[da.Array]:
     """Return the physical values of a cube, lazy ``(bands, y, x)``, and of coarser copies where napari should use them.
 
     A band of a large file takes seconds to read; a window shows no more of it than it has pixels. Smaller cubes, and

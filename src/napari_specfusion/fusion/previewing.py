@@ -207,7 +207,7 @@ def _tile(scene: Scene, at: Any, size: int) -> Box:
     for name, place, count in zip("yx", middle, scene.shape, strict=True):
         if not -0.5 <= place <= count - 0.5:
             raise SceneError(f"at is {place:g} along {name}; the fused image has pixels 0 to {count - 1}.")
-        side = min(math.ceil(size / step) * step, count)
+        side = min(-(-size // step) * step, count)
         start = round((place + 0.5 - side / 2) / step) * step
         last = max(0, math.ceil((count - side) / step) * step)
         start = min(max(start, 0), last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_specfusion.data.cube import Cube
-from napari_specfusion.data.layers import layer_data, shown_levels
+from napari_specfusion.data.layers import layer_data
 from napari_specfusion.fusion.recipe import Origin
 from napari_specfusion.widgets._band_look import follow_bands
 from napari_specfusion.widgets._layers import placement, plane_matrix
@@ -69,9 +69,8 @@ class FusedLayer:
     def finish(self, cube: Cube) -> None:
         """Take over the whole result."""
         if self.there:
-            _, keywords, _ = layer_data(cube, tuple(self._layer.contrast_limits))
-            levels = shown_levels(cube)
-            self._layer.data = levels if self._layer.multiscale else levels[0]
+            data, keywords, _ = layer_data(cube, tuple(self._layer.contrast_limits))
+            self._layer.data = data
             self._layer.metadata = keywords["metadata"]
         else:
             self._add(cube)
@@ -88,13 +87,11 @@ class FusedLayer:
         self._layer = None
 
     def _add(self, cube: Cube) -> None:
-        _, keywords, _ = layer_data(cube, tuple(self._low.contrast_limits))
+        data, keywords, _ = layer_data(cube, tuple(self._low.contrast_limits))
         keywords |= {"name": self._name, "colormap": self._low.colormap}
         # in its place from the start: each move would read the band again
         keywords |= placement(plane_matrix(self._guide) @ self._matrix, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-        levels = shown_levels(cube)
-        multiscale = len(levels) > 1
-        self._layer = self._viewer.add_image(levels if multiscale else levels[0], multiscale=multiscale, **keywords)
+        self._layer = self._viewer.add_image(data, **keywords)
         low = Cube.from_layer(self._low)
         # limits of a result that has only begun say nothing; those of the cube's bands suit
         follow_bands(self._viewer, self._layer, low if low.bands == cube.bands else cube, first=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,5 +101,7 @@ def recipe_of_run(
 
 def _token(data: Any) -> Any:
     """Return what tells data from others: the name of a lazy array, or the identity of one in memory."""
-    data = data if hasattr(data, "name") or not hasattr(data, "shapes") else data[0]
+    if isinstance(data, Sequence):
+        # with coarser copies, in a list or in napari's own kind of it
+        data = data[0]
     return getattr(data, "name", None) or id(data)

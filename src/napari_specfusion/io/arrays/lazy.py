@@ -240,9 +240,12 @@ def display_chunks(shape: Shape, row_bytes: int, limit: int) -> Shape:
     return -(-bands * -(-height // rows) // _MOST_CHUNKS), rows, width
 
 
-def lazy_cube(array: Any, path: Path, chunks: Shape | None = None, **description: Any) -> Cube:
+def lazy_cube(
+    array: Any, path: Path, chunks: Shape | None = None, coarser: tuple[Any, ...] = (), **description: Any
+) -> Cube:
     """Make a lazy cube of `array` ``(bands, y, x)`` stored in `path`; `description` is passed to `Cube`.
 
+    `coarser` holds it at halved sizes, see `ArraySource`.
     Bands stay in file order; `open_cube` sorts them later.
     The dask name is derived from the path, its modification time and its size: hashing the pixels would read them all.
     """
@@ -256,7 +259,7 @@ def lazy_cube(array: Any, path: Path, chunks: Shape | None = None, **description
     data = da.from_array(
         array, chunks=chunks, name=f"specfusion-{token}", lock=False, meta=np.empty((0, 0, 0), array.dtype)
     )
-    return Cube(data, source=ArraySource(array), **description)
+    return Cube(data, source=ArraySource(array, coarser), **description)
 
 
 @dataclass(frozen=True, eq=False)

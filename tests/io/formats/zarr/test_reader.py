@@ -14,13 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import dask.array as da
 import numcodecs
 import numpy as np
 import pytest
 import zarr
 
+from napari_specfusion import memory
+from napari_specfusion.data.cube import Cube
 from napari_specfusion.errors import ReadError
 from napari_specfusion.io import open_cube
+from napari_specfusion.io.formats.zarr import pyramid
 from napari_specfusion.io.formats.zarr.reader import _KNOWN_CODECS, _codecs
 
 Link = Callable[[Path, Path], None]
@@ -334,3 +338,44 @@ def test_shards_of_absurdly_many_chunks(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "x.zarr", shape=(8, 4096, 4096), dtype="u1", chunks=(1, 1, 1), shards=(8, 4096, 4096))
     with pytest.raises(ReadError, match="shards of 134217728 chunks"):
         open_cube(tmp_path / "x.zarr")
+
+
+# --- coarser copies ----------------------------------------------------------------------------
+
+
+def copies(cube: Any) -> tuple[Any, ...]:
+    return tuple(cube.source.coarser)
+
+
+def test_coarser_copies_of_a_large_cube_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyramid, "COARSEST_SIDE", 8)
+    values = np.random.default_rng(0).random((5, 32, 24), np.float32)
+    Cube.from_array(values, name="large").save(tmp_path / "large.zarr")
+    cube = open_cube(tmp_path / "large.zarr")
+    assert [copy.shape for copy in copies(cube)] == [(5, 16, 12), (5, 8, 6)]
+    assert isinstance(cube.layer_data()[0], da.Array)
+    monkeypatch.setattr(memory, "SHOWN_WHOLE", 100)
+    levels, keywords, _ = cube.layer_data()
+    assert keywords["multiscale"] and [level.shape for level in levels] == [(5, 32, 24), (5, 16, 12), (5, 8, 6)]
+    np.testing.assert_allclose(np.asarray(levels[1]), values.reshape(5, 16, 2, 12, 2).mean(axis=(2, 4)), rtol=1e-6)
+    # a part of it has none
+    assert isinstance(cube.crop(slice(0, 20), slice(0, 20)).layer_data()[0], da.Array)
+
+
+@pytest.mark.parametrize("damage", ["gone", "other bands", "other size", "other type", "outside"])
+def test_damaged_copies_are_left_out(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyramid, "COARSEST_SIDE", 8)
+    path = tmp_path / "large.zarr"
+    Cube.from_array(np.ones((5, 32, 24), np.float32)).save(path)
+    shape, dtype = {"other bands": (4, 8, 6), "other size": (5, 9, 6)}.get(damage, (5, 8, 6)), np.float32
+    shutil.rmtree(path / "2")
+    group = zarr.open_group(path)
+    if damage == "outside":
+        ome: Any = dict(group.attrs["ome"])  # type: ignore[arg-type]
+        ome["multiscales"][0]["datasets"][2]["path"] = "../elsewhere"
+        group.attrs["ome"] = ome
+    elif damage != "gone":
+        group.create_array("2", shape=shape, dtype=np.int16 if damage == "other type" else dtype)
+    cube = open_cube(path)
+    assert [copy.shape for copy in copies(cube)] == [(5, 16, 12)]
+    assert cube.read().shape == (5, 32, 24)

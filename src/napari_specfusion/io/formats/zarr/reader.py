@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,11 +73,11 @@ def read_zarr(path: Path, *, array: str | None = None, axes: str | None = None, 
     store = open_zarr(path)
     attributes = dict(store.attrs)
     fields: dict[str, Any] = {}
-    declared = None
+    declared, others = None, list[str]()
     if isinstance(store, zarr.Array):
         level = ""
     elif array is None and (image := _image(path, store, attributes)) is not None:
-        level, declared, fields = image
+        (level, *others), declared, fields = image
     else:
         level, fields = _choose(path, store, array)
     found = _inside(path, store, level)
@@ -112,7 +112,8 @@ def read_zarr(path: Path, *, array: str | None = None, axes: str | None = None, 
     if remarks := (*extra.get("findings", ()), *described.get("findings", ())):
         fields["metadata"]["findings"] = remarks
     chunks = _three(tuple(int(found.chunks[i]) for i in order))
-    return lazy_cube(stored, path, chunks=_merged(stored.shape, chunks), **fields)
+    coarser = _coarser(path, store, others, stored)
+    return lazy_cube(stored, path, chunks=_merged(stored.shape, chunks), coarser=coarser, **fields)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +138,28 @@ class ZarrArray(BlockArray):
         for axis in self.dropped:
             index.insert(axis, 0)
         return np.asarray(self._open[tuple(index)]).reshape([s.stop - s.start for s in box])
+
+
+def _coarser(path: Path, store: Any, levels: Sequence[str], stored: ZarrArray) -> tuple[ZarrArray, ...]:
+    """Return those further levels of an image that are it at smaller sizes, up to the first that is not."""
+    found: list[ZarrArray] = []
+    for level in levels:
+        try:
+            array = _inside(path, store, level)
+        except (ReadError, OSError, LookupError, TypeError, ValueError):
+            # what is only for looking at may be damaged
+            break
+        shape = tuple(int(n) for n in array.shape)
+        kept = [n for axis, n in enumerate(shape) if axis not in stored.dropped]
+        if len(shape) - len(kept) != len(stored.dropped) or len(kept) not in (2, 3) or 0 in shape:
+            break
+        one = replace(stored, stored_shape=_three(tuple(kept)), stored_dtype=np.dtype(array.dtype).str, level=level)
+        (bands, *sides), (as_many, *before) = one.shape, (found[-1] if found else stored).shape
+        halved = all(-(-n // 2) == m for n, m in zip(before, sides, strict=True))
+        if bands != as_many or one.stored_dtype != stored.stored_dtype or not halved:
+            break
+        found.append(one)
+    return tuple(found)
 
 
 def _three(values: tuple[int, ...], axes: bool = False) -> tuple[int, int, int]:
@@ -196,8 +219,8 @@ def _codecs(metadata: Any) -> set[str]:
     return found
 
 
-def _image(path: Path, store: Any, attributes: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
-    """Return path, axes and description of level 0 from OME-Zarr 0.5 or 0.4 metadata; None if there are none."""
+def _image(path: Path, store: Any, attributes: Mapping[str, Any]) -> tuple[list[str], str, dict[str, Any]] | None:
+    """Return paths, axes and description of the levels from OME-Zarr 0.5 or 0.4 metadata; None if there are none."""
     ome = attributes.get("ome", attributes)
     prefix = ""
     if isinstance(ome, Mapping) and "multiscales" not in ome and "bioformats2raw.layout" in ome and "0" in store:
@@ -210,13 +233,15 @@ def _image(path: Path, store: Any, attributes: Mapping[str, Any]) -> tuple[str, 
         image = ome["multiscales"][0]
         # version 0.3 has plain axis names; earlier versions always have these five axes
         names = [axis["name"] if isinstance(axis, Mapping) else axis for axis in image.get("axes", "tczyx")]
-        level = str(image["datasets"][0]["path"])
-    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        first, *more = image["datasets"]
+        levels = [str(first["path"]), *(str(d["path"]) for d in more if isinstance(d, Mapping) and "path" in d)]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ReadError(
             f"{path} is a Zarr group whose OME-Zarr metadata are damaged ({type(error).__name__}: {error}); open the "
             "array inside it."
         ) from error
-    return prefix + level, "".join(str(name).lower()[:1] for name in names), _channels(ome.get("omero"))
+    letters = "".join(str(name).lower()[:1] for name in names)
+    return [prefix + level for level in levels], letters, _channels(ome.get("omero"))
 
 
 def _channels(omero: Any) -> dict[str, Any]:
