@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-TIMEOUT = 20_000
+TIMEOUT = 60_000
 PLACES = np.array([[5.0, 6.0], [40.0, 8.0], [10.0, 41.0], [38.0, 39.0]])
 
 

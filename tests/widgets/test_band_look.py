@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_specfusion.data.scene import Scene
 
-TIMEOUT = 20_000
+TIMEOUT = 60_000
 
 
 def has_limits(layer: Any, cube: Cube, band: int) -> bool:

@@ -19,7 +19,7 @@ from napari_specfusion.widgets._layers import is_image, plane_matrix
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TIMEOUT = 20_000
+TIMEOUT = 60_000
 
 
 def ready(qtbot: Any, panel: Any) -> None:

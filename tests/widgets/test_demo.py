@@ -21,9 +21,9 @@ def test_the_demo_ends_with_everything_in_view(viewer: Any, qtbot: Any) -> None:
 def test_a_demo_whose_pair_is_taken_away_ends_quietly(viewer: Any, qtbot: Any) -> None:
     story = run_demo(viewer, sample_pair(64))
     fuse = story.parent()
-    qtbot.waitUntil(lambda: fuse.preflight.done, timeout=20_000)
+    qtbot.waitUntil(lambda: fuse.preflight.done, timeout=60_000)
     viewer.layers.clear()
-    with qtbot.waitSignal(story.ended, timeout=20_000):
+    with qtbot.waitSignal(story.ended, timeout=60_000):
         pass
     assert not viewer.canvas.grid.enabled
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_specfusion.calibration.calibrated import CalibratedScene
     from napari_specfusion.data.scene import Scene
 
-TIMEOUT = 20_000
+TIMEOUT = 60_000
 
 
 @dataclass

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-TIMEOUT = 20_000
+TIMEOUT = 60_000
 
 
 class Held:

@@ -101,7 +101,7 @@ def test_the_angle_map_is_a_layer_over_its_cube(found: Any, pair_in: Any, qtbot:
     cube.translate = (0, 5, 7)
     picked = box.picked()
     qtbot.mouseClick(box.map_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "reference: angle to pin 1" in pair_in.layers, timeout=10_000)
+    qtbot.waitUntil(lambda: "reference: angle to pin 1" in pair_in.layers, timeout=30_000)
     layer = pair_in.layers["reference: angle to pin 1"]
     expected = package.angle_map(Cube.from_layer(cube), picked).read()[0]
     assert np.allclose(layer.data, expected, atol=1e-4) and layer.data[20, 30] < 1e-4

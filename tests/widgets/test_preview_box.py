@@ -20,7 +20,7 @@ from napari_specfusion.widgets._preview_layers import camera_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-TIMEOUT = 20_000
+TIMEOUT = 60_000
 METHODS = ["bicubic", "gsa", "subspace"]
 
 

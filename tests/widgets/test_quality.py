@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def idle(qtbot: Any, quality: Any) -> None:
-    qtbot.waitUntil(lambda: quality._job is None, timeout=20_000)
+    qtbot.waitUntil(lambda: quality._job is None, timeout=60_000)
 
 
 def test_table_plot_and_maps(viewer: Any, scene: Scene, dock: Callable[[str], Any], qtbot: Any) -> None:

@@ -106,7 +106,7 @@ def test_a_large_cube_is_shown_as_coarse_as_the_window_needs(
     np.testing.assert_array_equal(Cube.from_layer(layer).read(), values)
     spectra = dock("Spectra")
     spectra.point_at((20.0, 30.0))
-    qtbot.waitUntil(lambda: layer.name in spectra.plot.curve_data(), timeout=10_000)
+    qtbot.waitUntil(lambda: layer.name in spectra.plot.curve_data(), timeout=30_000)
     viewer.dims.set_current_step(0, 3)
     assert band_shown(viewer, layer) == 3
     # the other way into the window

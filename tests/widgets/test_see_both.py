@@ -12,7 +12,7 @@ from napari_specfusion.widgets._readout import step_to_band
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TIMEOUT = 20_000
+TIMEOUT = 60_000
 
 
 def how(quality: Any, key: str) -> None:

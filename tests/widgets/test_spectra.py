@@ -96,7 +96,7 @@ def canvas_of(qtbot: Any) -> Any:
         sizes.append(canvas.size())
         return len(sizes) > 20 and len({(size.width(), size.height()) for size in sizes[-20:]}) == 1
 
-    qtbot.waitUntil(rests, timeout=10_000)
+    qtbot.waitUntil(rests, timeout=30_000)
     return canvas
 
 
@@ -230,7 +230,7 @@ def test_band_numbers_can_be_gone_to(viewer: Any, dock: Callable[[str], Any]) ->
 
 
 def averaged(spectra: Any, qtbot: Any) -> dict[str, Any]:
-    qtbot.waitUntil(lambda: not (spectra._rest.isActive() or spectra.means.running), timeout=10_000)
+    qtbot.waitUntil(lambda: not (spectra._rest.isActive() or spectra.means.running), timeout=30_000)
     return drawn(spectra, qtbot)
 
 
@@ -275,7 +275,7 @@ def test_a_region_drawn_by_hand(pair_in: Any, dock: Callable[[str], Any], qtbot:
         mouse(canvas, QEvent.Type.MouseButtonRelease, corners[-1])
         assert len(shapes.data) == number and shapes.shape_type[-1] == "polygon"
         name = f"reference Regions {number}"
-        qtbot.waitUntil(lambda name=name: name in averaged(spectra, qtbot), timeout=10_000)
+        qtbot.waitUntil(lambda name=name: name in averaged(spectra, qtbot), timeout=30_000)
         x += 20
     assert len(shapes.data) == 2 and len({tuple(colour) for colour in shapes.edge_color}) == 2
 
@@ -295,7 +295,7 @@ def test_labels_are_averaged_wherever_they_were_painted(viewer: Any, dock: Calla
     assert np.allclose(curves["cube marks 2"][1], values[:, 6, 6])
     labels.data_setitem((np.array([3]), np.array([0]), np.array([0])), 2)
     expected = (values[:, 6, 6] + values[:, 0, 0]) / 2
-    qtbot.waitUntil(lambda: np.allclose(averaged(spectra, qtbot)["cube marks 2"][1], expected), timeout=10_000)
+    qtbot.waitUntil(lambda: np.allclose(averaged(spectra, qtbot)["cube marks 2"][1], expected), timeout=30_000)
     # finer labels, over the same place
     viewer.layers.remove(labels)
     fine = np.zeros((16, 16), np.uint8)
