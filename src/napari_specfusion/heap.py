@@ -53,7 +53,7 @@ def share_one_heap() -> None:
 def give_back() -> None:
     """Return memory that was freed to the system, where the C library is glibc.
 
-    A heap of arrays of many sizes grows over hours: what is freed between two that live stays with it.
+    A heap of arrays of many sizes grows as a run goes on: what is freed between two that live stays with it.
     """
     library = _glibc()
     if library is not None:
