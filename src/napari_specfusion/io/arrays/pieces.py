@@ -1,8 +1,8 @@
 """Boxes of an uncompressed image, read from the file piece by piece instead of through a memory map.
 
 Touching a page of a map that is not in memory waits for the disk, and stops every thread where Python's lock is held
-meanwhile. It also brings in the pages around it, which a spectrum of a band-sequential file does not need: its pieces are read in a small part of
-that time.
+meanwhile. It also brings in the pages around it, which a spectrum of a band-sequential file does not need: its pieces
+are read in a small part of that time.
 """
 
 from __future__ import annotations
